@@ -1,0 +1,81 @@
+// Package cluster holds the nouns that discovery, balancing and the proxy share: a Service port's declared
+// protocol, its endpoints, and the immutable sets they are published in. It decides nothing and opens nothing.
+package cluster
+
+import "net/netip"
+
+// Protocol is what a Service port declares of its bytes, by appProtocol or by the prefix of its name.
+type Protocol uint8
+
+const (
+	// Undeclared leaves the answer to the first bytes. It is the zero value.
+	Undeclared Protocol = iota
+	// HTTP1 is declared by appProtocol http or kubernetes.io/ws and by the name http or http-….
+	HTTP1
+	// HTTP2 is declared by appProtocol kubernetes.io/h2c or grpc and by the names http2, h2c, grpc, …-….
+	HTTP2
+	// TLS is declared by appProtocol https, tls or kubernetes.io/wss and by the names https, tls, …-….
+	TLS
+	// Opaque is declared by appProtocol tcp and by the names tcp, mysql, redis, …: bytes nobody parses.
+	Opaque
+)
+
+// String answers the word used in metrics and logs.
+func (p Protocol) String() string {
+	switch p {
+	case HTTP1:
+		return "http"
+	case HTTP2:
+		return "http2"
+	case TLS:
+		return "tls"
+	case Opaque:
+		return "tcp"
+	}
+	return "undeclared"
+}
+
+// Endpoint is one address of a Service port: a pod. Identity, and so the pointer, lasts as long as the same pod
+// (UID, else address) serves the same address and port; a set that is published anew holds the same pointers for those that
+// stayed. All fields but Load are immutable.
+type Endpoint struct {
+	Addr     netip.AddrPort
+	Name     string // the pod's name; the address where the slice names no pod
+	UID      string // the pod's UID; may be empty
+	Hostname string // the endpoint's hostname (StatefulSet pods); may be empty
+	Node     string
+	Zone     string
+
+	// Load has one element for each loop of the process; element i is read and written by loop i only.
+	Load []Load
+}
+
+// Load is what one loop knows of its own use of an endpoint. It fills a cache line, so that loops do not share any.
+type Load struct {
+	InFlight int64  // attempts, or opaque connections, that run now
+	LastPick uint64 // the loop's pick counter when this endpoint was last picked; 0 is never
+	Picks    uint64 // picks since the endpoint was first seen
+
+	// A failed connect makes an endpoint suspect until SuspectUntil (nanoseconds of the loop's clock); Fails counts
+	// failed connects in a row.
+	SuspectUntil int64
+	Fails        uint32
+
+	_ [28]byte
+}
+
+// NewEndpoint makes an endpoint for a process of that many loops.
+func NewEndpoint(addr netip.AddrPort, loops int) *Endpoint {
+	return &Endpoint{Addr: addr, Name: addr.String(), Load: make([]Load, loops)}
+}
+
+// EndpointSet is the endpoints of one Service port that may be picked at one moment. It is immutable once published.
+type EndpointSet struct {
+	// Generation grows with each publication for the same Service port.
+	Generation uint64
+	// Endpoints are the ready ones; when there are none, those that still serve while they terminate (KEP-1669);
+	// it may be empty. The order is by address and has no meaning.
+	Endpoints []*Endpoint
+	// Terminating says that Endpoints are the serving, terminating ones.
+	Terminating bool
+}

@@ -1,6 +1,7 @@
 // Package balancer answers which endpoint gets the next attempt. A Picker is an immutable snapshot over one
-// EndpointSet; what changes between picks is each endpoint's Load, of which a loop touches its own element only. Pickers
-// take no lock, block on nothing and start nothing; they are safe for use by all loops at once.
+// EndpointSet; what changes between picks is each endpoint's Load, and the place of a round robin: one element for each
+// loop, of which a loop touches its own only. Pickers take no lock, block on nothing, start nothing and allocate
+// nothing; they are safe for use by all loops at once.
 package balancer
 
 import (
@@ -21,7 +22,7 @@ type Request struct {
 	Loop int        // index of the loop, and of its element in Endpoint.Load
 	Now  int64      // the loop's clock, in nanoseconds
 	Rand *rand.Rand // the loop's own
-	Seq  *uint64    // the loop's pick counter
+	Seq  *uint64    // the loop's pick counter; Pick adds one and leaves it in the picked endpoint's LastPick
 
 	// Tried are the endpoints that earlier attempts of the same request went to; they are not picked again.
 	Tried []*cluster.Endpoint

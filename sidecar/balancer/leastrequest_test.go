@@ -1,0 +1,225 @@
+package balancer
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/sluice-mesh/sluice/sidecar/cluster"
+)
+
+// twin is least request as one would explain it: list who may be picked, draw two, compare, and on a tie ask everybody
+// (if there are few) or the two (if there are many) who waited longest. It keeps its books by index.
+type twin struct {
+	inFlight []int
+	lastPick []int
+	suspect  []bool
+	seq      int
+}
+
+func (w *twin) pick(rnd *rand.Rand, tried map[int]bool) int {
+	var may, doubtful []int
+	for i := range w.inFlight {
+		switch {
+		case tried[i]:
+		case w.suspect[i]:
+			doubtful = append(doubtful, i)
+		default:
+			may = append(may, i)
+		}
+	}
+	if len(may) == 0 {
+		may = doubtful
+	}
+	if len(may) == 0 {
+		return -1
+	}
+	perm := rnd.Perm(len(may))
+	two := []int{may[perm[0]]}
+	if len(may) > 1 {
+		two = append(two, may[perm[1]])
+	}
+	if len(two) == 2 && w.inFlight[two[0]] != w.inFlight[two[1]] {
+		if w.inFlight[two[1]] < w.inFlight[two[0]] {
+			two[0] = two[1]
+		}
+		two = two[:1]
+	}
+	if len(two) == 2 && len(w.inFlight) <= fewEndpoints {
+		level := w.inFlight[two[0]]
+		for _, i := range may {
+			if w.inFlight[i] == level {
+				two = append(two, i)
+			}
+		}
+	}
+	best := two[0]
+	for _, i := range two {
+		if w.lastPick[i] < w.lastPick[best] {
+			best = i
+		}
+	}
+	w.seq++
+	w.lastPick[best] = w.seq
+	return best
+}
+
+// closedLoop runs clients that each send the next request when the last was answered, over endpoints of which endpoint i
+// takes service[i] ticks, and answers the shares.
+func closedLoop(n, clients, requests int, service []int, pick func() int, flight func(i, delta int)) []float64 {
+	type running struct{ endpoint, end int }
+	var run []running
+	counts := make([]float64, n)
+	for tick, sent := 0, 0; sent < requests; tick++ {
+		rest := run[:0]
+		for _, x := range run {
+			if x.end == tick {
+				flight(x.endpoint, -1)
+			} else {
+				rest = append(rest, x)
+			}
+		}
+		for run = rest; len(run) < clients && sent < requests; sent++ {
+			i := pick()
+			flight(i, 1)
+			counts[i] += 1 / float64(requests)
+			run = append(run, running{i, tick + service[i]})
+		}
+	}
+	return counts
+}
+
+func TestLeastRequestSharesLikeItsDumbTwin(t *testing.T) {
+	const requests = 40_000
+	for _, c := range []struct {
+		name    string
+		service []int // ticks an endpoint takes for a request
+		suspect int   // index of a suspect endpoint, or -1
+	}{
+		{"three equal endpoints", []int{5, 5, 5}, -1},
+		{"one of two is ten times slower", []int{5, 50}, -1},
+		{"one of three is ten times slower", []int{5, 5, 50}, -1},
+		{"one of four is suspect, another is slow", []int{5, 20, 5, 5}, 0},
+		{"one of twelve is ten times slower", []int{5, 5, 5, 5, 50, 5, 5, 5, 5, 5, 5, 5}, -1},
+		{"one of twelve is suspect", []int{5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5}, 3},
+		{"one endpoint", []int{5}, -1},
+		{"one endpoint, which is suspect", []int{5}, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			n := len(c.service)
+			es := endpoints(n)
+			index := map[*cluster.Endpoint]int{}
+			for i, e := range es {
+				index[e] = i
+			}
+			r := request(0, 42)
+			w := &twin{inFlight: make([]int, n), lastPick: make([]int, n), suspect: make([]bool, n)}
+			if c.suspect >= 0 {
+				es[c.suspect].Load[0].SuspectUntil = r.Now + 1
+				w.suspect[c.suspect] = true
+			}
+			p := newPicker(t, LeastRequest, es)
+			ours := closedLoop(n, 4*n, requests, c.service, func() int { return index[p.Pick(r)] },
+				func(i, d int) { es[i].Load[0].InFlight += int64(d) })
+			rnd := rand.New(rand.NewPCG(43, 1))
+			theirs := closedLoop(n, 4*n, requests, c.service, func() int { return w.pick(rnd, nil) },
+				func(i, d int) { w.inFlight[i] += d })
+			for i := range ours {
+				// Two samples of a share p differ by more than five deviations of independent draws once in a million.
+				bound := 5 * math.Sqrt(2*theirs[i]*(1-theirs[i])/requests)
+				if math.Abs(ours[i]-theirs[i]) > bound+1e-9 {
+					t.Errorf("endpoint %d: share %.4f, the twin's %.4f ± %.4f", i, ours[i], theirs[i], bound)
+				}
+			}
+			t.Logf("shares %.3f", ours)
+			slowest := 0
+			for i, s := range c.service {
+				if s > c.service[slowest] {
+					slowest = i
+				}
+			}
+			if s := c.service[slowest]; s > 5 && ours[slowest] > 0.7/float64(n) {
+				t.Errorf("the slow endpoint got %.3f of the requests, hardly less than its even share", ours[slowest])
+			}
+		})
+	}
+}
+
+// Step by step, where no choice is left to chance, the picker and the twin must agree exactly.
+func TestLeastRequestAgreesWithItsTwinWhereNothingIsRandom(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(11, 12))
+	for round := range 2000 {
+		n := 1 + rnd.IntN(fewEndpoints+4)
+		es := endpoints(n)
+		w := &twin{inFlight: make([]int, n), lastPick: make([]int, n), suspect: make([]bool, n)}
+		r := request(0, uint64(round))
+		tried := map[int]bool{}
+		for i, e := range es {
+			e.Load[0].InFlight = int64(rnd.IntN(3))
+			e.Load[0].LastPick = uint64(i + 1)
+			w.inFlight[i], w.lastPick[i] = int(e.Load[0].InFlight), i+1
+			if w.suspect[i] = rnd.IntN(3) == 0; w.suspect[i] {
+				e.Load[0].SuspectUntil = r.Now + 1
+			}
+		}
+		// All but two of the endpoints were tried: no choice among more than two.
+		for _, i := range rnd.Perm(n)[min(n, 2):] {
+			tried[i] = true
+			r.Tried = append(r.Tried, es[i])
+		}
+		got, want := newPicker(t, LeastRequest, es).Pick(r), w.pick(rnd, tried)
+		if got != es[want] {
+			t.Fatalf("round %d: %v, the twin picks %v; twin %+v, tried %v", round, got.Addr, es[want].Addr, w, tried)
+		}
+	}
+}
+
+// The scan is the rare way: with nearly all endpoints suspect it still picks evenly among the rest.
+func TestTheScanIsEvenToo(t *testing.T) {
+	es := endpoints(400)
+	r := request(0, 8)
+	for _, e := range es[4:] {
+		e.Load[0].SuspectUntil = r.Now + 1
+	}
+	counts := count(newPicker(t, LeastRequest, es), r, es, 4000)
+	for i, c := range counts {
+		if i >= 4 && c > 0 || i < 4 && (c < 850 || c > 1150) {
+			t.Errorf("endpoint %d got %d of 4,000; the first four are the only ones not suspect", i, c)
+		}
+	}
+}
+
+func BenchmarkPick(b *testing.B) {
+	for _, policy := range Policies() {
+		for _, n := range []int{1, 3, 10, 1000, 10_000} {
+			b.Run(fmt.Sprintf("%s/%d", policy, n), func(b *testing.B) {
+				es := endpoints(n)
+				p := newPicker(b, policy, es)
+				r := request(0, 1)
+				rnd := rand.New(rand.NewPCG(3, 4))
+				for _, e := range es {
+					e.Load[0].InFlight = int64(rnd.IntN(10))
+				}
+				b.ReportAllocs()
+				for b.Loop() {
+					p.Pick(r)
+				}
+			})
+		}
+	}
+}
+
+func TestPickDoesNotAllocate(t *testing.T) {
+	for _, policy := range Policies() {
+		for _, n := range []int{1, 3, 1000} {
+			es := endpoints(n)
+			p := newPicker(t, policy, es)
+			r := request(0, 1)
+			r.Tried = es[:1]
+			if a := testing.AllocsPerRun(100, func() { p.Pick(r) }); a != 0 {
+				t.Errorf("%s over %d endpoints: %v allocations", policy, n, a)
+			}
+		}
+	}
+}

@@ -1,0 +1,56 @@
+package loop
+
+import (
+	"errors"
+	"net/netip"
+	"runtime/debug"
+	"time"
+)
+
+var (
+	// ErrStopped ends every waiting call when the loop is stopped.
+	ErrStopped = errors.New("loop stopped")
+	// ErrClosed is the answer of a connection or listener that was closed on this side.
+	ErrClosed = errors.New("use of closed connection")
+	// ErrTimeout says that a deadline passed.
+	ErrTimeout = errors.New("deadline exceeded")
+)
+
+// Options are a loop's settings; the zero value works.
+type Options struct {
+	// Index tells the loops of a process apart; it is what Loop.Index answers.
+	Index int
+	// OnPanic is told of a panic in a coroutine or a posted function, on the loop. Nil drops it.
+	OnPanic func(value any, stack []byte)
+}
+
+// Never is the deadline that does not come.
+const Never int64 = 0
+
+var clockBase = time.Now()
+
+// clock answers monotonic nanoseconds since the process started; never 0.
+func clock() int64 { return int64(time.Since(clockBase)) + 1 }
+
+// contain runs f and reports a panic instead of letting it through.
+func (o *Options) contain(f func()) {
+	defer func() {
+		if v := recover(); v != nil && o.OnPanic != nil {
+			o.OnPanic(v, debug.Stack())
+		}
+	}()
+	f()
+}
+
+// DialOptions say how Dial connects.
+type DialOptions struct {
+	// Timeout bounds the connect; 0 leaves it to the kernel (over two minutes).
+	Timeout time.Duration
+	// UserTimeout is TCP_USER_TIMEOUT: how long written bytes may stay unacknowledged before the connection is given
+	// up; 0 leaves it to the kernel.
+	UserTimeout time.Duration
+	// KeepAlive is the time between keep-alive probes on a silent connection; 0 turns them off.
+	KeepAlive time.Duration
+}
+
+func unmap(a netip.AddrPort) netip.AddrPort { return netip.AddrPortFrom(a.Addr().Unmap(), a.Port()) }

@@ -1,0 +1,431 @@
+//go:build linux && !netloop && !race
+
+package loop
+
+import (
+	"io"
+	"net/netip"
+	"os"
+	"syscall"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// Conn is a TCP connection of a loop. One coroutine may read while another writes and a third waits for its hang-up.
+type Conn struct {
+	l    *Loop
+	fd   int
+	slot uint32
+
+	// Readiness as of the last events; edge-triggered, so a flag stays until a call was refused (EAGAIN).
+	readable, writable bool
+	// finned is EPOLLRDHUP: the peer sent FIN, perhaps behind bytes not read yet. It never means abort.
+	finned bool
+	// broken is EPOLLERR or EPOLLHUP: reset, or both directions ended.
+	broken bool
+	closed bool
+
+	readDeadline, writeDeadline int64
+
+	reader, writer, watcher *Task
+
+	remote, local netip.AddrPort
+	sent          uint64 // bytes the kernel took
+	dialled       bool
+}
+
+const connEvents = unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLRDHUP | epollET
+
+func (l *Loop) newConn(fd int, remote netip.AddrPort) (*Conn, error) {
+	c := &Conn{l: l, fd: fd, remote: remote}
+	slot, err := l.register(fd, connEvents, c, nil)
+	if err != nil {
+		unix.Close(fd)
+		return nil, err
+	}
+	c.slot = slot
+	return c, nil
+}
+
+func (c *Conn) event(ev uint32) {
+	if ev&(unix.EPOLLIN|unix.EPOLLRDHUP|unix.EPOLLERR|unix.EPOLLHUP) != 0 {
+		c.readable = true
+		c.l.wake(c.reader)
+	}
+	if ev&(unix.EPOLLOUT|unix.EPOLLERR|unix.EPOLLHUP) != 0 {
+		c.writable = true
+		c.l.wake(c.writer)
+	}
+	if ev&(unix.EPOLLRDHUP|unix.EPOLLERR|unix.EPOLLHUP) != 0 {
+		c.finned = c.finned || ev&unix.EPOLLRDHUP != 0
+		c.broken = c.broken || ev&(unix.EPOLLERR|unix.EPOLLHUP) != 0
+		c.l.wake(c.watcher)
+	}
+}
+
+func (c *Conn) wakeAll() {
+	c.l.wake(c.reader)
+	c.l.wake(c.writer)
+	c.l.wake(c.watcher)
+}
+
+// check answers why the connection cannot be used, if so.
+func (c *Conn) check() error {
+	if c.closed {
+		return ErrClosed
+	}
+	if c.l.stopping {
+		return ErrStopped
+	}
+	return nil
+}
+
+// Loop answers the loop the connection belongs to.
+func (c *Conn) Loop() *Loop { return c.l }
+
+// RemoteAddr answers the peer's address. Safe for concurrent use.
+func (c *Conn) RemoteAddr() netip.AddrPort { return c.remote }
+
+// LocalAddr answers this side's address.
+func (c *Conn) LocalAddr() netip.AddrPort {
+	if !c.local.IsValid() && !c.closed {
+		if sa, err := unix.Getsockname(c.fd); err == nil {
+			c.local = addrOf(sa)
+		}
+	}
+	return c.local
+}
+
+// SetReadDeadline bounds Read, in nanoseconds of the loop's clock; Never takes the bound away. It counts from the next wait.
+func (c *Conn) SetReadDeadline(t int64) { c.readDeadline = t }
+
+// SetWriteDeadline bounds Write and its kin.
+func (c *Conn) SetWriteDeadline(t int64) { c.writeDeadline = t }
+
+// Readable reports whether bytes, the peer's FIN or a reset are there to read, as far as the loop was told. It makes no system
+// call. An idle upstream connection that is readable must not be used again.
+func (c *Conn) Readable() bool { return c.readable }
+
+// PeerFinished reports whether the peer has sent FIN; bytes may be unread before it.
+func (c *Conn) PeerFinished() bool { return c.finned || c.broken }
+
+// PeerGone reports whether the connection was reset or ended in both directions.
+func (c *Conn) PeerGone() bool { return c.broken }
+
+// Read reads into p as soon as there is something. io.EOF is the peer's FIN; ErrTimeout the read deadline.
+func (c *Conn) Read(p []byte) (int, error) {
+	for {
+		if err := c.check(); err != nil {
+			return 0, err
+		}
+		if !c.readable {
+			c.reader = c.l.cur
+			ok := c.l.suspendUntil(c.readDeadline)
+			c.reader = nil
+			if !ok && !c.readable {
+				return 0, ErrTimeout
+			}
+			continue
+		}
+		n, _, errno := syscall.RawSyscall(syscall.SYS_READ, uintptr(c.fd), uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)))
+		switch errno {
+		case 0:
+		case syscall.EINTR:
+			continue
+		case syscall.EAGAIN:
+			c.readable = false
+			continue
+		default:
+			c.broken = true
+			return 0, os.NewSyscallError("read", errno)
+		}
+		if n == 0 {
+			if len(p) == 0 {
+				return 0, nil
+			}
+			c.finned = true
+			return 0, io.EOF
+		}
+		if int(n) < len(p) && !c.finned && !c.broken {
+			// Nothing is left, and new bytes will make a new edge. Behind a FIN there is no further edge: read on.
+			c.readable = false
+		}
+		c.l.charge(int(n))
+		return int(n), nil
+	}
+}
+
+// Write writes all of p.
+func (c *Conn) Write(p []byte) (int, error) {
+	done := 0
+	for done < len(p) {
+		if err := c.check(); err != nil {
+			return done, err
+		}
+		n, _, errno := syscall.RawSyscall(syscall.SYS_WRITE, uintptr(c.fd), uintptr(unsafe.Pointer(unsafe.SliceData(p[done:]))), uintptr(len(p)-done))
+		if errno == 0 {
+			done += int(n)
+			c.sent += uint64(n)
+			if done < len(p) {
+				c.l.charge(int(n))
+			}
+			continue
+		}
+		if err := c.waitWrite(errno, "write"); err != nil {
+			return done, err
+		}
+	}
+	return done, nil
+}
+
+// waitWrite handles a refused write: it answers nil when the write is to be tried again.
+func (c *Conn) waitWrite(errno syscall.Errno, call string) error {
+	switch errno {
+	case syscall.EINTR:
+		return nil
+	case syscall.EAGAIN:
+	default:
+		return os.NewSyscallError(call, errno)
+	}
+	c.writable = false
+	for !c.writable {
+		c.writer = c.l.cur
+		ok := c.l.suspendUntil(c.writeDeadline)
+		c.writer = nil
+		if err := c.check(); err != nil {
+			return err
+		}
+		if !ok && !c.writable {
+			return ErrTimeout
+		}
+	}
+	return nil
+}
+
+// Writev writes all segments in as few system calls as the kernel allows. It does not change bufs.
+func (c *Conn) Writev(bufs ...[]byte) (int, error) {
+	total, skip := 0, 0
+	for _, b := range bufs {
+		total += len(b)
+	}
+	done := 0
+	for done < total {
+		if err := c.check(); err != nil {
+			return done, err
+		}
+		iov := c.l.iov[:0]
+		skip = done
+		for _, b := range bufs {
+			if skip >= len(b) {
+				skip -= len(b)
+				continue
+			}
+			b = b[skip:]
+			skip = 0
+			v := unix.Iovec{Base: unsafe.SliceData(b)}
+			v.SetLen(len(b))
+			iov = append(iov, v)
+			if len(iov) == 64 {
+				break
+			}
+		}
+		c.l.iov = iov
+		n, _, errno := syscall.RawSyscall(syscall.SYS_WRITEV, uintptr(c.fd), uintptr(unsafe.Pointer(unsafe.SliceData(iov))), uintptr(len(iov)))
+		clear(iov)
+		if errno == 0 {
+			done += int(n)
+			c.sent += uint64(n)
+			continue
+		}
+		if err := c.waitWrite(errno, "writev"); err != nil {
+			return done, err
+		}
+	}
+	return done, nil
+}
+
+// CloseWrite sends FIN; reading goes on.
+func (c *Conn) CloseWrite() error {
+	if err := c.check(); err != nil {
+		return err
+	}
+	return os.NewSyscallError("shutdown", unix.Shutdown(c.fd, unix.SHUT_WR))
+}
+
+// Close closes the connection; whoever waits on it is answered ErrClosed. Closing again does nothing.
+func (c *Conn) Close() error {
+	if c.closed {
+		return nil
+	}
+	c.closed = true
+	c.wakeAll()
+	c.l.unregister(c.slot)
+	return unix.Close(c.fd)
+}
+
+// Reset closes the connection with RST instead of FIN, and drops what was written but not yet sent.
+func (c *Conn) Reset() error {
+	if c.closed {
+		return nil
+	}
+	unix.SetsockoptLinger(c.fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
+	return c.Close()
+}
+
+// Sent answers how many bytes the kernel has taken so far.
+func (c *Conn) Sent() uint64 { return c.sent }
+
+// Acknowledged answers how many of the Sent bytes the peer's kernel has acknowledged, also after a reset; ok is false when the
+// kernel does not tell. A request whose first byte was not acknowledged cannot have reached the peer's program.
+func (c *Conn) Acknowledged() (n uint64, ok bool) {
+	if c.closed {
+		return 0, false
+	}
+	info, err := unix.GetsockoptTCPInfo(c.fd, unix.IPPROTO_TCP, unix.TCP_INFO)
+	if err != nil {
+		return 0, false
+	}
+	return min(info.Bytes_acked-min(info.Bytes_acked, synCounted(c)), c.sent), true
+}
+
+func (c *Conn) connected() {
+	c.dialled = true
+	learnSyn(c.fd)
+}
+
+// OriginalDst answers where the connection was going before a REDIRECT rule; it errs when there was none.
+func (c *Conn) OriginalDst() (netip.AddrPort, error) {
+	if c.closed {
+		return netip.AddrPort{}, ErrClosed
+	}
+	const soOriginalDst = 80 // SO_ORIGINAL_DST and IP6T_SO_ORIGINAL_DST, linux/netfilter_ipv4.h
+	if c.remote.Addr().Is4() {
+		// IPv6Mreq is used for its 20 bytes of room; the kernel fills in a sockaddr_in.
+		m, err := unix.GetsockoptIPv6Mreq(c.fd, unix.IPPROTO_IP, soOriginalDst)
+		if err != nil {
+			return netip.AddrPort{}, os.NewSyscallError("getsockopt SO_ORIGINAL_DST", err)
+		}
+		b := m.Multiaddr
+		return netip.AddrPortFrom(netip.AddrFrom4([4]byte(b[4:8])), uint16(b[2])<<8|uint16(b[3])), nil
+	}
+	// IPv6MTUInfo begins with a sockaddr_in6.
+	m, err := unix.GetsockoptIPv6MTUInfo(c.fd, unix.IPPROTO_IPV6, soOriginalDst)
+	if err != nil {
+		return netip.AddrPort{}, os.NewSyscallError("getsockopt IP6T_SO_ORIGINAL_DST", err)
+	}
+	port := *(*[2]byte)(unsafe.Pointer(&m.Addr.Port))
+	return netip.AddrPortFrom(netip.AddrFrom16(m.Addr.Addr), uint16(port[0])<<8|uint16(port[1])), nil
+}
+
+// Wait parks until cond holds, the deadline passes (ErrTimeout) or the loop stops (ErrStopped). cond is asked again after each
+// event on r (readable, FIN, reset) and on h (FIN, reset; either may be nil), and after Wake. A coroutine may read r and
+// another h meanwhile.
+func (l *Loop) Wait(deadline int64, r, h *Conn, cond func() bool) error {
+	for {
+		if l.stopping {
+			return ErrStopped
+		}
+		if cond() {
+			return nil
+		}
+		if deadline != Never && deadline <= l.now {
+			return ErrTimeout
+		}
+		if r != nil {
+			if r.closed {
+				return ErrClosed
+			}
+			r.reader = l.cur
+		}
+		if h != nil {
+			h.watcher = l.cur
+		}
+		l.Park(deadline)
+		if r != nil {
+			r.reader = nil
+		}
+		if h != nil {
+			h.watcher = nil
+		}
+	}
+}
+
+// Dial connects to addr.
+func (l *Loop) Dial(addr netip.AddrPort, o DialOptions) (*Conn, error) {
+	addr = unmap(addr)
+	family, sa := sockaddr(addr)
+	fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, unix.IPPROTO_TCP)
+	if err != nil {
+		return nil, os.NewSyscallError("socket", err)
+	}
+	setOptions(fd, o)
+	err = unix.Connect(fd, sa)
+	if err != nil && err != unix.EINPROGRESS && err != unix.EINTR {
+		unix.Close(fd)
+		return nil, os.NewSyscallError("connect", err)
+	}
+	c, rerr := l.newConn(fd, addr)
+	if rerr != nil {
+		return nil, rerr
+	}
+	if err == nil {
+		c.connected()
+		return c, nil
+	}
+	deadline := Never
+	if o.Timeout > 0 {
+		deadline = l.now + int64(o.Timeout)
+	}
+	for !c.writable {
+		c.writer = l.cur
+		ok := l.suspendUntil(deadline)
+		c.writer = nil
+		if err := c.check(); err != nil {
+			c.Close()
+			return nil, err
+		}
+		if !ok && !c.writable {
+			c.Close()
+			return nil, os.NewSyscallError("connect", ErrTimeout)
+		}
+	}
+	if c.broken || c.finned {
+		if n, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ERROR); err != nil || n != 0 {
+			c.Close()
+			return nil, os.NewSyscallError("connect", syscall.Errno(n))
+		}
+	}
+	c.connected()
+	return c, nil
+}
+
+func setOptions(fd int, o DialOptions) {
+	unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
+	if o.UserTimeout > 0 {
+		unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(o.UserTimeout/time.Millisecond))
+	}
+	if s := int((o.KeepAlive + time.Second - 1) / time.Second); s > 0 {
+		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1)
+		unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, s)
+		unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, s)
+	}
+}
+
+func sockaddr(a netip.AddrPort) (int, unix.Sockaddr) {
+	if a.Addr().Is4() {
+		return unix.AF_INET, &unix.SockaddrInet4{Port: int(a.Port()), Addr: a.Addr().As4()}
+	}
+	return unix.AF_INET6, &unix.SockaddrInet6{Port: int(a.Port()), Addr: a.Addr().As16(), ZoneId: zoneID(a.Addr().Zone())}
+}
+
+func addrOf(sa unix.Sockaddr) netip.AddrPort {
+	switch s := sa.(type) {
+	case *unix.SockaddrInet4:
+		return netip.AddrPortFrom(netip.AddrFrom4(s.Addr), uint16(s.Port))
+	case *unix.SockaddrInet6:
+		return unmap(netip.AddrPortFrom(netip.AddrFrom16(s.Addr), uint16(s.Port)))
+	}
+	return netip.AddrPort{}
+}

@@ -1,0 +1,331 @@
+//go:build linux && !netloop && !race
+
+package loop
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// Implementation names the build: "epoll" or "net".
+const Implementation = "epoll"
+
+const (
+	maxEvents = 256
+	// quantum is how many bytes (each call counts callCost more) one coroutine may move before it gives way.
+	quantum  = 512 << 10
+	callCost = 8 << 10
+)
+
+// Loop is one event loop. See the package comment for who may call what.
+type Loop struct {
+	opts  Options
+	epfd  int
+	file  *os.File // epfd, registered with Go's poller
+	raw   syscall.RawConn
+	armed int64 // the deadline set on file; Never is none
+
+	polled   int                // events of the last poll
+	pollFunc func(uintptr) bool // made once: a closure for each park would be garbage
+
+	now    int64
+	cur    *Task
+	queue  []*Task // coroutines to resume in this turn
+	ready  []*Task // … in the next one
+	idle   []*Task // ended coroutines kept for reuse
+	live   int     // coroutines that run or wait
+	spent  int     // of the quantum
+	timers timers
+	// parkHead links the coroutines that wait in Park.
+	parkHead *Task
+	bufs     buffers
+	pipes    []pipe
+
+	slots     []slot // by the number in an event's data
+	freeSlots []uint32
+	events    [maxEvents]unix.EpollEvent
+	iov       []unix.Iovec
+
+	wakefd int
+	poked  atomic.Bool // wakefd was written and not yet read
+	mu     sync.Mutex
+	posted []func() // guarded by mu
+	ended  bool     // guarded by mu: wakefd is closed
+	spare  []func()
+
+	stopping bool
+	stopReq  atomic.Bool
+	done     chan struct{}
+	stats    counters
+}
+
+// slot is one registered descriptor. gen guards against events of a descriptor that was closed in the same batch.
+type slot struct {
+	gen uint32
+	c   *Conn
+	ln  *Listener
+}
+
+const wakeSlot = 0
+
+// New makes a loop; Run runs it.
+func New(o Options) (*Loop, error) {
+	epfd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("epoll_create1: %w", err)
+	}
+	wakefd, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	if err != nil {
+		unix.Close(epfd)
+		return nil, fmt.Errorf("eventfd: %w", err)
+	}
+	l := &Loop{opts: o, epfd: epfd, wakefd: wakefd, done: make(chan struct{}), now: clock(), slots: make([]slot, 1, 64)}
+	fail := func(err error) (*Loop, error) {
+		unix.Close(wakefd)
+		if l.file != nil {
+			l.file.Close()
+		} else {
+			unix.Close(epfd)
+		}
+		return nil, err
+	}
+	if err := unix.SetNonblock(epfd, true); err != nil {
+		return fail(fmt.Errorf("epoll descriptor: %w", err))
+	}
+	l.file = os.NewFile(uintptr(epfd), "epoll")
+	if err := l.file.SetReadDeadline(time.Time{}); err != nil {
+		return fail(fmt.Errorf("epoll descriptor in Go's poller: %w", err))
+	}
+	if l.raw, err = l.file.SyscallConn(); err != nil {
+		return fail(fmt.Errorf("epoll descriptor in Go's poller: %w", err))
+	}
+	l.pollFunc = func(uintptr) bool {
+		l.polled = l.epollWait()
+		return l.polled > 0 || l.stopReq.Load() && !l.stopping
+	}
+	ev := unix.EpollEvent{Events: unix.EPOLLIN | epollET, Fd: wakeSlot}
+	if err := unix.EpollCtl(epfd, unix.EPOLL_CTL_ADD, wakefd, &ev); err != nil {
+		return fail(fmt.Errorf("epoll_ctl: %w", err))
+	}
+	return l, nil
+}
+
+// epollET is EPOLLET without its sign.
+const epollET = 1 << 31
+
+// Run runs the loop until Stop was called and every coroutine has ended. It is called once, on a goroutine of its own.
+func (l *Loop) Run() {
+	defer l.close()
+	for {
+		wait := l.now
+		if len(l.ready) == 0 {
+			wait = l.timers.next()
+		}
+		n := l.poll(wait)
+		began := clock()
+		l.now = began
+		for i := range n {
+			l.dispatch(&l.events[i])
+		}
+		l.fireTimers()
+		l.runPosted()
+		l.queue, l.ready = l.ready, l.queue[:0]
+		for i, t := range l.queue {
+			l.queue[i] = nil
+			l.resume(t)
+		}
+		l.queue = l.queue[:0]
+		l.stats.turn(clock() - began)
+		if l.stopping && l.live == 0 {
+			return
+		}
+	}
+}
+
+func (l *Loop) close() {
+	for _, t := range l.idle {
+		t.stop()
+	}
+	l.idle = nil
+	for _, p := range l.pipes {
+		p.close()
+	}
+	l.pipes = nil
+	l.mu.Lock()
+	l.ended = true
+	unix.Close(l.wakefd)
+	l.mu.Unlock()
+	l.file.Close()
+	close(l.done)
+}
+
+// poll asks for events and parks until there are some or the deadline has come; now or earlier does not park.
+func (l *Loop) poll(deadline int64) int {
+	if deadline != Never && deadline <= l.now {
+		return l.epollWait()
+	}
+	if l.armed != deadline && (l.armed == Never || l.armed <= l.now || deadline != Never && deadline < l.armed) {
+		// Arming costs a few hundred nanoseconds, so an earlier deadline that is still set is left to fire in vain.
+		l.armed = deadline
+		when := time.Time{}
+		if deadline != Never {
+			when = time.Now().Add(time.Duration(deadline - clock()))
+		}
+		l.file.SetReadDeadline(when)
+	}
+	l.polled = 0
+	err := l.raw.Read(l.pollFunc)
+	if err != nil && errors.Is(err, os.ErrDeadlineExceeded) {
+		return l.epollWait()
+	}
+	return l.polled
+}
+
+func (l *Loop) epollWait() int {
+	l.stats.polls.Add(1)
+	for {
+		n, _, errno := syscall.RawSyscall6(syscall.SYS_EPOLL_PWAIT, uintptr(l.epfd), uintptr(unsafe.Pointer(&l.events)),
+			maxEvents, 0, 0, 0)
+		if errno == 0 {
+			return int(n)
+		}
+		if errno != syscall.EINTR {
+			// Only a broken descriptor answers otherwise; going on would spin.
+			panic("epoll_pwait: " + errno.Error())
+		}
+	}
+}
+
+func (l *Loop) dispatch(ev *unix.EpollEvent) {
+	id := uint32(ev.Fd)
+	if id == wakeSlot {
+		var b [8]byte
+		unix.Read(l.wakefd, b[:])
+		return
+	}
+	s := &l.slots[id]
+	if s.gen != uint32(ev.Pad) {
+		return
+	}
+	if s.c != nil {
+		s.c.event(ev.Events)
+	} else if s.ln != nil {
+		s.ln.event()
+	}
+}
+
+// register adds a descriptor to the epoll instance.
+func (l *Loop) register(fd int, events uint32, c *Conn, ln *Listener) (uint32, error) {
+	var id uint32
+	if k := len(l.freeSlots); k > 0 {
+		id = l.freeSlots[k-1]
+		l.freeSlots = l.freeSlots[:k-1]
+	} else {
+		id = uint32(len(l.slots))
+		l.slots = append(l.slots, slot{})
+	}
+	s := &l.slots[id]
+	s.gen++
+	s.c, s.ln = c, ln
+	ev := unix.EpollEvent{Events: events, Fd: int32(id), Pad: int32(s.gen)}
+	if err := unix.EpollCtl(l.epfd, unix.EPOLL_CTL_ADD, fd, &ev); err != nil {
+		l.unregister(id)
+		return 0, fmt.Errorf("epoll_ctl: %w", err)
+	}
+	return id, nil
+}
+
+func (l *Loop) unregister(id uint32) {
+	s := &l.slots[id]
+	s.gen++
+	s.c, s.ln = nil, nil
+	l.freeSlots = append(l.freeSlots, id)
+}
+
+func (l *Loop) fireTimers() {
+	for len(l.timers) > 0 && l.timers[0].when <= l.now {
+		t := l.timers[0]
+		l.timers.remove(t)
+		l.wake(t.task)
+	}
+}
+
+// Post runs f on the loop, in order, between coroutines; f must not wait. Safe for concurrent use. It reports false, and f
+// never runs, when the loop has ended.
+func (l *Loop) Post(f func()) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.ended {
+		return false
+	}
+	l.posted = append(l.posted, f)
+	l.poke()
+	return true
+}
+
+// poke ends a park; mu is held, so that wakefd is not closed meanwhile.
+func (l *Loop) poke() {
+	if !l.ended && l.poked.CompareAndSwap(false, true) {
+		one := [8]byte{1}
+		unix.Write(l.wakefd, one[:])
+	}
+}
+
+func (l *Loop) runPosted() {
+	if !l.poked.Load() {
+		return
+	}
+	l.poked.Store(false)
+	if l.stopReq.Load() && !l.stopping {
+		l.stopping = true
+		l.abortAll()
+	}
+	l.mu.Lock()
+	run := l.posted
+	l.posted = l.spare[:0]
+	l.mu.Unlock()
+	for i, f := range run {
+		run[i] = nil
+		l.opts.contain(f)
+	}
+	l.spare = run
+}
+
+// Stop ends the loop: listeners close, every waiting call answers ErrStopped, and Run returns once all coroutines have
+// ended. Safe for concurrent use and for more than one call.
+func (l *Loop) Stop() {
+	l.stopReq.Store(true)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.poke()
+}
+
+// Done is closed when Run has returned. Safe for concurrent use.
+func (l *Loop) Done() <-chan struct{} { return l.done }
+
+func (l *Loop) abortAll() {
+	for i := range l.slots {
+		if c := l.slots[i].c; c != nil {
+			c.wakeAll()
+		}
+		if ln := l.slots[i].ln; ln != nil {
+			ln.Close()
+		}
+	}
+	for len(l.timers) > 0 {
+		t := l.timers[0]
+		l.timers.remove(t)
+		l.wake(t.task)
+	}
+	for _, t := range l.parked() {
+		l.wake(t)
+	}
+}

@@ -1,0 +1,89 @@
+//go:build linux && (netloop || race)
+
+package loop
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"os"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// Listen opens a listening socket on addr; port 0 takes a free one. It may be called before Run.
+func (l *Loop) Listen(addr netip.AddrPort) (*Listener, error) {
+	lc := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
+		var serr error
+		if err := c.Control(func(fd uintptr) {
+			serr = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEPORT, 1)
+		}); err != nil {
+			return err
+		}
+		return serr
+	}}
+	nl, err := lc.Listen(context.Background(), "tcp", addr.String())
+	if err != nil {
+		return nil, err
+	}
+	ln := &Listener{l: l, tcp: nl.(*net.TCPListener)}
+	l.lns[ln] = struct{}{}
+	return ln, nil
+}
+
+// control runs f on the connection's descriptor.
+func (c *Conn) control(f func(fd int)) error {
+	rc, err := c.tcp.SyscallConn()
+	if err != nil {
+		return err
+	}
+	return rc.Control(func(fd uintptr) { f(int(fd)) })
+}
+
+// Acknowledged answers how many of the Sent bytes the peer's kernel has acknowledged, also after a reset; ok is false when the
+// kernel does not tell. A request whose first byte was not acknowledged cannot have reached the peer's program.
+func (c *Conn) Acknowledged() (n uint64, ok bool) {
+	if c.closed {
+		return 0, false
+	}
+	err := c.control(func(fd int) {
+		if info, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO); err == nil {
+			n, ok = min(info.Bytes_acked-min(info.Bytes_acked, synCounted(c)), c.sent), true
+		}
+	})
+	return n, ok && err == nil
+}
+
+func (c *Conn) connected() {
+	c.dialled = true
+	c.control(learnSyn)
+}
+
+// OriginalDst answers where the connection was going before a REDIRECT rule; it errs when there was none.
+func (c *Conn) OriginalDst() (dst netip.AddrPort, err error) {
+	if c.closed {
+		return dst, ErrClosed
+	}
+	const soOriginalDst = 80 // SO_ORIGINAL_DST and IP6T_SO_ORIGINAL_DST, linux/netfilter_ipv4.h
+	cerr := c.control(func(fd int) {
+		if c.remote.Addr().Is4() {
+			var m *unix.IPv6Mreq
+			if m, err = unix.GetsockoptIPv6Mreq(fd, unix.IPPROTO_IP, soOriginalDst); err == nil {
+				b := m.Multiaddr
+				dst = netip.AddrPortFrom(netip.AddrFrom4([4]byte(b[4:8])), uint16(b[2])<<8|uint16(b[3]))
+			}
+			return
+		}
+		var m *unix.IPv6MTUInfo
+		if m, err = unix.GetsockoptIPv6MTUInfo(fd, unix.IPPROTO_IPV6, soOriginalDst); err == nil {
+			port := *(*[2]byte)(unsafe.Pointer(&m.Addr.Port))
+			dst = netip.AddrPortFrom(netip.AddrFrom16(m.Addr.Addr), uint16(port[0])<<8|uint16(port[1]))
+		}
+	})
+	if cerr != nil {
+		return dst, cerr
+	}
+	return dst, os.NewSyscallError("getsockopt SO_ORIGINAL_DST", err)
+}

@@ -1,0 +1,30 @@
+//go:build !linux
+
+package loop
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+)
+
+// Listen opens a listening socket on addr; port 0 takes a free one. It may be called before Run.
+func (l *Loop) Listen(addr netip.AddrPort) (*Listener, error) {
+	nl, err := net.ListenTCP("tcp", net.TCPAddrFromAddrPort(addr))
+	if err != nil {
+		return nil, err
+	}
+	ln := &Listener{l: l, tcp: nl}
+	l.lns[ln] = struct{}{}
+	return ln, nil
+}
+
+// Acknowledged needs Linux.
+func (c *Conn) Acknowledged() (n uint64, ok bool) { return 0, false }
+
+// OriginalDst needs Linux.
+func (c *Conn) OriginalDst() (netip.AddrPort, error) {
+	return netip.AddrPort{}, errors.New("original destination: not on this system")
+}
+
+func (c *Conn) connected() { c.dialled = true }

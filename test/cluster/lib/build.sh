@@ -10,26 +10,23 @@ all=(pki ociimage pause etcd coredns kube-apiserver kube-controller-manager kube
 [ $# -gt 0 ] || set -- "${all[@]}"
 
 command -v go >/dev/null || die "no go in PATH: the programs are built from source"
-# Every program is rebuilt when its module's versions or, for our own, sources change.
 lock "$programs/build.lock"
 mkdir -p "$bin" "$programs/log"
 
-# make NAME DIRECTORY PACKAGE LDFLAGS INPUT...: go build, when an input is newer.
+# make NAME DIRECTORY PACKAGE LDFLAGS INPUT...: go build, unless the program that
+# is there was made of the same input. Content counts, not time: a fresh clone
+# with a filled cache builds nothing.
 make() {
-	local program=$1 dir=$2 package=$3 ldflags=$4 input t0=$SECONDS
+	local program=$1 dir=$2 package=$3 ldflags=$4 sum t0=$SECONDS
 	shift 4
-	if [ -x "$bin/$program" ]; then
-		for input in "$@"; do
-			[ -z "$(find "$input" -newer "$bin/$program" -print -quit)" ] || { input=; break; }
-		done
-		[ -n "$input" ] && return
-	fi
+	sum=$({ echo "$ldflags"; find "$@" -type f | LC_ALL=C sort | xargs cat; } | sha256sum)
+	if [ -x "$bin/$program" ] && [ "$(cat "$bin/.$program.sum" 2>/dev/null)" = "$sum" ]; then return; fi
 	echo "build $program"
 	(cd "$dir" && go build -trimpath -ldflags "-s -w $ldflags" -o "$bin/.$program" "$package") \
 		>"$programs/log/$program.log" 2>&1 9>&- ||
 		{ tail -20 "$programs/log/$program.log" >&2; die "$program did not build, see $programs/log/$program.log"; }
-	touch "$bin/.$program" # go keeps the time of a program that came out the same
 	mv "$bin/.$program" "$bin/$program"
+	echo "$sum" >"$bin/.$program.sum"
 	[ $((SECONDS - t0)) -lt 5 ] || echo "      $((SECONDS - t0)) s"
 }
 

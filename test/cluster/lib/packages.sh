@@ -26,17 +26,20 @@ Install them as root with:
 }
 
 # install_packages PACKAGE...: without starting the services they bring.
-install_packages() {
-	local policy=/usr/sbin/policy-rc.d made='' rc=0
+install_packages() (
+	policy=/usr/sbin/policy-rc.d
 	if [ ! -e $policy ]; then
-		printf '#!/bin/sh\nexit 101\n' >$policy && chmod 755 $policy && made=yes
+		trap 'rm -f $policy' EXIT
+		printf '#!/bin/sh\nexit 101\n' >$policy
+		chmod 755 $policy
 	fi
-	local get=(env DEBIAN_FRONTEND=noninteractive apt-get -qq -y -o Dpkg::Use-Pty=0)
-	"${get[@]}" install --no-install-recommends "$@" >/dev/null 2>&1 9>&- ||
-		{ "${get[@]}" update 9>&- && "${get[@]}" install --no-install-recommends "$@" >/dev/null 9>&-; } || rc=$?
-	[ -z "$made" ] || rm -f $policy
-	return $rc
-}
+	exec 9>&- # what apt starts must not hold our lock
+	export DEBIAN_FRONTEND=noninteractive
+	install=(apt-get -qq -y -o Dpkg::Use-Pty=0 install --no-install-recommends "$@")
+	"${install[@]}" >/dev/null 2>&1 && exit
+	apt-get -qq update
+	"${install[@]}" >/dev/null
+)
 
 # For a node: all of Debian's that it runs or that its programs call.
 node_needs=(
@@ -60,5 +63,5 @@ cni_dir() {
 need_node() {
 	local more=()
 	cni_dir >/dev/null || more=(/usr/lib/cni/bridge=containernetworking-plugins)
-	need "${node_needs[@]}" ${more[0]:+"${more[@]}"}
+	need "${node_needs[@]}" "${more[@]}"
 }

@@ -1,0 +1,81 @@
+# shellcheck shell=bash
+# Puts together an image's files from programs of this machine; sourced by
+# image.sh. All functions work on the directory $root.
+
+# skeleton: the directories that programs expect, and names for two users.
+skeleton() {
+	local d
+	mkdir -p "$root"/{usr/bin,usr/sbin,usr/lib,usr/lib64,usr/local/bin,etc,run,tmp,root,proc,sys,dev}
+	chmod 1777 "$root/tmp"
+	for d in bin sbin lib lib64; do ln -s "usr/$d" "$root/$d"; done
+	printf '%s\n' root:x:0:0:root:/root:/bin/sh nobody:x:65534:65534:nobody:/:/bin/sh >"$root/etc/passwd"
+	printf '%s\n' root:x:0: nogroup:x:65534: >"$root/etc/group"
+	echo 'hosts: files dns' >"$root/etc/nsswitch.conf"
+}
+
+# libraries FILE...: copies what the dynamic loader would load, and the loader.
+libraries() {
+	local l
+	ldd "$@" 2>/dev/null | sed -n 's/.*=> \(\/[^ ]*\) .*/\1/p; s/^[[:space:]]*\(\/[^ ]*\) (0x.*/\1/p' | sort -u |
+		while read -r l; do
+			mkdir -p "$root$(dirname "$l")"
+			[ -e "$root$l" ] || cp -L "$l" "$root$l"
+		done
+}
+
+# program NAME...: from PATH to /usr/sbin, under its own name and this one.
+program() {
+	local p real
+	for p in "$@"; do
+		real=$(realpath "$(command -v "$p")")
+		cp "$real" "$root/usr/sbin/"
+		[ "$(basename "$real")" = "$p" ] || ln -sf "$(basename "$real")" "$root/usr/sbin/$p"
+		libraries "$real"
+	done
+}
+
+# tree PATH...: as it is, in the same place, and the libraries of what is in it.
+tree() {
+	local p
+	for p in "$@"; do
+		mkdir -p "$root$(dirname "$p")"
+		cp -a "$p" "$root$(dirname "$p")/"
+		find "$p" -type f \( -name '*.so*' -o -perm /111 \) -print0 | while IFS= read -r -d '' f; do libraries "$f"; done
+	done
+}
+
+# package NAME...: the files of an installed Debian package without its pages,
+# and their libraries.
+package() {
+	local p f
+	for p in "$@"; do
+		dpkg -L "$p" | grep -vE '^/(usr/share/(doc|man|lintian|locale|perl5|bug)|usr/lib/systemd|lib/systemd|etc/init)' | while read -r f; do
+			if [ -L "$f" ] || [ -f "$f" ]; then
+				# through our own /bin and /lib, which are links
+				mkdir -p "$root$(dirname "$f")"
+				cp -a "$f" "$root$f" 2>/dev/null || cp "$f" "$root$f"
+				case $f in *.so* | */bin/* | */sbin/*) libraries "$f" ;; esac
+			fi
+		done
+	done
+}
+
+# shell: busybox and its commands, but none in the place of a real program.
+shell() {
+	local a
+	cp -L "$(command -v busybox)" "$root/usr/bin/busybox"
+	busybox --list | while read -r a; do
+		[ "$a" = busybox ] || [ -e "$root/usr/sbin/$a" ] || [ -e "$root/usr/bin/$a" ] || ln -s busybox "$root/usr/bin/$a"
+	done
+}
+
+# iptables: nft and legacy, version 4 and 6, as Debian's package has them.
+iptables_programs() {
+	local x
+	program iptables iptables-save iptables-restore ip6tables ip6tables-save ip6tables-restore
+	program {iptables,ip6tables}-{nft,legacy}{,-save,-restore}
+	x=$(dirname "$(dpkg -L iptables | grep '/libxt_owner.so$')")
+	mkdir -p "$root$x"
+	cp "$x"/lib{xt,ipt,ip6t}_*.so "$root$x/"
+	libraries "$x"/lib{xt,ipt,ip6t}_*.so
+}

@@ -34,6 +34,7 @@ type Target struct {
 	// ServerFirst is set when a connection was seen on which the server spoke first, so that later ones need not wait.
 	ServerFirst atomic.Bool
 
+	removed  atomic.Bool
 	snapshot atomic.Pointer[Snapshot]
 	holds    atomic.Int64 // connections that use the target; negative once retired
 	lastUse  atomic.Int64 // Unix nanoseconds of the last Release
@@ -54,6 +55,13 @@ func (t *Target) Snapshot() *Snapshot { return t.snapshot.Load() }
 // Publish replaces the snapshot.
 func (t *Target) Publish(s *Snapshot) { t.snapshot.Store(s) }
 
+// Remove says that the Service, or this address or port of it, exists no more. The last snapshot stays.
+func (t *Target) Remove() { t.removed.Store(true) }
+
+// Removed reports whether the target no longer is what its destination leads to, and is no longer kept current. Those
+// who hold it go on with its last snapshot, or look the destination up again.
+func (t *Target) Removed() bool { return t.removed.Load() }
+
 // Hold keeps the target's watches alive until Release. It reports false when the target was retired: ask again then.
 func (t *Target) Hold() bool {
 	for {
@@ -71,6 +79,11 @@ func (t *Target) Hold() bool {
 func (t *Target) Release() {
 	t.lastUse.Store(time.Now().UnixNano())
 	t.holds.Add(-1)
+}
+
+// Idle reports whether nobody holds the target and nobody used it since the given time.
+func (t *Target) Idle(unusedSince time.Time) bool {
+	return t.lastUse.Load() < unusedSince.UnixNano() && t.holds.Load() == 0
 }
 
 // Retire marks a target that nobody holds and nobody used since the given time; it reports whether it did.
@@ -100,6 +113,13 @@ const (
 	UnknownPort
 	// Unavailable means that the source (the API server) did not answer.
 	Unavailable
+	// SessionAffinity means that the Service asks for sessionAffinity ClientIP. Only kube-proxy keeps that promise the same
+	// for all clients, so it does.
+	SessionAffinity
+	// NodeLocal means that the Service asks for internalTrafficPolicy Local, which is kube-proxy's to keep.
+	NodeLocal
+	// OtherProxy means that the Service names another proxy in the label service.kubernetes.io/service-proxy-name.
+	OtherProxy
 )
 
 // String answers the word used in metrics and logs.
@@ -113,6 +133,12 @@ func (r Reason) String() string {
 		return "unknown-port"
 	case Unavailable:
 		return "discovery-unavailable"
+	case SessionAffinity:
+		return "session-affinity"
+	case NodeLocal:
+		return "internal-traffic-policy"
+	case OtherProxy:
+		return "service-proxy-name"
 	}
 	return "found"
 }
@@ -136,5 +162,9 @@ type Status struct {
 	Source  string        // "kube" or "files"
 	Synced  bool          // the source has answered at least once
 	Age     time.Duration // since the source was last known to be current: 0 while its watches are up
-	Targets []*Target     // all current targets
+	Targets []*Target     // all current targets, by name
+
+	// Problems are what the source offers and cannot be used at present, a sentence each, sorted: a broken file, a wrong
+	// annotation, a missing permission.
+	Problems []string
 }

@@ -98,8 +98,11 @@ func (c *Conn) LocalAddr() netip.AddrPort {
 	return c.local
 }
 
-// SetReadDeadline bounds Read, in nanoseconds of the loop's clock; Never takes the bound away. It counts from the next wait.
-func (c *Conn) SetReadDeadline(t int64) { c.readDeadline = t }
+// SetReadDeadline bounds Read, also one that waits now, in nanoseconds of the loop's clock; Never takes the bound away.
+func (c *Conn) SetReadDeadline(t int64) {
+	c.readDeadline = t
+	c.l.wake(c.reader)
+}
 
 // SetWriteDeadline bounds Write and its kin.
 func (c *Conn) SetWriteDeadline(t int64) { c.writeDeadline = t }

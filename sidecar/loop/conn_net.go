@@ -109,8 +109,16 @@ func (c *Conn) RemoteAddr() netip.AddrPort { return c.remote }
 // LocalAddr answers this side's address.
 func (c *Conn) LocalAddr() netip.AddrPort { return c.local }
 
-// SetReadDeadline bounds Read, in nanoseconds of the loop's clock; Never takes the bound away. It counts from the next wait.
-func (c *Conn) SetReadDeadline(t int64) { c.readDeadline = t }
+// SetReadDeadline bounds Read, also one that waits now, in nanoseconds of the loop's clock; Never takes the bound away.
+func (c *Conn) SetReadDeadline(t int64) {
+	c.readDeadline = t
+	if c.reading > 0 {
+		c.setReadDeadline(t)
+	}
+	if c.reader != nil {
+		c.reader.poke()
+	}
+}
 
 // SetWriteDeadline bounds Write and its kin.
 func (c *Conn) SetWriteDeadline(t int64) { c.writeDeadline = t }

@@ -267,6 +267,14 @@ func TestDeadlines(t *testing.T) {
 		if d := time.Duration(l.Now() - began); d < 49*time.Millisecond {
 			return fmt.Errorf("read ended after %v, want 50 ms", d)
 		}
+		c.SetReadDeadline(Never)
+		l.Go(func() {
+			l.Sleep(20 * time.Millisecond)
+			c.SetReadDeadline(l.Now())
+		})
+		if _, err := c.Read(make([]byte, 1)); !errors.Is(err, ErrTimeout) {
+			return fmt.Errorf("a read whose deadline was moved: got %v, want ErrTimeout", err)
+		}
 		if err := l.Wait(l.Now()+int64(10*time.Millisecond), c, nil, c.Readable); !errors.Is(err, ErrTimeout) {
 			return fmt.Errorf("wait: got %v, want ErrTimeout", err)
 		}

@@ -30,22 +30,41 @@ type progress struct {
 	first bool  // the first line is parsed
 }
 
-// resume prepares for parsing b and reports whether a line end may have come since the last time. fresh reports that
-// parsing begins at the first byte: nothing was parsed yet, or the bytes have moved and the old views are void.
-func (p *progress) resume(b []byte) (more, fresh bool) {
+// resume prepares for parsing b, of which at most limit bytes count, and reports whether a line end may have come since
+// the last time. fresh reports that parsing begins at the first byte: nothing was parsed yet, or the bytes have moved
+// and the old views are void.
+func (p *progress) resume(b []byte, limit int) (_ []byte, more, fresh bool) {
+	if len(b) > limit {
+		b = b[:limit]
+	}
 	if len(b) == 0 {
-		return false, p.base == nil
+		return b, false, p.base == nil
 	}
 	if p.base != &b[0] || len(b) < p.seen {
 		*p = progress{base: &b[0]}
-		return true, true
+		return b, true, true
 	}
-	lf := bytes.IndexByte(b[p.seen:], '\n')
-	if lf < 0 {
+	return b, bytes.IndexByte(b[p.seen:], '\n') >= 0, false
+}
+
+// pause makes Parse's answer out of what one pass over b gave: n is the length of a complete head, or 0.
+func (p *progress) pause(b []byte, n int, reason Reason, limit int) (int, error) {
+	at := p.next
+	switch {
+	case reason != reasonNone:
+	case n > 0:
+		*p = progress{}
+		return n, nil
+	case len(b) < limit:
 		p.seen = len(b)
-		return false, false
+		return 0, nil
+	case p.first:
+		at, reason = limit, HeadTooLarge
+	default:
+		at, reason = limit, LineTooLong
 	}
-	return true, false
+	*p = progress{}
+	return 0, &HeadError{Reason: reason, Offset: at}
 }
 
 // lenience is what a field line may be that RFC 9112 asks a sender not to write.

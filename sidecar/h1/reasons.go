@@ -47,7 +47,7 @@ const (
 	BadHost
 
 	// Limits.
-	TargetTooLong // the request line alone exceeds the limit
+	LineTooLong // the first line alone exceeds the limit
 	HeadTooLarge
 	TooManyFields
 
@@ -94,7 +94,7 @@ var reasonWords = [reasonCount]string{
 	MissingHost:              "missing host",
 	RepeatedHost:             "several host",
 	BadHost:                  "malformed host",
-	TargetTooLong:            "request line too long",
+	LineTooLong:              "first line too long",
 	HeadTooLarge:             "head too large",
 	TooManyFields:            "too many header fields",
 	BadChunkSize:             "malformed chunk size",
@@ -119,7 +119,7 @@ func (r Reason) String() string {
 // reason is a 502 instead.
 func (r Reason) Status() int {
 	switch r {
-	case TargetTooLong:
+	case LineTooLong:
 		return 414
 	case HeadTooLarge, TooManyFields, TrailerTooLarge:
 		return 431

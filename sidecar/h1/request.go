@@ -29,7 +29,9 @@ type Request struct {
 	Upgrade []byte
 
 	options options
-	h2c     bool // an Upgrade field offers HTTP/2, or there is an HTTP2-Settings field
+	h2c     bool // an Upgrade field offers HTTP/2
+	other   bool // an Upgrade field offers something else
+	h2set   bool // there is an HTTP2-Settings field
 	progress
 }
 
@@ -45,35 +47,15 @@ func (r *Request) Parse(b []byte, limit int) (n int, err error) {
 	if limit <= 0 {
 		limit = DefaultHeadLimit
 	}
-	full := len(b) >= limit
-	if full {
-		b = b[:limit]
-	}
-	more, fresh := r.resume(b)
+	b, more, fresh := r.resume(b, limit)
 	if fresh {
 		r.Fields = r.Fields[:0]
 	}
+	var reason Reason
 	if more {
-		var reason Reason
-		if n, reason = r.parse(b); n > 0 || reason != reasonNone {
-			at := r.next
-			r.progress = progress{}
-			if reason == reasonNone {
-				return n, nil
-			}
-			return 0, &HeadError{Reason: reason, Offset: at}
-		}
-		r.seen = len(b)
+		n, reason = r.parse(b)
 	}
-	if full {
-		reason := HeadTooLarge
-		if !r.first {
-			reason = TargetTooLong
-		}
-		r.progress = progress{}
-		return 0, &HeadError{Reason: reason, Offset: limit}
-	}
-	return 0, nil
+	return r.pause(b, n, reason, limit)
 }
 
 // Begun reports whether Parse was given part of a head and waits for the rest: bytes of a request line, not only empty
@@ -196,7 +178,7 @@ func isDigit(c byte) bool { return c-'0' <= 9 }
 func (r *Request) interpret() Reason {
 	r.Host, r.Upgrade = nil, nil
 	r.Body, r.Length = None, 0
-	r.ExpectContinue, r.options, r.h2c = false, 0, false
+	r.ExpectContinue, r.options, r.h2c, r.other, r.h2set = false, 0, false, false, false
 	var (
 		te        codings
 		hasLength bool
@@ -225,8 +207,8 @@ func (r *Request) interpret() Reason {
 			if equalFold(f.Name, "upgrade") {
 				http2, other := protocols(f.Value)
 				r.h2c = r.h2c || http2
-				if other && upgrade == nil {
-					upgrade = f.Value
+				if other && !r.other {
+					r.other, upgrade = true, f.Value
 				}
 			}
 		case 10:
@@ -244,7 +226,7 @@ func (r *Request) interpret() Reason {
 					return reason
 				}
 			} else if equalFold(f.Name, "http2-settings") {
-				r.h2c = true
+				r.h2set = true
 			}
 		case 17:
 			if equalFold(f.Name, "transfer-encoding") {

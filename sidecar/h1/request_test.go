@@ -138,7 +138,7 @@ func TestRequestVerdicts(t *testing.T) {
 		{"more fields than are allowed", get + strings.Repeat("a:\r\n", MaxFields) + "\r\n", TooManyFields},
 		{"more odd fields than are allowed", get + strings.Repeat("a:\t\r\n", MaxFields) + "\r\n", TooManyFields},
 		{"a head larger than the limit", get + "X: " + strings.Repeat("x", DefaultHeadLimit) + "\r\n\r\n", HeadTooLarge},
-		{"a target larger than the limit", "GET /" + strings.Repeat("x", DefaultHeadLimit) + " HTTP/1.1\r\nHost: a\r\n\r\n", TargetTooLong},
+		{"a target larger than the limit", "GET /" + strings.Repeat("x", DefaultHeadLimit) + " HTTP/1.1\r\nHost: a\r\n\r\n", LineTooLong},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

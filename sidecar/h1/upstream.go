@@ -1,0 +1,39 @@
+package h1
+
+import (
+	"github.com/sluice-mesh/sluice/sidecar/cluster"
+	"github.com/sluice-mesh/sluice/sidecar/loop"
+)
+
+// Upstream is one connection to an endpoint. It serves one exchange at a time and belongs to its loop; between exchanges the
+// pool of package upstream keeps it.
+type Upstream struct {
+	Stream
+	Endpoint *cluster.Endpoint
+	// Reused says that the connection served an exchange before this one.
+	Reused bool
+	// IdleSince is when the connection went idle, by the loop's clock.
+	IdleSince int64
+
+	response Response
+	// began is how many bytes had been sent when the running exchange's request began.
+	began uint64
+}
+
+// NewUpstream makes an upstream of a fresh connection.
+func NewUpstream(c *loop.Conn, ep *cluster.Endpoint) *Upstream {
+	return &Upstream{Stream: Stream{Conn: c}, Endpoint: ep}
+}
+
+// Fresh reports whether an idle connection may serve another request: nothing came on it, no bytes, no FIN, no reset.
+func (u *Upstream) Fresh() bool { return !u.Conn.Readable() }
+
+// unprocessed reports whether the peer's kernel has acknowledged not one byte of the running request, so that no program
+// can have seen it. Only asked after a failure, since it costs a system call.
+func (u *Upstream) unprocessed() bool {
+	if u.Conn.Sent() == u.began {
+		return true
+	}
+	n, ok := u.Conn.Acknowledged()
+	return ok && n <= u.began
+}

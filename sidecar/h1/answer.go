@@ -18,49 +18,37 @@ var answerPhrases = map[int]string{
 	505: "HTTP Version Not Supported",
 }
 
-// Answer is a response of our own, in place of one from upstream.
-type Answer struct {
-	Status int
-	Text   string // one line for a person, without "sluice: " and the line end
-	Head   bool   // it answers HEAD: only the head is sent
-	// Close says that the connection is closed behind it, KeepAlive that a client of HTTP/1.0 may go on using it.
-	Close, KeepAlive bool
+// Answer makes a response of our own, in place of one from upstream, with text as one line of body for a person. The
+// connection is closed behind it. With head it answers a HEAD request: the body is left out.
+func Answer(status int, text string, head bool) []byte {
+	return AppendAnswer(nil, status, text, head)
 }
 
-// Append appends the whole answer to dst. It allocates only when dst is too small.
-func (a Answer) Append(dst []byte) []byte {
+// AppendAnswer appends what Answer makes to dst. It allocates only when dst is too small.
+func AppendAnswer(dst []byte, status int, text string, head bool) []byte {
 	const prefix = "sluice: "
-	phrase := answerPhrases[a.Status]
 	dst = append(dst, "HTTP/1.1 "...)
-	dst = strconv.AppendInt(dst, int64(a.Status), 10)
+	dst = strconv.AppendInt(dst, int64(status), 10)
 	dst = append(dst, ' ')
-	dst = append(dst, phrase...)
+	dst = append(dst, answerPhrases[status]...)
 	dst = append(dst, "\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: "...)
-	dst = strconv.AppendInt(dst, int64(len(prefix)+len(a.Text)+1), 10)
-	switch {
-	case a.Close:
-		dst = append(dst, "\r\nConnection: close"...)
-	case a.KeepAlive:
-		dst = append(dst, "\r\nConnection: keep-alive"...)
-	}
-	dst = append(dst, "\r\n\r\n"...)
-	if a.Head {
+	dst = strconv.AppendInt(dst, int64(len(prefix)+len(text)+1), 10)
+	dst = append(dst, "\r\nConnection: close\r\n\r\n"...)
+	if head {
 		return dst
 	}
 	dst = append(dst, prefix...)
-	dst = append(dst, a.Text...)
+	dst = append(dst, text...)
 	return append(dst, '\n')
 }
 
-// AppendAnswer appends to dst what a client gets whose request was refused for this reason; the connection is closed
-// behind it. It allocates only when dst is too small.
-func (r Reason) AppendAnswer(dst []byte) []byte {
-	return Answer{Status: r.Status(), Text: refusals[r], Close: true}.Append(dst)
-}
+// Answer is what a client gets whose request was refused for this reason; the connection is closed behind it. The bytes
+// are shared: nobody may write to them.
+func (r Reason) Answer() []byte { return refusals[r] }
 
-var refusals = func() (t [reasonCount]string) {
+var refusals = func() (t [reasonCount][]byte) {
 	for r := range Reasons {
-		t[r] = "bad request: " + r.String()
+		t[r] = Answer(r.Status(), "bad request: "+r.String(), false)
 	}
 	return t
 }()

@@ -1,0 +1,66 @@
+package assemble
+
+import (
+	"net/netip"
+	"slices"
+
+	"github.com/sluice-mesh/sluice/sidecar/balancer"
+	"github.com/sluice-mesh/sluice/sidecar/cluster"
+	"github.com/sluice-mesh/sluice/sidecar/discovery"
+)
+
+// Port is what is published for one address and port of a Service.
+type Port struct {
+	Snapshot *discovery.Snapshot
+
+	// known are the endpoints that were in a set and are still in a slice, sorted by address. One that is not picked for a
+	// while, because it is not ready or terminates, keeps its pointer here.
+	known []*cluster.Endpoint
+}
+
+// Assemble answers, for each address and TCP port of a Service, what is to be published: the previous snapshot itself
+// where nothing changed, else a new one of the next generation. A Service that passes through has none.
+//
+// A wrong policy leaves that of the previous snapshot in force. Loops is the number of the process's loops.
+func Assemble(s Service, all []*Slice, previous map[netip.AddrPort]Port, loops int) map[netip.AddrPort]Port {
+	ports := make(map[netip.AddrPort]Port, len(s.Addrs)*len(s.Ports))
+	if s.Reason != discovery.Found {
+		return ports
+	}
+	for _, addr := range s.Addrs {
+		for _, p := range s.Ports {
+			dst := netip.AddrPortFrom(addr, p.Port)
+			ports[dst] = assemblePort(s, p, addr.Is4(), all, previous[dst], loops)
+		}
+	}
+	return ports
+}
+
+func assemblePort(s Service, p ServicePort, v4 bool, all []*Slice, previous Port, loops int) Port {
+	set := &cluster.EndpointSet{}
+	var port Port
+	set.Endpoints, port.known, set.Terminating = endpointsOf(collect(p.Name, v4, all), previous.known, loops)
+
+	policy := s.Policy
+	if old := previous.Snapshot; old != nil {
+		if s.BadPolicy {
+			policy = old.Policy
+		}
+		set.Generation = old.Set.Generation + 1
+	}
+	if policy == "" {
+		policy = balancer.Default
+	}
+	if old := previous.Snapshot; old != nil && old.Protocol == p.Protocol && old.Policy == policy &&
+		old.Set.Terminating == set.Terminating && slices.Equal(old.Set.Endpoints, set.Endpoints) {
+		port.Snapshot = old
+		return port
+	}
+
+	picker, err := balancer.New(policy, set)
+	if err != nil { // ParseService lets no unknown policy through
+		panic(err)
+	}
+	port.Snapshot = &discovery.Snapshot{Protocol: p.Protocol, Policy: policy, Set: set, Picker: picker}
+	return port
+}

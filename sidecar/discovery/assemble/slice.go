@@ -1,0 +1,134 @@
+package assemble
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"unique"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+)
+
+// Slice is what is kept of an EndpointSlice. It is immutable.
+type Slice struct {
+	Name    string
+	created int64 // Unix seconds; tells which of two slices is the younger
+
+	ports   []slicePort
+	records []record // sorted by address
+}
+
+// slicePort is a port that all endpoints of a slice serve. Its name is the Service port's; its number is the pods'.
+type slicePort struct {
+	name string
+	port uint16
+}
+
+// record is one endpoint of a slice.
+type record struct {
+	addr      netip.Addr
+	condition condition
+
+	uid, name, hostname, node, zone string
+}
+
+// condition orders endpoints by how good they are for new requests.
+type condition uint8
+
+const (
+	unusable    condition = iota // neither of the below
+	terminating                  // serving while terminating: used when no endpoint is ready (KEP-1669)
+	ready
+)
+
+// conditionOf reads an endpoint's conditions; nil means true for ready and serving, and false for terminating.
+func conditionOf(c discoveryv1.EndpointConditions) condition {
+	switch {
+	case c.Ready == nil || *c.Ready:
+		return ready
+	case (c.Serving == nil || *c.Serving) && c.Terminating != nil && *c.Terminating:
+		return terminating
+	}
+	return unusable
+}
+
+// better reports whether a says more than b of the same address: the better condition, else the younger slice.
+func better(a, b candidate) bool {
+	return cmp.Or(
+		cmp.Compare(a.condition, b.condition),
+		cmp.Compare(a.slice.created, b.slice.created),
+		strings.Compare(a.slice.Name, b.slice.Name),
+		strings.Compare(a.uid, b.uid)) > 0
+}
+
+// ParseSlice keeps what matters of an EndpointSlice: TCP ports with a number, and each endpoint's first address, as
+// no meaning is defined for further ones. Slices of host names (address type FQDN) keep nothing. Each problem names a
+// field, its value and what is allowed; what is wrong is left out, the rest is used.
+func ParseSlice(in *discoveryv1.EndpointSlice) (*Slice, []error) {
+	s := &Slice{Name: in.Name, created: in.CreationTimestamp.Unix()}
+	var problems []error
+	problem := func(format string, args ...any) { problems = append(problems, fmt.Errorf(format, args...)) }
+
+	switch in.AddressType {
+	case discoveryv1.AddressTypeIPv4, discoveryv1.AddressTypeIPv6:
+	case discoveryv1.AddressTypeFQDN:
+		return s, nil
+	default:
+		problem("addressType: %q is unknown; allowed are IPv4, IPv6, FQDN", in.AddressType)
+		return s, problems
+	}
+
+	for i, p := range in.Ports {
+		if p.Port == nil || p.Protocol != nil && *p.Protocol != corev1.ProtocolTCP {
+			continue
+		}
+		if *p.Port < 1 || *p.Port > 65535 {
+			problem("ports[%d].port: %d is not a port (1 to 65535)", i, *p.Port)
+			continue
+		}
+		port := slicePort{port: uint16(*p.Port)}
+		if p.Name != nil {
+			port.name = *p.Name
+		}
+		s.ports = append(s.ports, port)
+	}
+
+	s.records = make([]record, 0, len(in.Endpoints))
+	for i, e := range in.Endpoints {
+		if len(e.Addresses) == 0 {
+			problem("endpoints[%d].addresses: there must be one", i)
+			continue
+		}
+		addr, err := netip.ParseAddr(e.Addresses[0])
+		if addr = addr.Unmap(); err != nil || addr.Zone() != "" || addr.Is4() != (in.AddressType == discoveryv1.AddressTypeIPv4) {
+			problem("endpoints[%d].addresses[0]: %q is not an %s address", i, e.Addresses[0], in.AddressType)
+			continue
+		}
+		r := record{addr: addr, condition: conditionOf(e.Conditions)}
+		if ref := e.TargetRef; ref != nil {
+			r.uid, r.name = string(ref.UID), ref.Name
+		}
+		r.hostname, r.node, r.zone = deref(e.Hostname), shared(e.NodeName), shared(e.Zone)
+		s.records = append(s.records, r)
+	}
+	slices.SortStableFunc(s.records, func(a, b record) int { return a.addr.Compare(b.addr) })
+	return s, problems
+}
+
+func deref(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
+}
+
+// shared is deref for values that many endpoints have in common.
+func shared(s *string) string {
+	if s == nil || *s == "" {
+		return ""
+	}
+	return unique.Make(*s).Value()
+}

@@ -1,8 +1,6 @@
 package h1
 
 import (
-	"errors"
-	"io"
 	"time"
 
 	"github.com/sluice-mesh/sluice/sidecar/loop"
@@ -26,8 +24,9 @@ const (
 // Downstream is an application's connection.
 type Downstream struct {
 	Stream
-	o Options
-	x Exchange
+	o       Options
+	request Request
+	x       Exchange
 	// halfClosed says that the client's FIN was read: no further request will come, the answer is still wanted.
 	halfClosed bool
 }
@@ -37,60 +36,54 @@ func NewDownstream(s Stream, o Options) *Downstream {
 	return &Downstream{Stream: s, o: o}
 }
 
-// Serve reads requests and gives each to handle, which sends it somewhere or replies; it returns when the connection has
-// ended. When handle ends an exchange as a tunnel, Serve returns at once and leaves the connection to the caller: it reports
-// that by true.
+// Serve reads requests and gives each to handle, which sends it somewhere or replies. It returns when the connection has ended
+// and is closed, or when an exchange ended as a tunnel: then it answers true at once and leaves the connection, with what was
+// read ahead, to the caller.
 func (d *Downstream) Serve(handle func(*Exchange)) (tunnel bool) {
 	for {
-		ok := d.readHead()
+		n, ok := d.readHead()
 		if !ok {
 			return false
 		}
-		x := &d.x
-		x.begin(d)
-		handle(x)
-		switch x.end() {
+		d.x.begin(d, n)
+		handle(&d.x)
+		switch d.x.settle() {
 		case again:
-		case closing:
-			d.finish()
-			return false
+		case tunnelled:
+			return true
 		case broken:
 			d.Reset()
 			return false
-		case tunnelled:
-			return true
+		default:
+			d.finish(d.x.unread())
+			return false
 		}
 	}
 }
 
-// readHead waits for the next request head. While none has begun the connection holds no buffer.
-func (d *Downstream) readHead() bool {
+// readHead waits for the next request head and answers its length. While none has begun the connection holds no buffer.
+func (d *Downstream) readHead() (n int, ok bool) {
 	l := d.Conn.Loop()
 	for {
 		if len(d.Buffered()) > 0 {
-			n, err := d.x.Request.Parse(d.Buffered(), d.o.HeadLimit)
+			n, err := d.request.Parse(d.Buffered(), d.o.HeadLimit)
 			if err != nil {
 				d.refuse(err)
-				return false
+				return 0, false
 			}
 			if n > 0 {
-				d.x.headLen = n
-				return true
+				return n, true
 			}
 		} else {
-			d.x.Request.Reset()
-			if d.halfClosed {
-				d.Close()
-				return false
-			}
+			d.request.Reset()
 			if err := l.Wait(loop.Never, d.Conn, nil, d.Conn.Readable); err != nil {
 				d.Close()
-				return false
+				return 0, false
 			}
 		}
 		if err := d.Fill(loop.Small); err != nil {
 			d.Close()
-			return false
+			return 0, false
 		}
 	}
 }
@@ -109,13 +102,13 @@ func (d *Downstream) refuse(err error) {
 		d.Close()
 		return
 	}
-	d.finish()
+	d.finish(true)
 }
 
 // finish closes in an orderly way: FIN, then what the client still sends is taken for a while.
-func (d *Downstream) finish() {
+func (d *Downstream) finish(unread bool) {
 	defer d.Close()
-	if len(d.Buffered()) == 0 && !d.Conn.Readable() && !d.x.unread {
+	if len(d.Buffered()) == 0 && !unread && !d.Conn.Readable() {
 		return
 	}
 	d.Drop()
@@ -134,24 +127,3 @@ func (d *Downstream) finish() {
 		n += k
 	}
 }
-
-// errDownstreamGone is the end of an attempt whose client reset the connection or went away.
-var errDownstreamGone = errors.New("client closed the connection")
-
-// sawFin handles the client's FIN during an exchange: it answers whether the upstream is to be told, which it is when nothing
-// but the FIN follows the request. A client that shuts down its sending side still waits for the answer.
-func (d *Downstream) sawFin() (tell bool, err error) {
-	if d.Conn.PeerGone() {
-		return false, errDownstreamGone
-	}
-	if !d.atEOF() {
-		return false, nil
-	}
-	if d.Conn.PeerGone() {
-		return false, errDownstreamGone
-	}
-	d.halfClosed = true
-	return len(d.Buffered()) == d.x.taken, nil
-}
-
-func isEOF(err error) bool { return err == io.EOF }

@@ -2,44 +2,40 @@ package h1
 
 import (
 	"errors"
-	"fmt"
 	"io"
-
-	"github.com/sluice-mesh/sluice/sidecar/loop"
 )
 
-// Exchange is one request and its answer on a downstream connection. Its handler calls Send, with another upstream after each
-// failure it may and wants to repair, then Forward once, or Reply instead.
+// Exchange is one request and its answer on a downstream connection. Its handler calls Send, on another upstream after each
+// failure it may and wants to repair, then Forward once; or Reply, Refuse or Abort instead.
 type Exchange struct {
-	Request Request
+	// Request is the request's head; its views hold until the exchange ends.
+	Request *Request
 
 	d       *Downstream
-	headLen int // bytes of the head in the downstream buffer
-	taken   int // … and with the body bytes that were read ahead with it
-	whole   bool
-	chunks  Chunks
+	headLen int   // bytes of the head in the downstream buffer
+	taken   int   // … with the body bytes that were read ahead behind it
 	rest    int64 // of a body with a length: bytes beyond taken
+	whole   bool  // taken is the whole request
+	chunks  Chunks
 
-	// The request's body beyond taken is moved by a coroutine of its own, the pump, while the answer may already come back.
-	pumping  bool
-	pumped   bool // the pump has taken bytes that are not in the buffer any more
-	pumpErr  error
-	pumpSide Side
-	discard  bool // the pump drops what it still reads
-	next     []byte
-	nextR    int
-	nextW    int
+	pump  pump
+	next  readAhead // what the pump read beyond this request
+	begun bool      // anything of an answer was sent downstream
+	end   ending
 
-	begun     bool // anything of an answer was sent downstream
-	answered  bool // … all of it
-	keep      bool // the downstream connection goes on
-	tunnel    bool
-	reset     bool // the answer was cut: the client must see it
-	unread    bool // a part of the request was not read
-	told      bool // the running upstream was told of the client's FIN
-	watchDown bool
+	// finSeen says that the client's FIN during this exchange was dealt with; told, that the running upstream was told.
+	finSeen, told bool
+
+	answerHead int // bytes of the final answer's head in the upstream buffer
+	answer     Chunks
 
 	segments [8][]byte
+	scratch  [96]byte
+}
+
+type readAhead struct {
+	buf  []byte
+	r, w int
 }
 
 // Side says on which side of the proxy something failed.
@@ -52,7 +48,7 @@ const (
 	SideUpstream
 )
 
-// Result is the end of one attempt, or of its first half up to the response head.
+// Result is the end of one attempt, or of its first half up to the head of the final answer.
 type Result struct {
 	// Status is the final answer's status; 0 when none came.
 	Status int
@@ -61,7 +57,8 @@ type Result struct {
 	Side Side
 	// Unprocessed says that the request cannot have reached the endpoint's program.
 	Unprocessed bool
-	// Replayable says that the request is still whole in memory and nothing of an answer was sent downstream.
+	// Replayable says that the request is still whole in memory, as far as it came, and nothing of an answer was sent
+	// downstream.
 	Replayable bool
 	// Reusable says that the upstream connection may serve another exchange.
 	Reusable bool
@@ -69,41 +66,37 @@ type Result struct {
 	Tunnel bool
 }
 
+// ending is what becomes of the downstream connection behind an exchange.
 type ending uint8
 
 const (
-	again ending = iota
-	closing
-	broken
-	tunnelled
+	unanswered ending = iota // the handler gave no answer: closed
+	again                    // the next request may come
+	closing                  // closed in an orderly way
+	broken                   // reset, so that a cut answer is not taken for a whole one
+	tunnelled                // opaque bytes from here on
 )
 
-func (x *Exchange) begin(d *Downstream) {
-	r := &x.Request
-	*x = Exchange{Request: *r, d: d, headLen: x.headLen, watchDown: true}
-	x.taken, x.whole = x.headLen, true
-	ahead := int64(len(d.Buffered()) - x.headLen)
-	switch r.Body {
+func (x *Exchange) begin(d *Downstream, headLen int) {
+	*x = Exchange{Request: &d.request, d: d, headLen: headLen, taken: headLen, whole: true}
+	switch d.request.Body {
 	case Length:
-		n := min(ahead, r.Length)
+		n := min(int64(len(d.Buffered())-headLen), d.request.Length)
 		x.taken += int(n)
-		x.rest = r.Length - n
+		x.rest = d.request.Length - n
 		x.whole = x.rest == 0
 	case Chunked:
-		x.whole = false // until its chunks were followed, in Send
+		x.chunks.Reset(d.o.HeadLimit, false)
+		x.whole = false
 	}
 }
 
 // scanAhead follows the part of a chunked body that was read ahead. An error is the client's fault.
 func (x *Exchange) scanAhead() error {
-	if x.Request.Body != Chunked || x.taken > x.headLen || x.whole {
+	if x.Request.Body != Chunked || x.taken > x.headLen {
 		return nil
 	}
-	ahead := x.d.Buffered()[x.headLen:]
-	if len(ahead) == 0 {
-		return nil
-	}
-	n, done, err := x.chunks.Scan(ahead)
+	n, done, err := x.chunks.Scan(x.d.Buffered()[x.headLen:])
 	if err != nil {
 		return err
 	}
@@ -112,51 +105,51 @@ func (x *Exchange) scanAhead() error {
 	return nil
 }
 
-// end settles the downstream connection after the handler.
-func (x *Exchange) end() ending {
-	d := x.d
-	if x.pumping {
-		x.stopPump()
+// settle takes the request off the downstream connection and answers what becomes of that.
+func (x *Exchange) settle() ending {
+	if x.next.buf != nil {
+		x.d.Unread(x.next.buf, x.next.r, x.next.w)
+		x.next = readAhead{}
+	} else {
+		x.d.Advance(x.taken)
 	}
-	if x.next != nil {
-		d.Unread(x.next, x.nextR, x.nextW)
-		x.next = nil
-	} else if !x.tunnel {
-		d.Advance(x.taken)
-	}
-	switch {
-	case x.tunnel:
-		d.Advance(x.taken)
-		return tunnelled
-	case x.reset:
-		return broken
-	case !x.answered || !x.keep || x.unread:
+	if x.end == again && !x.whole && !x.pump.done {
 		return closing
 	}
-	return again
+	return x.end
 }
 
-// Reply answers the request itself, with a short text, and closes the downstream connection after it.
+// unread reports whether a part of the request was not read.
+func (x *Exchange) unread() bool { return !x.whole && !x.pump.done }
+
+// Reply answers the request itself, with a one-line text, and closes the downstream connection behind it. When a part of another
+// answer was sent already it resets the connection instead.
 func (x *Exchange) Reply(status int, text string) {
 	if x.begun {
-		x.reset = true
+		x.Abort()
 		return
 	}
-	head := x.Request.Method != nil && string(x.Request.Method) == "HEAD"
-	b := Answer(status, text, head)
-	x.begun = true
-	x.unread = !x.whole && !x.pumpDone()
-	if _, err := x.d.Conn.Write(b); err != nil {
-		x.reset = true
-		return
+	x.begun, x.end = true, closing
+	if _, err := x.d.Conn.Write(Answer(status, text, string(x.Request.Method) == "HEAD")); err != nil {
+		x.end = broken
 	}
-	x.answered = true
-	x.keep = false
 }
 
-// Abort ends the exchange by resetting the downstream connection: the client sees what it would see of a server that is not
-// there.
-func (x *Exchange) Abort() { x.reset = true }
+// Refuse answers a request whose body cannot be read, with the Reason in err, and closes.
+func (x *Exchange) Refuse(err error) {
+	reason, ok := ReasonOf(err)
+	if !ok || x.begun {
+		x.Abort()
+		return
+	}
+	if x.d.o.Refused != nil {
+		x.d.o.Refused(reason)
+	}
+	x.Reply(reason.Status(), "bad request: "+reason.String())
+}
+
+// Abort resets the downstream connection behind the exchange: the client sees what it would see of a server that is not there.
+func (x *Exchange) Abort() { x.end = broken }
 
 // Begun reports whether anything of an answer was sent downstream.
 func (x *Exchange) Begun() bool { return x.begun }
@@ -164,42 +157,21 @@ func (x *Exchange) Begun() bool { return x.begun }
 // Downstream answers the connection the request came on.
 func (x *Exchange) Downstream() *Downstream { return x.d }
 
-func (x *Exchange) pumpDone() bool { return x.pumped && !x.pumping && x.pumpErr == nil }
-
-// fail makes the result of an attempt that failed on one side.
+// fail makes the result of an attempt that failed on one side. The pump has ended.
 func (x *Exchange) fail(up *Upstream, side Side, err error) Result {
+	if side == SideUpstream && err == io.EOF {
+		err = errClosedByEndpoint
+	}
 	r := Result{Err: err, Side: side}
 	if side == SideUpstream && !x.begun {
 		r.Unprocessed = up.unprocessed()
-		r.Replayable = !x.pumped && !x.pumping
+		r.Replayable = !x.pump.consumed
 	}
 	return r
 }
 
-// upstreamError says what an upstream's failure was, in one form for EOF and errors.
-func upstreamError(err error) error {
-	if err == io.EOF {
-		return errors.New("closed by the endpoint")
-	}
-	return err
-}
-
-func clientError(err error) error {
-	if err == io.EOF || err == nil {
-		return errDownstreamGone
-	}
-	return fmt.Errorf("client: %w", err)
-}
-
-// stopPump ends the pump: what the client still sends is dropped until it has noticed.
-func (x *Exchange) stopPump() {
-	if !x.pumping {
-		return
-	}
-	l := x.d.Conn.Loop()
-	x.discard, x.unread = true, true
-	x.d.Conn.CloseWrite()
-	x.d.Conn.SetReadDeadline(l.Now() + int64(lingerTime))
-	l.Wait(loop.Never, nil, nil, func() bool { return !x.pumping })
-	x.d.Conn.SetReadDeadline(loop.Never)
-}
+var (
+	errClosedByEndpoint = errors.New("connection closed by the endpoint")
+	// errClientGone is the end of an attempt whose client reset the connection or ended it within a request.
+	errClientGone = errors.New("connection closed by the client")
+)

@@ -104,8 +104,11 @@ func (c *Conn) SetReadDeadline(t int64) {
 	c.l.wake(c.reader)
 }
 
-// SetWriteDeadline bounds Write and its kin.
-func (c *Conn) SetWriteDeadline(t int64) { c.writeDeadline = t }
+// SetWriteDeadline bounds Write and its kin in the same way.
+func (c *Conn) SetWriteDeadline(t int64) {
+	c.writeDeadline = t
+	c.l.wake(c.writer)
+}
 
 // Readable reports whether bytes, the peer's FIN or a reset are there to read, as far as the loop was told. It makes no system
 // call. An idle upstream connection that is readable must not be used again.

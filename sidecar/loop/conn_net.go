@@ -120,8 +120,13 @@ func (c *Conn) SetReadDeadline(t int64) {
 	}
 }
 
-// SetWriteDeadline bounds Write and its kin.
-func (c *Conn) SetWriteDeadline(t int64) { c.writeDeadline = t }
+// SetWriteDeadline bounds Write and its kin in the same way.
+func (c *Conn) SetWriteDeadline(t int64) {
+	c.writeDeadline = t
+	if !c.l.stopping {
+		c.tcp.SetWriteDeadline(wall(t))
+	}
+}
 
 // Readable reports whether bytes, the peer's FIN or a reset are there to read, as far as the loop was told. It makes no system
 // call. An idle upstream connection that is readable must not be used again.
@@ -200,7 +205,6 @@ func (c *Conn) Write(p []byte) (int, error) {
 	if err := c.check(); err != nil {
 		return 0, err
 	}
-	c.tcp.SetWriteDeadline(wall(c.writeDeadline))
 	var n int
 	var err error
 	c.l.block(func() { n, err = c.tcp.Write(p) })
@@ -213,7 +217,6 @@ func (c *Conn) Writev(bufs ...[]byte) (int, error) {
 	if err := c.check(); err != nil {
 		return 0, err
 	}
-	c.tcp.SetWriteDeadline(wall(c.writeDeadline))
 	own := append(net.Buffers(nil), bufs...)
 	var n int64
 	var err error

@@ -1,0 +1,289 @@
+package h1
+
+import (
+	"io"
+
+	"github.com/sluice-mesh/sluice/sidecar/loop"
+)
+
+// Send sends the request to up and waits for the head of its final answer; interim answers are passed on as they come. A
+// result without an error is followed by Forward on the same upstream, or by Send on another when the answer is not wanted.
+func (x *Exchange) Send(up *Upstream) Result {
+	if err := x.scanAhead(); err != nil {
+		return Result{Err: err, Side: SideDownstream}
+	}
+	up.began = up.Conn.Sent()
+	up.response.Reset()
+	x.told = false
+	if x.whole {
+		if err := x.sendTaken(up); err != nil {
+			return x.fail(up, SideUpstream, err)
+		}
+		if x.d.halfClosed && len(x.d.Buffered()) == x.taken {
+			x.tell(up)
+		}
+	} else {
+		x.startPump(up)
+	}
+	for {
+		n, side, err := x.awaitHead(up)
+		if err != nil {
+			x.cancelPump(up)
+			return x.fail(up, side, err)
+		}
+		if _, err := up.response.Tunnel(x.Request); err != nil {
+			x.cancelPump(up)
+			return x.fail(up, SideUpstream, err)
+		}
+		if !up.response.Interim() {
+			x.answerHead = n
+			return Result{Status: up.response.Status}
+		}
+		// RFC 9110, section 15.2: "a server MUST NOT send a 1xx response to an HTTP/1.0 client".
+		if x.Request.Minor >= 1 {
+			x.begun = true
+			if _, err := x.d.Conn.Write(up.response.Head); err != nil {
+				x.cancelPump(up)
+				return x.fail(up, SideDownstream, err)
+			}
+		}
+		up.Advance(n)
+	}
+}
+
+// Drop ends an attempt whose answer is not forwarded: the upstream connection is of no further use.
+func (x *Exchange) Drop(up *Upstream) { x.cancelPump(up) }
+
+// Replayable reports whether the request may still be sent once more: it is whole in memory and nothing of an answer was sent.
+func (x *Exchange) Replayable() bool { return !x.begun && !x.pump.consumed }
+
+// awaitHead reads until up.response is a whole head and answers its length.
+func (x *Exchange) awaitHead(up *Upstream) (n int, side Side, err error) {
+	for {
+		if b := up.Buffered(); len(b) > 0 {
+			n, err := up.response.Parse(b, x.d.o.HeadLimit, x.Request.Method)
+			if err != nil {
+				return 0, SideUpstream, err
+			}
+			if n > 0 {
+				return n, SideNone, nil
+			}
+		}
+		if side, err := x.awaitUpstream(up); err != nil {
+			return 0, side, err
+		}
+		if err := up.Fill(loop.Medium); err != nil {
+			return 0, SideUpstream, err
+		}
+	}
+}
+
+// awaitUpstream waits until up has something to read, and minds the client meanwhile: its reset ends the attempt, its FIN is
+// passed on.
+func (x *Exchange) awaitUpstream(up *Upstream) (Side, error) {
+	d := x.d
+	l := d.Conn.Loop()
+	for !up.Conn.Readable() {
+		err := l.Wait(loop.Never, up.Conn, d.Conn, func() bool {
+			return up.Conn.Readable() || x.clientNews() || x.pump.err != nil && x.pump.side == SideDownstream
+		})
+		switch {
+		case err != nil:
+			return SideUpstream, err
+		case x.pump.err != nil && x.pump.side == SideDownstream:
+			return SideDownstream, x.pump.err
+		case d.Conn.PeerGone():
+			return SideDownstream, errClientGone
+		case up.Conn.Readable():
+		case !x.pump.running:
+			x.finSeen = true
+			if d.atEOF() {
+				d.halfClosed = true
+				if len(d.Buffered()) == x.taken && !x.unread() {
+					x.tell(up)
+				}
+			}
+			if d.Conn.PeerGone() {
+				return SideDownstream, errClientGone
+			}
+		}
+	}
+	return SideNone, nil
+}
+
+// clientNews reports whether the client did something that matters while it waits for an answer.
+func (x *Exchange) clientNews() bool {
+	if x.pump.running {
+		return false // the pump reads the connection and will notice
+	}
+	return x.d.Conn.PeerGone() || !x.finSeen && x.d.Conn.PeerFinished()
+}
+
+// tell passes the client's FIN on: whoever sends one still waits for the answer, and what the server makes of it is the
+// server's affair, as it would be without us.
+func (x *Exchange) tell(up *Upstream) {
+	x.finSeen, x.told = true, true
+	up.Conn.CloseWrite()
+}
+
+// Forward passes the final answer of up on to the client.
+func (x *Exchange) Forward(up *Upstream) Result {
+	res, d := &up.response, x.d
+	result := Result{Status: res.Status}
+	failed := func(side Side, err error) Result {
+		x.cancelPump(up)
+		x.end = broken
+		if side == SideUpstream && err == io.EOF {
+			// The server's FIN came early; the client is shown the same.
+			x.end = closing
+		}
+		f := x.fail(up, side, err)
+		f.Status = res.Status
+		return f
+	}
+	keep := x.Request.Persistent && res.Body != UntilClose && x.pump.err == nil
+	b := up.Buffered()
+	body, done, err := x.answerAhead(res, b[x.answerHead:])
+	if err != nil {
+		return failed(SideUpstream, err)
+	}
+	segs, _ := res.AppendDownstream(x.segments[:0], x.scratch[:0], x.Request.Minor, keep)
+	x.begun = true
+	if len(segs) == 1 && len(segs[0]) == x.answerHead {
+		_, err = d.Conn.Write(b[:x.answerHead+body])
+	} else {
+		if body > 0 {
+			segs = append(segs, b[x.answerHead:x.answerHead+body])
+		}
+		_, err = d.Conn.Writev(segs...)
+	}
+	if err != nil {
+		return failed(SideDownstream, err)
+	}
+	up.Advance(x.answerHead + body)
+	if !done {
+		if side, err := x.moveAnswer(up, int64(body)); err != nil {
+			return failed(side, err)
+		}
+	}
+	result.Tunnel, _ = res.Tunnel(x.Request)
+	x.awaitPump(up, res.Persistent || result.Tunnel)
+	switch {
+	case result.Tunnel:
+		x.end = tunnelled
+	case keep && !x.unread():
+		x.end = again
+	default:
+		x.end = closing
+	}
+	result.Reusable = res.Persistent && !result.Tunnel && !x.told && !x.unread() && len(up.Buffered()) == 0 && up.Fresh()
+	return result
+}
+
+// answerAhead answers how much of b, which was read with the head, belongs to the answer, and whether that is all of it.
+func (x *Exchange) answerAhead(res *Response, b []byte) (n int, done bool, err error) {
+	switch res.Body {
+	case Length:
+		if int64(len(b)) >= res.Length {
+			return int(res.Length), true, nil
+		}
+		return len(b), false, nil
+	case Chunked:
+		x.answer.Reset(x.d.o.HeadLimit, true)
+		return x.answer.Scan(b)
+	case UntilClose:
+		return len(b), false, nil
+	}
+	return 0, true, nil
+}
+
+// moveAnswer moves the rest of the answer's body, of which moved bytes have been sent. Every read goes out at once, and while
+// nothing comes no buffer is held.
+func (x *Exchange) moveAnswer(up *Upstream, moved int64) (Side, error) {
+	res, d := &up.response, x.d
+	l := d.Conn.Loop()
+	for done := false; !done; {
+		if side, err := x.awaitUpstream(up); err != nil {
+			return side, err
+		}
+		large := int64(0) // bytes that are body for certain
+		switch res.Body {
+		case Length:
+			large = res.Length - moved
+		case Chunked:
+			large = x.answer.Remaining()
+		case UntilClose:
+			if moved >= spliceFrom {
+				large = -1
+			}
+		}
+		if large >= spliceFrom || large < 0 {
+			n, srcErr, err := l.Splice(d.Conn, up.Conn, large)
+			moved += n
+			switch {
+			case err == io.EOF && srcErr && large < 0:
+				return SideNone, nil
+			case err != nil && srcErr:
+				return SideUpstream, err
+			case err != nil:
+				return SideDownstream, err
+			}
+			if res.Body == Chunked {
+				x.answer.Skip(n)
+			}
+			done = res.Body == Length && moved == res.Length
+			continue
+		}
+		side, n, fin, err := x.moveAnswerOnce(up, res.Length-moved)
+		if err == io.EOF && side == SideUpstream && res.Body == UntilClose {
+			return SideNone, nil
+		}
+		if err != nil {
+			return side, err
+		}
+		moved += int64(n)
+		done = fin || res.Body == Length && moved == res.Length
+	}
+	return SideNone, nil
+}
+
+// moveAnswerOnce moves what one read answers; left bounds it when the body has a length.
+func (x *Exchange) moveAnswerOnce(up *Upstream, left int64) (side Side, n int, done bool, err error) {
+	l := x.d.Conn.Loop()
+	buf := l.Buffer(loop.Large)
+	defer l.Release(buf)
+	p := buf
+	if up.response.Body == Length && int64(len(p)) > left {
+		p = p[:left]
+	}
+	n, err = up.Conn.Read(p)
+	if err != nil {
+		return SideUpstream, 0, false, err
+	}
+	body := n
+	if up.response.Body == Chunked {
+		if body, done, err = x.answer.Scan(p[:n]); err != nil {
+			return SideUpstream, 0, false, err
+		}
+		if body < n {
+			// Bytes nobody asked for: the connection must not be used again.
+			up.response.Persistent = false
+		}
+	}
+	if _, err := x.d.Conn.Write(p[:body]); err != nil {
+		return SideDownstream, 0, false, err
+	}
+	return SideNone, body, done, nil
+}
+
+// awaitPump lets the request go out whole when the server, having answered, still takes it; otherwise it ends the pump.
+func (x *Exchange) awaitPump(up *Upstream, wanted bool) {
+	if !x.pump.running {
+		return
+	}
+	if wanted {
+		l := x.d.Conn.Loop()
+		l.Wait(loop.Never, up.Conn, nil, func() bool { return !x.pump.running || up.Conn.Readable() })
+	}
+	x.cancelPump(up)
+}

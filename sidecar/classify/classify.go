@@ -1,0 +1,63 @@
+// Package classify says what the end of one attempt means: whose fault it was and whether the request may be sent again. It
+// decides only; the proxy acts and counts.
+package classify
+
+// Outcome is the end of an attempt.
+type Outcome uint8
+
+const (
+	// Answered is an answer with any status; the zero value.
+	Answered Outcome = iota
+	// ConnectFailed says that no connection to the endpoint came about.
+	ConnectFailed
+	// Unprocessed says that the connection failed before the endpoint's kernel had acknowledged a byte of the request.
+	Unprocessed
+	// Cut says that the connection failed after that and before the answer's head was whole.
+	Cut
+	// BadAnswer says that the endpoint's answer cannot be understood.
+	BadAnswer
+	// Truncated says that the connection failed within the answer's body.
+	Truncated
+	// ClientGone says that the client ended the connection, or sent a body that cannot be read.
+	ClientGone
+
+	outcomes
+)
+
+var outcomeNames = [outcomes]string{"answered", "connect-failed", "unprocessed", "cut", "bad-answer", "truncated", "client-gone"}
+
+// String answers the word used in metrics and logs.
+func (o Outcome) String() string { return outcomeNames[o] }
+
+// Outcomes answers the words of all outcomes, in order.
+func Outcomes() []string { return outcomeNames[:] }
+
+// Retry is what to do about an outcome.
+type Retry uint8
+
+const (
+	// No leaves it at that.
+	No Retry = iota
+	// Free sends the request again at no cost: the endpoint has seen nothing of it.
+	Free
+	// Budgeted sends it again if the retry budget allows it.
+	Budgeted
+)
+
+// Decide says whether a request may be sent once more, to an endpoint it was not sent to before. replayable says that it is still
+// whole in memory and that nothing of an answer was passed on; idempotent is RFC 9110, section 9.2.2, or the Service's word.
+func Decide(o Outcome, replayable, idempotent bool) Retry {
+	if !replayable {
+		return No
+	}
+	switch o {
+	case ConnectFailed, Unprocessed:
+		return Free
+	case Cut:
+		// RFC 9110, section 9.2.2: "A proxy MUST NOT automatically retry non-idempotent requests."
+		if idempotent {
+			return Budgeted
+		}
+	}
+	return No
+}

@@ -1,0 +1,101 @@
+// Package metrics holds every metric family of the sidecar. Loops count into structs of their own, each field written by one
+// loop; a scrape adds them up. No label is looked up on a request's way, and the label "service" has only the values of the
+// Services this pod calls.
+package metrics
+
+import (
+	"sync"
+	"sync/atomic"
+)
+
+// Metrics are the process's counters. Safe for concurrent use.
+type Metrics struct {
+	words Words
+	loops []*Loop
+
+	mu       sync.Mutex
+	services map[string]*Service // by name and loop; guarded by mu
+}
+
+// Words are the values of labels whose packages stand above this one, in the order of their numbers.
+type Words struct {
+	Refusals     []string // why a request was refused as unreadable
+	Outcomes     []string // how attempts end
+	Passthroughs []string // why a connection passed through
+}
+
+// New makes the counters of a process with that many loops.
+func New(loops int, w Words) *Metrics {
+	m := &Metrics{words: w, services: map[string]*Service{}}
+	for range loops {
+		m.loops = append(m.loops, &Loop{
+			Refusals:     make([]atomic.Uint64, len(w.Refusals)),
+			Passthroughs: make([]atomic.Uint64, len(w.Passthroughs)),
+		})
+	}
+	return m
+}
+
+// Loop is what one loop counts of itself.
+type Loop struct {
+	Accepted, LoopGuard, Panics       atomic.Uint64
+	Open                              atomic.Int64 // downstream connections
+	Connects, ConnectFailures, Reuses atomic.Uint64
+	Idle                              atomic.Int64 // upstream connections kept for later
+	Upstreams                         atomic.Int64 // upstream connections in use
+	Refusals                          []atomic.Uint64
+	Passthroughs                      []atomic.Uint64
+	TunnelUp, TunnelDown              atomic.Uint64
+}
+
+// Loop answers the counters of loop i.
+func (m *Metrics) Loop(i int) *Loop { return m.loops[i] }
+
+// Choice says how an attempt's endpoint was come by.
+type Choice uint8
+
+// The choices: picked for the first attempt, for a further one, or the original destination because there was none to pick.
+const (
+	First Choice = iota
+	Again
+	Original
+
+	choices
+)
+
+var choiceNames = [choices]string{"first", "again", "original"}
+
+// Service is what one loop counts of one Service port.
+type Service struct {
+	name     string
+	Classes  [6]atomic.Uint64 // final answers by status class; 0 is none
+	Attempts [choices][]atomic.Uint64
+	Retries  []atomic.Uint64 // by the outcome that led to them
+	Refused  atomic.Uint64   // retries the budget refused
+	Opaque   atomic.Uint64   // connections that were not parsed
+}
+
+// Service answers loop i's counters of the Service port of that name, and makes them at the first call.
+func (m *Metrics) Service(name string, i int) *Service {
+	key := name + "#" + string(rune('0'+i))
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s := m.services[key]
+	if s == nil {
+		s = &Service{name: name, Retries: make([]atomic.Uint64, len(m.words.Outcomes))}
+		for c := range s.Attempts {
+			s.Attempts[c] = make([]atomic.Uint64, len(m.words.Outcomes))
+		}
+		m.services[key] = s
+	}
+	return s
+}
+
+// Answered counts a final answer's status.
+func (s *Service) Answered(status int) {
+	class := status / 100
+	if class < 0 || class > 5 {
+		class = 0
+	}
+	s.Classes[class].Add(1)
+}

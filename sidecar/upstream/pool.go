@@ -1,0 +1,142 @@
+// Package upstream keeps the connections to endpoints: dialled when needed, kept for a while when idle, closed before servers
+// do it. Each loop has its own pools; nothing here is shared.
+package upstream
+
+import (
+	"time"
+
+	"github.com/sluice-mesh/sluice/sidecar/cluster"
+	"github.com/sluice-mesh/sluice/sidecar/h1"
+	"github.com/sluice-mesh/sluice/sidecar/loop"
+	"github.com/sluice-mesh/sluice/sidecar/metrics"
+)
+
+// Options are the settings of connections to endpoints.
+type Options struct {
+	// ConnectTimeout bounds one connect.
+	ConnectTimeout time.Duration
+	// IdleTimeout is how long an HTTP/1.x connection is kept idle; shorter than what servers wait (Node.js 5 s), so that a
+	// request and the server's close seldom cross.
+	IdleTimeout time.Duration
+	// KeepAlive and UserTimeout find peers that are gone without a word.
+	KeepAlive   time.Duration
+	UserTimeout time.Duration
+	// MaxIdle bounds the idle connections to one endpoint.
+	MaxIdle int
+}
+
+// Defaults are the options when nothing else is asked for.
+func Defaults() Options {
+	return Options{ConnectTimeout: time.Second, IdleTimeout: 3 * time.Second, KeepAlive: 10 * time.Second,
+		UserTimeout: 30 * time.Second, MaxIdle: 1024}
+}
+
+// Pools are one loop's connections. They belong to the loop.
+type Pools struct {
+	l        *loop.Loop
+	o        Options
+	stats    *metrics.Loop
+	pools    map[*cluster.Endpoint]*pool
+	sweeping bool
+}
+
+// pool is the idle connections to one endpoint, the one used last at the end.
+type pool struct{ idle []*h1.Upstream }
+
+// New makes the pools of a loop.
+func New(l *loop.Loop, o Options, stats *metrics.Loop) *Pools {
+	return &Pools{l: l, o: o, stats: stats, pools: map[*cluster.Endpoint]*pool{}}
+}
+
+// Dial connects to an endpoint.
+func (p *Pools) Dial(ep *cluster.Endpoint) (*loop.Conn, error) {
+	c, err := p.l.Dial(ep.Addr, loop.DialOptions{Timeout: p.o.ConnectTimeout, KeepAlive: p.o.KeepAlive, UserTimeout: p.o.UserTimeout})
+	if err != nil {
+		p.stats.ConnectFailures.Add(1)
+		return nil, err
+	}
+	p.stats.Connects.Add(1)
+	return c, nil
+}
+
+// Get answers an idle connection to ep that is still good, the most recently used first, or dials one.
+func (p *Pools) Get(ep *cluster.Endpoint) (*h1.Upstream, error) {
+	if q := p.pools[ep]; q != nil {
+		for n := len(q.idle); n > 0; n = len(q.idle) {
+			u := q.idle[n-1]
+			q.idle[n-1] = nil
+			q.idle = q.idle[:n-1]
+			p.stats.Idle.Add(-1)
+			if u.Fresh() && p.l.Now()-u.IdleSince < int64(p.o.IdleTimeout) {
+				u.Reused = true
+				p.stats.Reuses.Add(1)
+				return u, nil
+			}
+			u.Close()
+		}
+	}
+	c, err := p.Dial(ep)
+	if err != nil {
+		return nil, err
+	}
+	return h1.NewUpstream(c, ep), nil
+}
+
+// Put takes back a connection that may serve another exchange.
+func (p *Pools) Put(u *h1.Upstream) {
+	q := p.pools[u.Endpoint]
+	if q == nil {
+		q = &pool{}
+		p.pools[u.Endpoint] = q
+	}
+	if len(q.idle) >= p.o.MaxIdle || !u.Fresh() {
+		u.Close()
+		return
+	}
+	u.IdleSince = p.l.Now()
+	q.idle = append(q.idle, u)
+	p.stats.Idle.Add(1)
+	if !p.sweeping {
+		p.sweeping = true
+		p.l.Go(p.sweep)
+	}
+}
+
+// sweep closes idle connections whose time is up or whose server has closed, as long as there are any.
+func (p *Pools) sweep() {
+	defer func() { p.sweeping = false }()
+	for len(p.pools) > 0 {
+		if p.l.Sleep(p.o.IdleTimeout/6) != nil {
+			p.Close()
+			return
+		}
+		limit := p.l.Now() - int64(p.o.IdleTimeout)
+		for ep, q := range p.pools {
+			kept := q.idle[:0]
+			for _, u := range q.idle {
+				if u.Fresh() && u.IdleSince > limit {
+					kept = append(kept, u)
+				} else {
+					u.Close()
+					p.stats.Idle.Add(-1)
+				}
+			}
+			clear(q.idle[len(kept):])
+			q.idle = kept
+			if len(kept) == 0 {
+				delete(p.pools, ep)
+			}
+		}
+	}
+}
+
+// Close closes all idle connections.
+func (p *Pools) Close() {
+	for ep, q := range p.pools {
+		for _, u := range q.idle {
+			u.Close()
+			p.stats.Idle.Add(-1)
+		}
+		delete(p.pools, ep)
+	}
+}

@@ -1,7 +1,6 @@
 #!/usr/bin/env bash
 # cluster image [NAME...]: makes image archives without a container builder
-# and gives them to the node when it runs. Prints what was made, or nothing
-# when it was there. Without a name: sluice.
+# and gives them to the node when it runs and has others. Prints what was made. Without a name: sluice.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/settings.sh"
 . "$here/lib/packages.sh"
@@ -33,7 +32,6 @@ archive() {
 	"$bin/ociimage" -o "$images/$n.tar" -name "$ref" "$@"
 	echo "$sum" >"$images/$n.sum"
 	echo "image $ref ($(($(stat -c %s "$images/$n.tar") / 1048576)) MiB)"
-	made+=("$n")
 }
 
 fresh_root() {
@@ -61,7 +59,7 @@ one() {
 		;;
 	coredns)
 		changed coredns "$bin/coredns" || return 0
-		archive coredns:1 -add "$bin/coredns:/coredns" -entrypoint /coredns -user 65532:65532
+		archive coredns:1 -add "$bin/coredns:/coredns" -entrypoint /coredns
 		;;
 	box)
 		need busybox=busybox-static
@@ -125,7 +123,8 @@ postgres() {
 	fresh_root
 	tree "/usr/lib/postgresql/$major" "/usr/share/postgresql/$major" /usr/share/zoneinfo
 	# the just-in-time compiler would bring LLVM with it
-	rm -rf "$root/usr/lib/postgresql/$major/lib/"{llvmjit.so,llvmjit_types.bc,bitcode} "$root"/usr/lib/*/libLLVM*
+	rm -rf "$root/usr/lib/postgresql/$major/lib/"{llvmjit.so,llvmjit_types.bc,bitcode,pgxs}
+	tree_libraries "/usr/lib/postgresql/$major"
 	local p
 	for p in "$root/usr/lib/postgresql/$major/bin/"*; do ln -s "../lib/postgresql/$major/bin/$(basename "$p")" "$root/usr/bin/"; done
 	echo postgres:x:65532:65532:postgres:/data:/bin/sh >>"$root/etc/passwd"
@@ -165,8 +164,8 @@ python() {
 	archive python:1 -add "$root:/" -entrypoint /usr/bin/python3 -user 65532:65532
 }
 
-made=()
-for n in "$@"; do one "$n"; done
-if [ ${#made[@]} -gt 0 ] && [ "$(id -u)" = 0 ] && [ -e "$state/images-loaded" ] && init_pid >/dev/null; then
-	"$here/lib/load.sh" "${made[@]}"
-fi
+running() { [ "$(id -u)" = 0 ] && [ -e "$state/images-loaded" ] && init_pid >/dev/null; }
+for n in "$@"; do
+	one "$n"
+	if running && ! cmp -s "$images/$n.sum" "$state/loaded/$n"; then "$here/lib/load.sh" "$n" >/dev/null; fi
+done

@@ -12,4 +12,6 @@ for archive in "$@"; do
 	[ -f "$archive" ] || die "load $archive: neither a file nor an image made by: $here/cluster image"
 	# The archive comes through standard input: TMPDIR and mounts may differ inside.
 	inside ctr -n k8s.io images import --snapshotter "$snapshotter" - <"$archive"
+	# so that "image" knows what the node has
+	case $archive in "$images"/*) cp "${archive%.tar}.sum" "$state/loaded/$(basename "$archive" .tar)" ;; esac
 done

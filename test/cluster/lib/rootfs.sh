@@ -16,7 +16,8 @@ skeleton() {
 # libraries FILE...: copies what the dynamic loader would load, and the loader.
 libraries() {
 	local l
-	ldd "$@" 2>/dev/null | sed -n 's/.*=> \(\/[^ ]*\) .*/\1/p; s/^[[:space:]]*\(\/[^ ]*\) (0x.*/\1/p' | sort -u |
+	# ldd fails for what is no program, such as a script
+	{ ldd "$@" 2>/dev/null || true; } | sed -n 's/.*=> \(\/[^ ]*\) .*/\1/p; s/^[[:space:]]*\(\/[^ ]*\) (0x.*/\1/p' | sort -u |
 		while read -r l; do
 			mkdir -p "$root$(dirname "$l")"
 			[ -e "$root$l" ] || cp -L "$l" "$root$l"
@@ -34,13 +35,21 @@ program() {
 	done
 }
 
-# tree PATH...: as it is, in the same place, and the libraries of what is in it.
+# tree PATH...: copies directories as they are, to the same place.
 tree() {
 	local p
 	for p in "$@"; do
 		mkdir -p "$root$(dirname "$p")"
 		cp -a "$p" "$root$(dirname "$p")/"
-		find "$p" -type f \( -name '*.so*' -o -perm /111 \) -print0 | while IFS= read -r -d '' f; do libraries "$f"; done
+	done
+}
+
+# tree_libraries PATH...: the libraries of what "tree" copied and was kept.
+tree_libraries() {
+	local p f
+	for p in "$@"; do
+		find "$root$p" -type f \( -name '*.so*' -o -perm /111 \) -print0 |
+			while IFS= read -r -d '' f; do libraries "$f"; done
 	done
 }
 

@@ -45,14 +45,14 @@ CLUSTER_LOCKED=1 "$here/lib/down.sh" >/dev/null
 # Nobody else's link or route may be where ours go.
 ! ip link show "$name" >/dev/null 2>&1 || die "a link $name is there that this cluster did not make"
 for net in "$host_ip/30" "$pod_cidr" "$service_cidr"; do
-	taken=$( { ip -4 route show root "$net"; ip -4 route show match "$net"; } | grep -v '^default' | head -1)
+	taken=$( { ip -4 route show root "$net"; ip -4 route show match "$net"; } | sed '/^default/d; q')
 	[ -z "$taken" ] || die "$net is taken on this machine ($taken): set another SLUICE_CLUSTER_SLOT (0 to 15)"
 done
 
 umask 022
 mkdir -p "$state"
 : >"$state/.sluice-cluster"
-mkdir -p "$state"/{pki,conf,log,pids,stopped,etcd,containerd,kubelet,cni/net.d,cni/lib,varlog}
+mkdir -p "$state"/{pki,conf,log,pids,stopped,loaded,etcd,containerd,kubelet,cni/net.d,cni/lib,varlog}
 "$bin/pki" -dir "$state/pki" -node "$node" -node-ip "$node_ip" -service-ip "$service_ip"
 # Mount points that are fixed in the programs; "down" removes what is made here.
 for d in /var/lib/kubelet /var/lib/cni; do

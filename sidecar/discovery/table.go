@@ -16,8 +16,9 @@ type Table struct {
 }
 
 // Lookup answers what the table knows of a destination, and Pending where it knows nothing. A target is held for the
-// caller. It takes no lock.
+// caller. An IPv4 address mapped to IPv6 is the IPv4 address. It takes no lock.
 func (t *Table) Lookup(dst netip.AddrPort) Answer {
+	dst = Unmap(dst)
 	if target := t.Targets[dst]; target != nil {
 		if target.Hold() {
 			return Answer{Target: target}
@@ -28,6 +29,11 @@ func (t *Table) Lookup(dst netip.AddrPort) Answer {
 		return Answer{Reason: reason}
 	}
 	return Answer{Reason: Pending}
+}
+
+// Unmap answers the IPv4 destination of an IPv4-mapped IPv6 one, and any other as it is.
+func Unmap(dst netip.AddrPort) netip.AddrPort {
+	return netip.AddrPortFrom(dst.Addr().Unmap(), dst.Port())
 }
 
 // Sorted answers all targets by name, those of one name by destination.

@@ -30,6 +30,19 @@ type Service struct {
 	Reason discovery.Reason
 }
 
+// SettingError is a problem with one of our own annotations: the Service is used all the same, with the last right value.
+type SettingError struct {
+	Annotation string
+	Err        error
+}
+
+func (e *SettingError) Error() string {
+	return fmt.Sprintf("metadata.annotations[%s]: %v", e.Annotation, e.Err)
+}
+
+// Unwrap answers what is wrong with the value.
+func (e *SettingError) Unwrap() error { return e.Err }
+
 // ServicePort is one TCP port of a Service.
 type ServicePort struct {
 	Name     string
@@ -86,7 +99,7 @@ func ParseService(in *corev1.Service) (Service, []error) {
 		s.Policy = policy
 		if err := balancer.Check(policy); err != nil {
 			s.Policy, s.BadPolicy = "", true
-			problem("metadata.annotations[%s]: %w", PolicyAnnotation, err)
+			problems = append(problems, &SettingError{PolicyAnnotation, err})
 		}
 	}
 

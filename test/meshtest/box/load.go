@@ -104,14 +104,36 @@ func (s loadSettings) run(ctx context.Context, out io.Writer) (summary, error) {
 		defer cancel()
 	}
 	start := time.Now()
+	s.workAll(due, callers, record)
+	sum := record.summary(time.Since(start))
+	if ctx.Err() == nil {
+		sum.Missed = s.missed(sum.Requests)
+	}
+	return sum, printJSON(out, sum)
+}
+
+// workAll makes the calls, one worker for each caller.
+func (s loadSettings) workAll(ctx context.Context, callers []caller, r *record) {
+	start := time.Now()
 	var next atomic.Int64
 	var workers sync.WaitGroup
 	for _, c := range callers {
-		workers.Go(func() { s.work(due, start, &next, c, record) })
+		workers.Go(func() { s.work(ctx, start, &next, c, r) })
 	}
 	workers.Wait()
-	sum := record.summary(time.Since(start))
-	return sum, printJSON(out, sum)
+}
+
+// missed is how many calls were due in the time and not made, since all callers
+// waited for answers.
+func (s loadSettings) missed(made int) int {
+	if s.rate == 0 || s.duration == 0 {
+		return 0
+	}
+	due := int(s.rate * s.duration.Seconds())
+	if s.requests > 0 {
+		due = min(due, int(s.requests))
+	}
+	return max(0, due-made)
 }
 
 // work takes one number after the other; a number fixes when its call is due.

@@ -57,6 +57,7 @@ func (c *counts) add(o outcome) {
 type summary struct {
 	Final bool `json:"final"` // tells it from the lines of --follow
 	counts
+	Missed      int     `json:"missed"`      // due by --rate, but never made
 	Connections int     `json:"connections"` // opened
 	Seconds     float64 `json:"seconds"`
 	Rate        float64 `json:"rate"` // requests per second

@@ -120,6 +120,9 @@ const (
 	NodeLocal
 	// OtherProxy means that the Service names another proxy in the label service.kubernetes.io/service-proxy-name.
 	OtherProxy
+
+	// LastReason is the last of the above.
+	LastReason = OtherProxy
 )
 
 // String answers the word used in metrics and logs.

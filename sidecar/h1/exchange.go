@@ -160,7 +160,7 @@ func (x *Exchange) Downstream() *Downstream { return x.d }
 // fail makes the result of an attempt that failed on one side. The pump has ended.
 func (x *Exchange) fail(up *Upstream, side Side, err error) Result {
 	if side == SideUpstream && err == io.EOF {
-		err = errClosedByEndpoint
+		err = ErrClosedByEndpoint
 	}
 	r := Result{Err: err, Side: side}
 	if side == SideUpstream && !x.begun {
@@ -171,7 +171,8 @@ func (x *Exchange) fail(up *Upstream, side Side, err error) Result {
 }
 
 var (
-	errClosedByEndpoint = errors.New("connection closed by the endpoint")
+	// ErrClosedByEndpoint is the Err of an attempt whose endpoint sent FIN before the answer was whole.
+	ErrClosedByEndpoint = errors.New("connection closed by the endpoint")
 	// errClientGone is the end of an attempt whose client reset the connection or ended it within a request.
 	errClientGone = errors.New("connection closed by the client")
 )

@@ -1,0 +1,95 @@
+package proxy
+
+import (
+	"errors"
+	"log/slog"
+	"net/netip"
+
+	"github.com/sluice-mesh/sluice/sidecar/cluster"
+	"github.com/sluice-mesh/sluice/sidecar/h1"
+	"github.com/sluice-mesh/sluice/sidecar/loop"
+	"github.com/sluice-mesh/sluice/sidecar/outlier"
+	"github.com/sluice-mesh/sluice/sidecar/tunnel"
+)
+
+// leg is a connection to an endpoint that carries opaque bytes.
+type leg struct {
+	conn *loop.Conn
+	ep   *cluster.Endpoint
+}
+
+var errNoEndpoint = errors.New("no endpoint left to try")
+
+// connect dials endpoints until one answers; each is tried once. The endpoint's InFlight is counted until done.
+func (w *Worker) connect(r *route) (leg, error) {
+	r.begin()
+	err := errNoEndpoint
+	for {
+		ep, _ := r.next()
+		if ep == nil {
+			return leg{}, err
+		}
+		load := w.load(ep)
+		load.InFlight++
+		var c *loop.Conn
+		if c, err = w.pools.Dial(ep); err == nil {
+			outlier.Connected(load)
+			w.stats.Upstreams.Add(1)
+			return leg{c, ep}, nil
+		}
+		load.InFlight--
+		outlier.ConnectFailed(load, w.l.Now())
+		r.failed(ep)
+	}
+}
+
+// done ends the count of a leg.
+func (w *Worker) done(g leg) {
+	w.load(g.ep).InFlight--
+	w.stats.Upstreams.Add(-1)
+}
+
+// opaque balances a connection as a whole. ahead is a leg that detection has made, or none.
+func (w *Worker) opaque(s h1.Stream, r *route, ahead leg) {
+	g := ahead
+	if g.conn == nil {
+		var err error
+		if g, err = w.connect(r); err != nil {
+			w.o.Log.Debug("connection failed", slog.String("cluster", r.name()), slog.Any("error", err))
+			s.Reset()
+			return
+		}
+	}
+	r.stats.Opaque.Add(1)
+	defer w.done(g)
+	w.count(tunnel.Run(s.Conn, g.conn, s.Buffered(), nil))
+	s.Drop()
+}
+
+// upgraded runs the tunnel that an exchange ended in.
+func (w *Worker) upgraded(d *h1.Downstream, r *route) {
+	up := r.tunnel
+	defer w.done(leg{up.Conn, up.Endpoint})
+	w.count(tunnel.Run(d.Conn, up.Conn, d.Buffered(), up.Buffered()))
+	d.Drop()
+	up.Drop()
+}
+
+// passthrough sends a connection on to where it was going, unread.
+func (w *Worker) passthrough(c *loop.Conn, dst netip.AddrPort) {
+	// The bound of a connect is for choosing another endpoint in time; here there is none, so the kernel's holds, as without us.
+	up, err := w.l.Dial(dst, loop.DialOptions{KeepAlive: w.o.Upstream.KeepAlive})
+	if err != nil {
+		w.o.Log.Debug("passthrough failed", slog.String("destination", dst.String()), slog.Any("error", err))
+		c.Reset()
+		return
+	}
+	w.stats.Upstreams.Add(1)
+	defer w.stats.Upstreams.Add(-1)
+	w.count(tunnel.Run(c, up, nil, nil))
+}
+
+func (w *Worker) count(s tunnel.Stats) {
+	w.stats.TunnelUp.Add(uint64(s.Up))
+	w.stats.TunnelDown.Add(uint64(s.Down))
+}

@@ -1,0 +1,134 @@
+// Package proxy is the way of a connection and of each request on it: from the original destination to a Service port, from
+// the first bytes to a protocol, from a request to an endpoint, and on to another one when the attempt fails. It is the only place
+// that knows all steps. A Worker is the part of it that lives on one loop.
+package proxy
+
+import (
+	"log/slog"
+	"math/rand/v2"
+	"net/netip"
+	"time"
+
+	"github.com/sluice-mesh/sluice/sidecar/balancer"
+	"github.com/sluice-mesh/sluice/sidecar/cluster"
+	"github.com/sluice-mesh/sluice/sidecar/discovery"
+	"github.com/sluice-mesh/sluice/sidecar/h1"
+	"github.com/sluice-mesh/sluice/sidecar/loop"
+	"github.com/sluice-mesh/sluice/sidecar/metrics"
+	"github.com/sluice-mesh/sluice/sidecar/retry"
+	"github.com/sluice-mesh/sluice/sidecar/upstream"
+)
+
+// Options are the settings of the proxy.
+type Options struct {
+	Resolver discovery.Resolver
+	Metrics  *metrics.Metrics
+	Log      *slog.Logger
+	Loops    int // of the process
+
+	Upstream upstream.Options
+	Budget   retry.Settings
+	// HeadLimit is the largest HTTP/1.x head in bytes; 0 is h1.DefaultHeadLimit.
+	HeadLimit int
+	// ResolveTimeout bounds how long a connection's first bytes wait for discovery.
+	ResolveTimeout time.Duration
+	// ParseUnknown treats destinations without a Service as if each were one, with itself as the only endpoint.
+	ParseUnknown bool
+}
+
+// Worker serves the connections of one loop.
+type Worker struct {
+	o     Options
+	l     *loop.Loop
+	stats *metrics.Loop
+	pools *upstream.Pools
+	h1    h1.Options
+
+	rand    *rand.Rand
+	seq     uint64
+	budgets map[string]*retry.Budget
+	direct  map[netip.AddrPort]*cluster.Endpoint
+}
+
+// New makes the worker of a loop.
+func New(l *loop.Loop, o Options) *Worker {
+	w := &Worker{o: o, l: l, stats: o.Metrics.Loop(l.Index()),
+		rand:    rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),
+		budgets: map[string]*retry.Budget{}, direct: map[netip.AddrPort]*cluster.Endpoint{}}
+	w.pools = upstream.New(l, o.Upstream, w.stats)
+	w.h1 = h1.Options{HeadLimit: o.HeadLimit, Refused: func(r h1.Reason) { w.stats.Refusals[r].Add(1) }}
+	return w
+}
+
+// Serve is the way of one connection, which was going to dst; it returns when the connection has ended.
+func (w *Worker) Serve(c *loop.Conn, dst netip.AddrPort) {
+	answer := w.resolve(dst)
+	if answer.Target == nil {
+		w.stats.Passthroughs[answer.Reason].Add(1)
+		if !w.o.ParseUnknown {
+			w.passthrough(c, dst)
+			return
+		}
+	}
+	r := w.newRoute(answer.Target, dst)
+	defer r.release()
+
+	s := h1.Stream{Conn: c}
+	switch kind, ahead := w.detect(&s, r); kind {
+	case kindGone:
+		s.Close()
+	case kindHTTP1:
+		w.http1(s, r)
+	default:
+		w.opaque(s, r, ahead)
+	}
+}
+
+// http1 serves the requests of a connection, and the tunnel that one of them may end in.
+func (w *Worker) http1(s h1.Stream, r *route) {
+	d := h1.NewDownstream(s, w.h1)
+	if d.Serve(func(x *h1.Exchange) { w.exchange(r, x) }) {
+		w.upgraded(d, r)
+	}
+}
+
+// resolve answers the Service port behind dst. When that has to be asked for, the connection waits for a short while, and
+// then passes through.
+func (w *Worker) resolve(dst netip.AddrPort) discovery.Answer {
+	a := w.o.Resolver.Lookup(dst)
+	if a.Target != nil || a.Reason != discovery.Pending {
+		return a
+	}
+	l, task := w.l, w.l.Current()
+	answered, left := false, false
+	w.o.Resolver.Resolve(dst, func(got discovery.Answer) {
+		posted := l.Post(func() {
+			if left {
+				release(got)
+				return
+			}
+			a, answered = got, true
+			task.Wake()
+		})
+		if !posted {
+			release(got)
+		}
+	})
+	l.Wait(l.Now()+int64(w.o.ResolveTimeout), nil, nil, func() bool { return answered })
+	left = true
+	return a
+}
+
+func release(a discovery.Answer) {
+	if a.Target != nil {
+		a.Target.Release()
+	}
+}
+
+// Close gives up what the worker keeps. On its loop.
+func (w *Worker) Close() { w.pools.Close() }
+
+// pickRequest is what pickers are asked with; only Now and Tried change.
+func (w *Worker) pickRequest() balancer.Request {
+	return balancer.Request{Loop: w.l.Index(), Rand: w.rand, Seq: &w.seq}
+}

@@ -1,0 +1,121 @@
+package proxy
+
+import (
+	"net/netip"
+
+	"github.com/sluice-mesh/sluice/sidecar/balancer"
+	"github.com/sluice-mesh/sluice/sidecar/cluster"
+	"github.com/sluice-mesh/sluice/sidecar/discovery"
+	"github.com/sluice-mesh/sluice/sidecar/h1"
+	"github.com/sluice-mesh/sluice/sidecar/metrics"
+	"github.com/sluice-mesh/sluice/sidecar/retry"
+)
+
+// route is where a connection's requests go: a Service port, or its original destination alone. It belongs to the connection.
+type route struct {
+	w      *Worker
+	target *discovery.Target // held; nil for a destination without a Service
+	dst    netip.AddrPort
+	stats  *metrics.Service
+	budget *retry.Budget
+
+	pick  balancer.Request
+	tried [8]*cluster.Endpoint // the first of pick.Tried
+
+	tunnel *h1.Upstream // where the connection's tunnel leads
+}
+
+// unknownName is the name under which destinations without a Service are counted; their addresses would be labels without bound.
+const unknownName = "unknown"
+
+func (w *Worker) newRoute(t *discovery.Target, dst netip.AddrPort) *route {
+	r := &route{w: w, dst: dst, pick: w.pickRequest()}
+	r.set(t)
+	return r
+}
+
+func (r *route) set(t *discovery.Target) {
+	r.target = t
+	name := unknownName
+	if t != nil {
+		name = t.Name
+	}
+	r.stats = r.w.o.Metrics.Service(name, r.w.l.Index())
+	r.budget = r.w.budgets[name]
+	if r.budget == nil {
+		r.budget = &retry.Budget{Settings: r.w.o.Budget}
+		r.w.budgets[name] = r.budget
+	}
+}
+
+func (r *route) release() {
+	if r.target != nil {
+		r.target.Release()
+	}
+}
+
+// begin prepares the picks of one request or connection.
+func (r *route) begin() { r.pick.Tried = r.tried[:0] }
+
+// renew looks a target up again that is kept current no more: a keep-alive connection may outlive its Service.
+func (r *route) renew() {
+	if r.target == nil || !r.target.Removed() {
+		return
+	}
+	if a := r.w.o.Resolver.Lookup(r.dst); a.Target != nil {
+		r.target.Release()
+		r.set(a.Target)
+	}
+}
+
+// protocol answers what the Service declares.
+func (r *route) protocol() cluster.Protocol {
+	if r.target == nil {
+		return cluster.Undeclared
+	}
+	return r.target.Snapshot().Protocol
+}
+
+// next picks an endpoint that was not tried yet, or answers nil. A Service without any, as a destination without a Service, is
+// reached at the original destination, where kube-proxy takes over.
+func (r *route) next() (*cluster.Endpoint, metrics.Choice) {
+	choice := metrics.First
+	if len(r.pick.Tried) > 0 {
+		choice = metrics.Again
+	}
+	if r.target != nil {
+		s := r.target.Snapshot()
+		if len(s.Set.Endpoints) > 0 {
+			r.pick.Now = r.w.l.Now()
+			return s.Picker.Pick(&r.pick), choice
+		}
+	}
+	ep := r.w.directTo(r.dst)
+	for _, t := range r.pick.Tried {
+		if t == ep {
+			return nil, choice
+		}
+	}
+	return ep, metrics.Original
+}
+
+// failed notes that the request is not to be sent to ep again.
+func (r *route) failed(ep *cluster.Endpoint) { r.pick.Tried = append(r.pick.Tried, ep) }
+
+// load answers the loop's own view of an endpoint.
+func (w *Worker) load(ep *cluster.Endpoint) *cluster.Load { return &ep.Load[w.l.Index()] }
+
+// maxDirect bounds the endpoints kept for original destinations, by which their idle connections are found again.
+const maxDirect = 1024
+
+func (w *Worker) directTo(dst netip.AddrPort) *cluster.Endpoint {
+	ep := w.direct[dst]
+	if ep == nil {
+		if len(w.direct) >= maxDirect {
+			clear(w.direct)
+		}
+		ep = cluster.NewEndpoint(dst, w.o.Loops)
+		w.direct[dst] = ep
+	}
+	return ep
+}

@@ -90,12 +90,12 @@ func (s loadSettings) run(ctx context.Context, out io.Writer) (summary, error) {
 		callers[i] = c
 		defer c.close()
 	}
+	stopFollowing := func() {}
 	if s.follow {
 		done := make(chan struct{})
 		var printer sync.WaitGroup
 		printer.Go(func() { followRecord(record, out, done) })
-		defer printer.Wait()
-		defer close(done)
+		stopFollowing = func() { close(done); printer.Wait() }
 	}
 	due := ctx
 	if s.duration > 0 {
@@ -106,6 +106,7 @@ func (s loadSettings) run(ctx context.Context, out io.Writer) (summary, error) {
 	start := time.Now()
 	s.workAll(due, callers, record)
 	sum := record.summary(time.Since(start))
+	stopFollowing()
 	if ctx.Err() == nil {
 		sum.Missed = s.missed(sum.Requests)
 	}

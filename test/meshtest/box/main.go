@@ -57,7 +57,13 @@ func main() {
 // parse reads the flags of one command. Behind them it wants so many arguments,
 // or one and more for -1.
 func parse(fs *flag.FlagSet, args []string, operands int) error {
+	fs.SetOutput(io.Discard) // an error is printed once, by main
 	if err := fs.Parse(args); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			fmt.Fprintf(os.Stderr, "flags of box %s:\n", fs.Name())
+			fs.SetOutput(os.Stderr)
+			fs.PrintDefaults()
+		}
 		return err
 	}
 	switch n := fs.NArg(); {
@@ -98,7 +104,7 @@ func (h headerFlag) each(f func(name, value string)) {
 
 func sleep(ctx context.Context, args []string, _ io.Writer) error {
 	fs := flag.NewFlagSet("sleep", flag.ContinueOnError)
-	if err := fs.Parse(args); err != nil {
+	if err := parse(fs, args, min(len(args), 1)); err != nil {
 		return err
 	}
 	if fs.NArg() == 0 {

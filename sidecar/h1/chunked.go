@@ -216,10 +216,13 @@ func (c *Chunks) rest(b []byte, i int) (int, Reason) {
 		c.state = atEnd
 		return i + 1, reasonNone
 	}
-	end, reason := c.trailer(b, i)
-	if c.trailers += end - i; reason == reasonNone && c.trailers > c.trailerLimit() {
-		return end, TrailerTooLarge
+	// Bytes beyond the limit are not looked at, so that the verdict is the same for every split into reads.
+	left := c.trailerLimit() - c.trailers
+	if left <= 0 {
+		return i, TrailerTooLarge
 	}
+	end, reason := c.trailer(b[:min(len(b), i+left)], i)
+	c.trailers += end - i
 	return end, reason
 }
 

@@ -118,16 +118,11 @@ func (r *Request) requestLine(b []byte, i int) (end int, reason Reason) {
 	if j > i && j < len(b) && b[j] == ' ' {
 		k := plain(b, j+1, '!')
 		if k > j+1 && k+11 <= len(b) && b[k] == ' ' && b[k+9] == '\r' && b[k+10] == '\n' {
-			switch binary.LittleEndian.Uint64(b[k+1:]) {
-			case http11:
-				r.Minor = 1
-			case http10:
-				r.Minor = 0
-			default:
-				return 0, badRequestLine(b[i : k+11])
+			if version := binary.LittleEndian.Uint64(b[k+1:]); version == http11 || version == http10 {
+				r.Minor = b[k+8] - '0'
+				r.Method, r.Target = b[i:j], b[j+1:k]
+				return k + 11, reasonNone
 			}
-			r.Method, r.Target = b[i:j], b[j+1:k]
-			return k + 11, reasonNone
 		}
 	}
 	lf := bytes.IndexByte(b[i:], '\n')

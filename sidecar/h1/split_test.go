@@ -139,7 +139,7 @@ func TestTricklingHeadsCostLinearTime(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := []byte(head)
-			parse := func(n int) (int, error) { panic("unset") }
+			var parse func(n int) (int, error)
 			if strings.HasPrefix(head, "GET") {
 				var r Request
 				parse = func(n int) (int, error) { return r.Parse(b[:n], 8*size) }

@@ -114,11 +114,11 @@ func (p *parser) service(raw json.RawMessage) error {
 	var in corev1.Service
 	unknown, err := kubejson.UnmarshalStrict(raw, &in)
 	if err != nil {
-		return fmt.Errorf("Service: %w", describe(err, raw))
+		return fmt.Errorf("%s: %w", "Service", describe(err, raw))
 	}
 	n, err := nameOf(in.ObjectMeta)
 	if err != nil {
-		return fmt.Errorf("Service: %w", err)
+		return fmt.Errorf("%s: %w", "Service", err)
 	}
 	in.Namespace = n.namespace
 	what := "Service " + n.String()
@@ -140,11 +140,11 @@ func (p *parser) slice(raw json.RawMessage) error {
 	var in discoveryv1.EndpointSlice
 	unknown, err := kubejson.UnmarshalStrict(raw, &in)
 	if err != nil {
-		return fmt.Errorf("EndpointSlice: %w", describe(err, raw))
+		return fmt.Errorf("%s: %w", "EndpointSlice", describe(err, raw))
 	}
 	n, err := nameOf(in.ObjectMeta)
 	if err != nil {
-		return fmt.Errorf("EndpointSlice: %w", err)
+		return fmt.Errorf("%s: %w", "EndpointSlice", err)
 	}
 	what := "EndpointSlice " + n.String()
 	s, problems := assemble.ParseSlice(&in)

@@ -7,9 +7,10 @@ set -euo pipefail
 need_root load
 init_pid >/dev/null || die "load: no cluster in $state (start it with: $here/cluster up)"
 snapshotter=$(sed -n 's/^ *snapshotter = "\(.*\)"/\1/p' "$state/conf/containerd.toml")
-for archive in "$@"; do
-	[ -f "$archive" ] || archive=$images/$archive.tar
-	[ -f "$archive" ] || die "load $archive: neither a file nor an image made by: $here/cluster image"
+for what in "$@"; do
+	archive=$what
+	[ -f "$archive" ] || archive=$images/$what.tar
+	[ -f "$archive" ] || die "load $what: neither a file nor an image made by: $here/cluster image"
 	# The archive comes through standard input: TMPDIR and mounts may differ inside.
 	inside ctr -n k8s.io images import --snapshotter "$snapshotter" - <"$archive"
 	# so that "image" knows what the node has

@@ -87,7 +87,9 @@ ip route add "$pod_cidr" via "$node_ip" dev "$name" onlink
 ip route add "$service_cidr" via "$node_ip" dev "$name" onlink
 
 wait_for 60 "container runtime" inside ctr version
-"$here/lib/load.sh" "$images"/*.tar >"$state/log/images.log" 2>&1 || { cat "$state/log/images.log" >&2; die "images: not loaded"; }
+load=(pause coredns box)
+[ ! -e "$images/sluice.tar" ] || load+=(sluice)
+"$here/lib/load.sh" "${load[@]}" >"$state/log/images.log" 2>&1 || { cat "$state/log/images.log" >&2; die "images: not loaded"; }
 note "images loaded"
 touch "$state/images-loaded"
 wait_for 120 "API server ready" ready

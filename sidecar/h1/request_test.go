@@ -155,6 +155,79 @@ func TestRequestVerdicts(t *testing.T) {
 	}
 }
 
+func TestWhatARequestAsksFor(t *testing.T) {
+	const get = "GET /a HTTP/1.1\r\nHost: b\r\n"
+	const get10 = "GET /a HTTP/1.0\r\nHost: b\r\n"
+	type asked struct {
+		body                       Framing
+		length                     int64
+		persistent, expectContinue bool
+		upgrade                    string
+	}
+	tests := []struct {
+		name string
+		in   string
+		want asked
+	}{
+		{"1.1", get, asked{persistent: true}},
+		{"1.1 with close", get + "Connection: Close\r\n", asked{}},
+		{"1.1 with close among others", get + "Connection: keep-alive , CLOSE\t,TE\r\n", asked{}},
+		{"1.1 with close on a second line", get + "Connection: keep-alive\r\nConnection: close\r\n", asked{}},
+		{"1.1 with closed", get + "Connection: closed\r\n", asked{persistent: true}},
+		{"1.1 with close in quotes", get + "Connection: \"close\"\r\n", asked{persistent: true}},
+		{"1.1 with close in another field", get + "Proxy-Connection: close\r\n", asked{persistent: true}},
+		{"1.0", get10, asked{}},
+		{"1.0 with keep-alive", get10 + "Connection: Keep-Alive\r\n", asked{persistent: true}},
+		{"1.0 with keep-alive and close", get10 + "Connection: keep-alive, close\r\n", asked{}},
+		{"a length", get + "Content-Length: 0012\r\n", asked{body: Length, length: 12, persistent: true}},
+		{"length 0", get + "Content-Length: 0\r\n", asked{persistent: true}},
+		{"chunks", get + "Transfer-Encoding: chunked\r\n", asked{body: Chunked, persistent: true}},
+		{"100-continue", get + "Expect: 100-Continue\r\nContent-Length: 1\r\n", asked{body: Length, length: 1, persistent: true, expectContinue: true}},
+		{"100-continue in 1.0", get10 + "Expect: 100-continue\r\n", asked{}},
+		{"another expectation", get + "Expect: tea\r\n", asked{persistent: true}},
+		{"websocket", get + "Connection: Upgrade\r\nUpgrade: websocket\r\n", asked{persistent: true, upgrade: "websocket"}},
+		{"websocket that Connection does not name", get + "Upgrade: websocket\r\n", asked{persistent: true}},
+		{"websocket in 1.0", get10 + "Connection: Upgrade, keep-alive\r\nUpgrade: websocket\r\n", asked{persistent: true}},
+		{"Connection names what is not there", get + "Connection: Upgrade\r\n", asked{persistent: true}},
+		{"h2c", get + "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AA\r\n", asked{persistent: true}},
+		{"h2c and two others", get + "Connection: Upgrade\r\nUpgrade: h2c\r\nUpgrade: x/1\r\nUpgrade: y\r\n", asked{persistent: true, upgrade: "x/1"}},
+	}
+	var r Request // used again, so that nothing may be left over
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if _, err := r.Parse([]byte(tt.in+"\r\n"), 0); err != nil {
+				t.Fatal(err)
+			}
+			got := asked{r.Body, r.Length, r.Persistent, r.ExpectContinue, string(r.Upgrade)}
+			if got != tt.want {
+				t.Errorf("got %+v, want %+v", got, tt.want)
+			}
+			if string(r.Method) != "GET" || string(r.Target) != "/a" || string(r.Host) != "b" {
+				t.Errorf("%s %s of %s", r.Method, r.Target, r.Host)
+			}
+		})
+	}
+}
+
+func TestResetForgetsTheBufferAndKeepsTheFields(t *testing.T) {
+	var r Request
+	if _, err := r.Parse([]byte(typicalRequest), 0); err != nil {
+		t.Fatal(err)
+	}
+	kept := r.Fields
+	r.Reset()
+	if r.Head != nil || r.Host != nil || len(r.Fields) != 0 || cap(r.Fields) != cap(kept) || kept[0].Name != nil {
+		t.Errorf("left over: %+v, first field %+v", r, kept[0])
+	}
+	many := "GET / HTTP/1.1\r\nHost: a\r\n" + strings.Repeat("a: b\r\n", 2*keptFields) + "\r\n"
+	if _, err := r.Parse([]byte(many), 0); err != nil {
+		t.Fatal(err)
+	}
+	if r.Reset(); cap(r.Fields) != 0 {
+		t.Errorf("room for %d fields is kept", cap(r.Fields))
+	}
+}
+
 func BenchmarkRequest(b *testing.B) {
 	rows := map[string]string{
 		"ten fields":           typicalRequest,

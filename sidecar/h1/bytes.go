@@ -60,7 +60,7 @@ func plain(b []byte, i int, floor byte) int {
 }
 
 // equalFold compares a name or option with lower, which is lower case letters, digits and hyphens. A byte that is no
-// letter and still equal after folding is a control byte, which b does not hold.
+// letter and still equal after folding is CR or another control byte, which no name or option holds.
 func equalFold(b []byte, lower string) bool {
 	if len(b) != len(lower) {
 		return false

@@ -42,7 +42,8 @@ const maxEmptyLines = 4
 // Parse reads a head from the front of b. It answers how many bytes of b the head takes, tolerated empty lines before it
 // included; 0 when more bytes are needed, after which it may be called with the same bytes plus more; or a *HeadError,
 // after which the request must be refused with Reason.Status and the connection closed. limit is the largest head in
-// bytes; DefaultHeadLimit when it is 0. When b is a part of a moved buffer Parse begins anew by itself.
+// bytes; DefaultHeadLimit when it is 0. When the bytes have moved Parse begins anew by itself; when an unfinished head is
+// given up and other bytes come at the same address, Reset has to be called.
 func (r *Request) Parse(b []byte, limit int) (n int, err error) {
 	if limit <= 0 {
 		limit = DefaultHeadLimit

@@ -90,7 +90,9 @@ func (s System) read(f ruleset.Family, sd *side) {
 }
 
 // converge brings one implementation from what it has to what is wanted.
-func (s System) converge(ctx context.Context, log *slog.Logger, f ruleset.Family, sd *side, want []ruleset.Rule, why Reason) error {
+func (s System) converge(
+	ctx context.Context, log *slog.Logger, f ruleset.Family, sd *side, want []ruleset.Rule, why Reason,
+) error {
 	if sd.err != nil {
 		return s.explain(f, sd, nil)
 	}
@@ -113,7 +115,9 @@ func (s System) converge(ctx context.Context, log *slog.Logger, f ruleset.Family
 }
 
 // run executes steps, each logged once it is done.
-func (s System) run(ctx context.Context, log *slog.Logger, f ruleset.Family, sd *side, steps []step, want []ruleset.Rule) error {
+func (s System) run(
+	ctx context.Context, log *slog.Logger, f ruleset.Family, sd *side, steps []step, want []ruleset.Rule,
+) error {
 	for _, st := range steps {
 		if err := ctx.Err(); err != nil {
 			return fmt.Errorf("stopped before %q: %w", st, err)

@@ -19,12 +19,19 @@ func (s System) explain(f ruleset.Family, sd *side, st *step) error {
 	if st != nil {
 		doing, rule = st.String(), st.rule
 	}
+	said := oneLine{sd.err}
 	advice := advise(f, sd.mode, s.Host, sd.err, rule)
 	if advice == "" {
-		return fmt.Errorf("%s: %s: %w", program(f, sd.mode), doing, sd.err)
+		return fmt.Errorf("%s: %s: %w", program(f, sd.mode), doing, said)
 	}
-	return fmt.Errorf("%s: %s: %w (%s)", program(f, sd.mode), doing, sd.err, advice)
+	return fmt.Errorf("%s: %s: %s: %w", program(f, sd.mode), doing, advice, said)
 }
+
+// oneLine is an error whose text, which iptables spreads over lines, is written as one.
+type oneLine struct{ error }
+
+func (o oneLine) Error() string { return strings.Join(strings.Fields(o.error.Error()), " ") }
+func (o oneLine) Unwrap() error { return o.error }
 
 // extensionMissing is how iptables names a match or target the kernel does not have.
 var extensionMissing = regexp.MustCompile(`(?:Extension|match|target) .?(owner|tcp|REDIRECT).? .*(?:not supported|missing)`)
@@ -44,10 +51,10 @@ func advise(f ruleset.Family, m config.Mode, h Host, err error, rule []string) s
 	switch {
 	case errors.Is(err, exec.ErrNotFound):
 		return "the image has no such program: it needs iptables 1.8 or newer, nft and legacy, IPv4 and IPv6"
-	case says("lock file", "xtables.lock"):
-		return "legacy iptables needs a lock file it may write: set XTABLES_LOCKFILE, or use --iptables-mode=nft"
 	case says("holding the xtables lock", "Resource temporarily unavailable"):
 		return fmt.Sprintf("another program is changing the rules; waited %d s for it", lockWait)
+	case says("open lock file", "Read-only file system"):
+		return "legacy iptables needs a lock file it may write: set XTABLES_LOCKFILE, or use --iptables-mode=nft"
 	case says("is incompatible, use 'nft' tool"):
 		return "the table was made by the nft program in a way iptables cannot read; --iptables-mode=legacy goes around it"
 	case says("you must be root", "Operation not permitted", "Permission denied"):
@@ -59,6 +66,9 @@ func advise(f ruleset.Family, m config.Mode, h Host, err error, rule []string) s
 		return "the node's kernel lacks legacy nat: modules ip_tables, iptable_nat, nf_nat"
 	case says("Protocol not supported", "Failed to initialize nft", "Could not fetch rule set generation id"):
 		return "the node's kernel lacks nf_tables: module nf_tables"
+	}
+	if says("Invalid argument") && strings.Contains(strings.Join(rule, " "), "--uid-owner") {
+		return "the kernel takes only users that exist in its user namespace (see /proc/self/uid_map)"
 	}
 	if found := extensionMissing.FindStringSubmatch(text); found != nil {
 		return "the node's kernel lacks module xt_" + found[1]

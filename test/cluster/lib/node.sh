@@ -107,11 +107,14 @@ keep kube-apiserver kube-apiserver \
 (
 	until api_answers; do sleep 0.2; done
 	# At the default of 20 a second the controller manager takes 5 s only to
-	# make the clients of its service accounts.
+	# make the clients of its service accounts. The grace period: with leader
+	# election it would end while the API server is away and start to watch nodes
+	# anew; without, it finds a node that was silent for a minute, and takes every
+	# pod there out of its Services.
 	keep kube-controller-manager kube-controller-manager \
 		--kubeconfig "$P/controller-manager.conf" --authentication-kubeconfig "$P/controller-manager.conf" \
 		--authorization-kubeconfig "$P/controller-manager.conf" --bind-address 127.0.0.1 \
-		--leader-elect=false --kube-api-qps 300 --kube-api-burst 600 --use-service-account-credentials=true \
+		--leader-elect=false --node-monitor-grace-period 10m --kube-api-qps 300 --kube-api-burst 600 --use-service-account-credentials=true \
 		--service-account-private-key-file "$P/sa.key" --root-ca-file "$P/ca.crt" \
 		--cluster-signing-cert-file "$P/ca.crt" --cluster-signing-key-file "$P/ca.key" \
 		--allocate-node-cidrs=true --cluster-cidr "$pod_cidr" --node-cidr-mask-size "${pod_cidr#*/}" \

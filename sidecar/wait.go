@@ -17,18 +17,19 @@ func Wait(args []string, lookup func(string) (string, bool), stderr io.Writer) i
 	fs := flag.NewFlagSet("sidecar wait", flag.ContinueOnError)
 	fs.SetOutput(stderr)
 	timeout := fs.Duration("timeout", 30*time.Second, "how long to wait")
+	def := "15302"
+	if v, ok := lookup(config.Env(config.HealthPort)); ok {
+		def = v
+	}
+	port := fs.String(config.HealthPort, def, "the sidecar's health `port`")
 	if fs.Parse(args) != nil {
 		return 2
-	}
-	port := "15302"
-	if v, ok := lookup(config.Env(config.HealthPort)); ok {
-		port = v
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), *timeout)
 	defer cancel()
 	last := "no answer yet"
 	for {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://127.0.0.1:"+port+"/readyz", nil)
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://127.0.0.1:"+*port+"/readyz", nil)
 		if err != nil {
 			fmt.Fprintln(stderr, "sidecar wait:", err)
 			return 2

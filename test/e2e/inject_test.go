@@ -1,0 +1,337 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+)
+
+const (
+	initName  = "sluice-init"
+	proxyName = "sluice-proxy"
+)
+
+// pod is as much of a Pod as the tests look at.
+type pod struct {
+	Metadata struct {
+		Name        string            `json:"name"`
+		Labels      map[string]string `json:"labels"`
+		Annotations map[string]string `json:"annotations"`
+	} `json:"metadata"`
+	Spec struct {
+		InitContainers []map[string]any `json:"initContainers"`
+		Containers     []map[string]any `json:"containers"`
+		Volumes        []map[string]any `json:"volumes"`
+	} `json:"spec"`
+}
+
+func names(cs []map[string]any) (ns []string) {
+	for _, c := range cs {
+		ns = append(ns, fmt.Sprint(c["name"]))
+	}
+	return ns
+}
+
+func (p *pod) injected() bool {
+	all := strings.Join(append(names(p.Spec.InitContainers), names(p.Spec.Containers)...), " ")
+	return strings.Contains(all, initName) && strings.Contains(all, proxyName)
+}
+
+// richPod uses what injection must leave alone.
+const richPod = `
+apiVersion: v1
+kind: Pod
+metadata:
+  name: %s
+  labels: {app: rich, tier: "1"}
+  annotations: {example.com/note: keep}
+spec:
+  automountServiceAccountToken: false
+  terminationGracePeriodSeconds: 1
+  shareProcessNamespace: true
+  hostname: rich
+  subdomain: sub
+  dnsConfig: {options: [{name: ndots, value: "2"}]}
+  securityContext: {fsGroup: 2000, supplementalGroups: [3000]}
+  volumes: [{name: data, emptyDir: {}}]
+  initContainers:
+  - {name: first, image: "%[2]s", args: [get, --expect, web-, "http://web/pod"], volumeMounts: [{name: data, mountPath: /data}]}
+  containers:
+  - name: app
+    image: "%[2]s"
+    args: [sleep]
+    env: [{name: A, value: b}]
+    ports: [{name: http, containerPort: 8080}]
+    resources: {requests: {cpu: 10m}, limits: {memory: 64Mi}}
+    volumeMounts: [{name: data, mountPath: /data}]
+    securityContext: {runAsUser: 1234, allowPrivilegeEscalation: false}
+`
+
+func TestOptInOptOutAndFieldsKept(t *testing.T) {
+	ns, plain := namespace(t, optIn), namespace(t)
+	servers(t, ns, "web", 1)
+	apply(t, ns, fmt.Sprintf(richPod, "rich", boxImage))
+	apply(t, plain, strings.Replace(fmt.Sprintf(richPod, "rich", boxImage), "http://web/pod", "http://web."+ns+"/pod", 1))
+	for _, way := range []string{"labels", "annotations"} {
+		apply(t, ns, strings.Replace(podYAML("out-"+way, "", "sleep"), "metadata: {name: out-"+way+"}",
+			"metadata: {name: out-"+way+", "+way+": {sluice.mesh/inject: disabled}}", 1))
+		var out pod
+		get(t, &out, "-n", ns, "get", "pod", "out-"+way)
+		if out.injected() {
+			t.Errorf("a pod with %s sluice.mesh/inject: disabled was injected", way)
+		}
+	}
+	// The pod's own init container calls a Service before the application starts: rules and proxy are up by then.
+	kube(t, "-n", ns, "wait", "--for=condition=Ready", "pod/rich", "--timeout=60s")
+	var with, without pod
+	get(t, &with, "-n", ns, "get", "pod", "rich")
+	get(t, &without, "-n", plain, "get", "pod", "rich")
+	if !with.injected() {
+		t.Fatalf("not injected: init containers %v, containers %v", names(with.Spec.InitContainers), names(with.Spec.Containers))
+	}
+	if without.injected() {
+		t.Fatal("a pod of a namespace without the label was injected")
+	}
+	if got := names(with.Spec.InitContainers); len(got) != 3 || got[0] != initName || got[1] != proxyName || got[2] != "first" {
+		t.Errorf("init containers are %v, want rules, proxy, then the application's", got)
+	}
+	var specs [2]map[string]any
+	for i, n := range []string{ns, plain} {
+		var whole map[string]any
+		get(t, &whole, "-n", n, "get", "pod", "rich")
+		specs[i] = whole["spec"].(map[string]any)
+	}
+	withoutOurs(specs[0])
+	url := "http://web." + ns + "/pod"
+	first := specs[1]["initContainers"].([]any)[0].(map[string]any)
+	for i, a := range first["args"].([]any) {
+		if a == url {
+			first["args"].([]any)[i] = "http://web/pod"
+		}
+	}
+	if !reflect.DeepEqual(specs[0], specs[1]) {
+		a, _ := json.MarshalIndent(specs[0], "", " ")
+		b, _ := json.MarshalIndent(specs[1], "", " ")
+		t.Errorf("with our parts taken out the injected pod's spec is\n%s\nwant what the same pod is elsewhere\n%s", a, b)
+	}
+	if with.Metadata.Annotations["example.com/note"] != "keep" || with.Metadata.Labels["tier"] != "1" {
+		t.Errorf("labels %v, annotations %v", with.Metadata.Labels, with.Metadata.Annotations)
+	}
+
+	// Creating an injected pod again, as a copy, injects nothing more.
+	var copied map[string]any
+	get(t, &copied, "-n", ns, "get", "pod", "rich")
+	meta := copied["metadata"].(map[string]any)
+	copied["metadata"] = map[string]any{"name": "copied", "labels": meta["labels"], "annotations": meta["annotations"]}
+	delete(copied, "status")
+	delete(copied["spec"].(map[string]any), "nodeName")
+	b, _ := json.Marshal(copied)
+	apply(t, ns, string(b))
+	var again pod
+	get(t, &again, "-n", ns, "get", "pod", "copied")
+	if a, b := names(again.Spec.InitContainers), names(with.Spec.InitContainers); !reflect.DeepEqual(a, b) {
+		t.Errorf("injected again: %v, want %v", a, b)
+	}
+}
+
+func withoutOurs(spec map[string]any) {
+	for _, field := range []string{"initContainers", "volumes"} {
+		var kept []any
+		for _, c := range spec[field].([]any) {
+			if !strings.HasPrefix(fmt.Sprint(c.(map[string]any)["name"]), "sluice-") {
+				kept = append(kept, c)
+			}
+		}
+		spec[field] = kept
+	}
+}
+
+func TestWrongAnnotationIsRefusedWithWhatIsAllowed(t *testing.T) {
+	ns := namespace(t, optIn)
+	for _, c := range []struct{ annotation, want string }{
+		{`sluice.mesh/exclude-ports: "80,http"`, "exclude-ports"},
+		{`sluice.mesh/no-such-setting: "1"`, "no-such-setting"},
+		{`sluice.mesh/log-level: loud`, "loud"},
+	} {
+		out, err := tryApply(ns, strings.Replace(podYAML("wrong", "", "sleep"), "{name: wrong}", "{name: wrong, annotations: {"+c.annotation+"}}", 1))
+		if err == nil {
+			t.Errorf("%s: accepted: %s", c.annotation, out)
+		} else if !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: refused without naming %q: %v", c.annotation, c.want, err)
+		}
+	}
+	out, err := tryApply(ns, "apiVersion: v1\nkind: Service\nmetadata: {name: s, annotations: {sluice.mesh/policy: fastest}}\nspec: {ports: [{port: 80}]}")
+	if err == nil || !strings.Contains(err.Error(), "fastest") || !strings.Contains(err.Error(), "least-request") {
+		t.Errorf("a Service with an unknown policy: %s, %v; want a refusal that lists the policies", out, err)
+	}
+}
+
+func TestJobCompletes(t *testing.T) {
+	ns := namespace(t, optIn)
+	servers(t, ns, "web", 2)
+	apply(t, ns, fmt.Sprintf(`
+apiVersion: batch/v1
+kind: Job
+metadata: {name: once}
+spec:
+  backoffLimit: 0
+  template:
+    spec:
+      restartPolicy: Never
+      containers: [{name: app, image: "%s", args: [load, --url=http://web/pod, --requests=50, --strict]}]
+`, boxImage))
+	kube(t, "-n", ns, "wait", "--for=condition=Complete", "job/once", "--timeout=60s")
+	var pods struct{ Items []pod }
+	get(t, &pods, "-n", ns, "get", "pods", "-l", "job-name=once")
+	if len(pods.Items) != 1 || !pods.Items[0].injected() {
+		t.Errorf("the job's pod was not injected: %+v", pods)
+	}
+}
+
+// A proxy that is killed comes back alone, and the rules of a second run of the init container are those of the first.
+func TestRestartsAndRerunsChangeNothing(t *testing.T) {
+	ns := namespace(t, optIn)
+	servers(t, ns, "web", 2)
+	sleeper(t, ns, "client")
+	rules := func() string {
+		out := node(t, "in-pod", ns+"/client", "iptables-save", "-t", "nat")
+		var kept []string
+		for _, line := range strings.Split(out, "\n") {
+			if !strings.HasPrefix(line, "#") {
+				kept = append(kept, strings.SplitN(line, " [", 2)[0])
+			}
+		}
+		return strings.Join(kept, "\n")
+	}
+	before := rules()
+	if !strings.Contains(before, "SLUICE") {
+		t.Fatalf("no rules of ours in the pod:\n%s", before)
+	}
+	var p pod
+	get(t, &p, "-n", ns, "get", "pod", "client")
+	var args []string
+	for _, a := range p.Spec.InitContainers[0]["args"].([]any) {
+		args = append(args, fmt.Sprint(a))
+	}
+	program := buildProgram(t, "initcontainer")
+	out := node(t, append([]string{"in-pod", ns + "/client", program}, args...)...)
+	if after := rules(); after != before {
+		t.Errorf("a second run changed the rules from\n%s\nto\n%s\n%s", before, after, out)
+	}
+	node(t, "kill", ns+"/client", proxyName)
+	soon(t, 30*time.Second, "the proxy is back", func() (string, bool) {
+		out, err := execBox(ns, "client", "get", "http://web/pod")
+		return fmt.Sprint(out, err), err == nil
+	})
+	runLoad(t, ns, "client", "--url=http://web/pod", "--requests=100").mustBeWhole(t, 100)
+}
+
+// The webhook's pods go one after the other and the certificate is renewed while pods are made: every one is injected.
+func TestWebhookRestartAndCertificateRotation(t *testing.T) {
+	ns := namespace(t, optIn)
+	made := 0
+	make := func(n int) {
+		for range n {
+			made++
+			name := fmt.Sprintf("p%03d", made)
+			if out, err := tryApply(ns, podYAML(name, "", "sleep")); err != nil {
+				t.Fatalf("pod %s: %s %v", name, out, err)
+			}
+			var p pod
+			get(t, &p, "-n", ns, "get", "pod", name)
+			if !p.injected() {
+				t.Fatalf("pod %s was not injected", name)
+			}
+		}
+	}
+	make(2)
+	pods := strings.Fields(kube(t, "-n", system, "get", "pods", "-l", "app.kubernetes.io/component=webhook", "-o", "name"))
+	if len(pods) < 2 {
+		t.Errorf("the webhook has %d replicas, want 2: %v", len(pods), pods)
+	}
+	for _, p := range pods {
+		kube(t, "-n", system, "delete", p, "--wait=false")
+		make(5)
+		kube(t, "-n", system, "rollout", "status", "deployment/sluice-webhook", "--timeout=100s")
+	}
+	serving := func() string {
+		return kube(t, "-n", system, "get", "secret", "sluice-webhook-certs", "-o", "jsonpath={.data}")
+	}
+	old := serving()
+	rotateCertificate(t)
+	changed := false
+	for range 20 {
+		make(1)
+		if changed = changed || serving() != old; changed {
+			break
+		}
+		time.Sleep(500 * time.Millisecond)
+	}
+	make(5)
+	if !changed {
+		t.Error("the certificate was not renewed")
+	}
+}
+
+// Pod Security refuses NET_ADMIN in these namespaces; the refusal has to say what to do. The proxy itself is fit for them.
+func TestPodSecurityNamespaces(t *testing.T) {
+	ns := namespace(t, optIn)
+	apply(t, ns, podYAML("donor", "", "sleep"))
+	var donor pod
+	get(t, &donor, "-n", ns, "get", "pod", "donor")
+	for _, level := range []string{"baseline", "restricted"} {
+		strict := namespace(t, optIn, "pod-security.kubernetes.io/enforce="+level)
+		_, err := tryApply(strict, podYAML("refused", "", "sleep"))
+		if err == nil {
+			t.Errorf("%s: an injected pod was accepted", level)
+		} else {
+			for _, want := range []string{"NET_ADMIN", "pod-security.kubernetes.io/enforce", "sluice.mesh/inject"} {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("%s: the refusal does not name %q: %v", level, want, err)
+				}
+			}
+		}
+		var proxy, volume map[string]any
+		for _, c := range donor.Spec.InitContainers {
+			if c["name"] == proxyName {
+				proxy = c
+			}
+		}
+		for _, v := range donor.Spec.Volumes {
+			if v["name"] == "sluice-token" {
+				volume = v
+			}
+		}
+		b, _ := json.Marshal(map[string]any{"apiVersion": "v1", "kind": "Pod",
+			"metadata": map[string]any{"name": "proxy-alone", "labels": map[string]any{"sluice.mesh/inject": "disabled"}},
+			"spec": map[string]any{"initContainers": []any{proxy}, "volumes": []any{volume},
+				"containers": []any{map[string]any{"name": "app", "image": boxImage, "args": []string{"sleep"},
+					"securityContext": map[string]any{"runAsNonRoot": true, "runAsUser": 1000, "allowPrivilegeEscalation": false,
+						"capabilities": map[string]any{"drop": []string{"ALL"}}, "seccompProfile": map[string]any{"type": "RuntimeDefault"}}}}}})
+		if _, err := run(time.Minute, b, "-n", strict, "create", "--dry-run=server", "-f", "-"); err != nil {
+			t.Errorf("%s: our proxy container by itself is refused: %v", level, err)
+		}
+	}
+}
+
+// Read access follows the label: the service accounts of opted-in namespaces may read Services, others may not.
+func TestReadAccessFollowsTheLabel(t *testing.T) {
+	ns := namespace(t)
+	can := func() bool {
+		out, _ := run(20*time.Second, nil, "auth", "can-i", "list", "services", "-A", "--as=system:serviceaccount:"+ns+":default",
+			"--as-group=system:serviceaccounts:"+ns, "--as-group=system:serviceaccounts", "--as-group=system:authenticated")
+		return strings.HasPrefix(out, "yes")
+	}
+	if can() {
+		t.Fatal("a namespace without the label may list Services")
+	}
+	kube(t, "label", "namespace", ns, optIn)
+	soon(t, 20*time.Second, "access is granted", func() (string, bool) { return "no", can() })
+	kube(t, "label", "namespace", ns, "sluice.mesh/inject-")
+	soon(t, 20*time.Second, "access is taken back", func() (string, bool) { return "yes", !can() })
+}

@@ -3,16 +3,9 @@ package initcontainer
 import (
 	"context"
 	"fmt"
-	"net"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
-	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 func TestConnectionsGoWhereTheSettingsSay(t *testing.T) {
@@ -193,118 +186,4 @@ func TestChangingSettingsUnderTrafficLeavesNoHole(t *testing.T) {
 			}
 		})
 	}
-}
-
-// The program is killed at one of its calls of iptables; then it is run again. The rules must be those of a run that
-// was left alone. (Every single change is tried against the fake kernel, in apply.)
-func TestARunThatWasKilledIsFinishedByTheNextOne(t *testing.T) {
-	for _, mode := range []string{"nft", "legacy"} {
-		t.Run(mode, func(t *testing.T) {
-			installed(t, mode)
-			m := newMesh(t)
-			from, to := dual+"--iptables-mode="+mode, dual+"--exclude-ports=25 --iptables-mode="+mode
-			shims := shims(t, mode)
-			m.apply(to)
-			want := m.rules(mode)
-			for n, finished := 1, false; !finished; n += 4 {
-				m.apply(from)
-				finished = m.killAt(t, shims, n, to)
-				m.apply(to)
-				if got := strings.ReplaceAll(m.rules(mode), "_B", "_A"); got != want {
-					t.Fatalf("killed at call %d; then the rules are\n%s\nwant\n%s", n, got, want)
-				}
-				if n > 200 {
-					t.Fatal("the program does not come to an end")
-				}
-			}
-		})
-	}
-}
-
-// shims makes a directory of programs that stand before iptables: they count their calls, and kill who called them.
-func shims(t *testing.T, mode string) string {
-	t.Helper()
-	dir := t.TempDir()
-	for _, p := range []string{"iptables-" + mode, "ip6tables-" + mode} {
-		script := "#!/bin/sh\necho >>\"$CALLS\"\nif [ \"$(wc -l <\"$CALLS\")\" -ge \"$KILL_AT\" ]; then kill -9 $PPID; exit 1; fi\n" +
-			"PATH=${PATH#*:} exec " + p + " \"$@\"\n"
-		if err := os.WriteFile(filepath.Join(dir, p), []byte(script), 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return dir
-}
-
-// killAt runs the program as a process and reports whether it came to its end before its nth call.
-func (m *mesh) killAt(t *testing.T, shims string, n int, flags string) (finished bool) {
-	t.Helper()
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := m.pod.Command(t.Context(), self, strings.Fields(flags)...)
-	c.Env = append(os.Environ(), asProgram+"=1", "GORACE=atexit_sleep_ms=0", fmt.Sprintf("KILL_AT=%d", n),
-		"CALLS="+filepath.Join(t.TempDir(), "calls"), "PATH="+shims+":"+os.Getenv("PATH"))
-	out, err := c.CombinedOutput()
-	switch status := c.ProcessState.Sys().(syscall.WaitStatus); {
-	case status.Signaled() && status.Signal() == syscall.SIGKILL:
-		return false
-	case err != nil:
-		t.Fatalf("killed at call %d: %v\n%s", n, err, out)
-	}
-	return true
-}
-
-// Connections from one source port to two Services become one tuple behind REDIRECT. Both must get through, and the
-// proxy must be told each one's own destination.
-func TestTwoConnectionsFromOneSourcePortBothReachTheProxy(t *testing.T) {
-	for _, mode := range []string{"nft", "legacy"} {
-		for _, c := range []struct{ name, source, a, b string }{
-			{"IPv4", "10.77.0.2", serviceA, serviceB}, {"IPv6", "fd77::2", serviceA6, serviceB6},
-		} {
-			t.Run(mode+" "+c.name, func(t *testing.T) {
-				installed(t, mode)
-				m := newMesh(t)
-				m.apply(dual + "--iptables-mode=" + mode)
-				// The proxy's side stays open until both are connected, so that the first tuple is in use.
-				var conns []net.Conn
-				for _, address := range []string{c.a, c.b} {
-					conn, err := m.dialFrom(t, c.source, 40000, address)
-					if err != nil {
-						t.Fatalf("%s: %v", address, err)
-					}
-					defer conn.Close()
-					conns = append(conns, conn)
-				}
-				for i, want := range []string{c.a, c.b} {
-					b := make([]byte, 64)
-					n, err := conns[i].Read(b)
-					if got := string(b[:n]); err != nil || got != "proxy for "+want {
-						t.Errorf("%s answers %q, %v", want, got, err)
-					}
-				}
-			})
-		}
-	}
-}
-
-// dialFrom connects from a given source port, which other connections may have too.
-func (m *mesh) dialFrom(t *testing.T, host string, port int, address string) (conn net.Conn, err error) {
-	t.Helper()
-	d := net.Dialer{Timeout: 5 * time.Second, LocalAddr: &net.TCPAddr{IP: net.ParseIP(host), Port: port},
-		Control: func(_, _ string, c syscall.RawConn) error {
-			var err error
-			ctl := c.Control(func(fd uintptr) {
-				err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEADDR, 1)
-			})
-			if ctl != nil {
-				return ctl
-			}
-			return err
-		}}
-	err = m.pod.Do(func() error {
-		conn, err = d.DialContext(t.Context(), "tcp", address)
-		return err
-	})
-	return conn, err
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"os"
 	"strings"
 	"testing"
 
@@ -70,5 +71,21 @@ func TestArgumentsWrittenFromSettingsAreUnderstood(t *testing.T) {
 	Run(t.Context(), c.Args(), nil, &b, &log)
 	if a.Len() == 0 || a.String() != b.String() || log.Len() > 0 {
 		t.Errorf("got\n%s\nand\n%s\nlog %s", &a, &b, &log)
+	}
+}
+
+func TestTheReadmeHasEverySetting(t *testing.T) {
+	b, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, arg := range config.Default().Args() {
+		flag, value, _ := strings.Cut(arg, "=")
+		row := "| `" + flag + "` |"
+		_, rest, ok := strings.Cut(string(b), row)
+		line, _, _ := strings.Cut(rest, "\n")
+		if !ok || value != "" && !strings.Contains(line, value) {
+			t.Errorf("README.md has no row %q with the default %q", row, value)
+		}
 	}
 }

@@ -1,0 +1,29 @@
+// Package kube is discovery from the Kubernetes API, paid for by use: a destination is looked up when the first
+// connection to it comes, and from then on that one Service and its EndpointSlices are watched, until nobody has used
+// them for a while. There is never a cluster-wide watch.
+//
+// # From an address to a Service
+//
+// Services are listed by the field selector spec.clusterIP, which the API server keeps for the primary address only. For
+// an address that no Service has as its primary one, all Services are listed in pages and the secondary addresses of
+// dual-stack Services remembered; this list is made at most once a minute, and only when a pod calls an address that is
+// secondary or nobody's. The request
+//
+//	list services            of all namespaces   to find an address
+//	list, watch services     of one namespace    to follow one Service
+//	list, watch endpointslices of one namespace  to follow its endpoints
+//
+// are all that is ever sent, but for one cheap one at the start: a list of the Service default/kubernetes.
+//
+// # When the API server is away
+//
+// What was known stays in force. Each connection to an address that is not known yet waits for Options.ResolveTimeout at
+// most and passes through; after a failure, connections to the same address pass through at once for a second. Followers
+// do not all knock at a server that is down: one of them tries, at growing, jittered intervals of at most maxPause, and
+// the others go on when it got through. A watch is resumed where it ended; when the server has forgotten that place (410),
+// everything is listed anew. HTTP/2 pings find a connection that hangs within pingIdle + pingWait.
+//
+// # Goroutines
+//
+// Two for each followed Service, and those that client-go starts for a watch. Run waits for all of them.
+package kube

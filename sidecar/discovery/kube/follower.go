@@ -1,0 +1,146 @@
+package kube
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync/atomic"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/watch"
+)
+
+const (
+	// A watch is asked to end after between watchLifetime and twice that, so that watches spread over API servers again.
+	watchLifetime = 5 * time.Minute
+
+	// shortWatch is the lifetime below which a watch that brought nothing counts as failed. client-go answers such an
+	// empty watch for a connection that broke while it was being opened.
+	shortWatch = time.Second
+
+	// A follower that gets refusals (no permission) tries again after these pauses, jittered.
+	minRefused = time.Second
+	maxRefused = 30 * time.Second
+)
+
+// follower keeps up with one query by listing and watching. It is level-triggered: what it hands over is state, and a
+// list replaces all of it.
+type follower struct {
+	client *client
+	gate   *gate
+	query  query
+	list   func() runtime.Object // makes an empty list object
+
+	// Called by the follower's goroutine only.
+	onList  func(runtime.Object)
+	onEvent func(kind watch.EventType, object runtime.Object)
+	onError func(error) // nil when a request succeeded again
+
+	from  string       // resource version to watch from; "" is to list first
+	since atomic.Int64 // Unix nanoseconds since when it is not known to be current; 0 while it is
+}
+
+// run follows until ctx ends.
+func (f *follower) run(ctx context.Context) {
+	f.lost()
+	refused := time.Duration(0)
+	for ctx.Err() == nil {
+		err := f.step(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		f.onError(err)
+		switch {
+		case err == nil || !answered(err):
+			refused = 0 // nothing to wait for, or the gate is what waits
+			continue
+		case expired(err):
+			refused = 0
+			sleep(ctx, rand.N(minPause)) // thousands of followers may have been told so at once
+			continue
+		}
+		refused = min(max(2*refused, minRefused), maxRefused)
+		sleep(ctx, refused/2+rand.N(refused/2))
+	}
+}
+
+// step lists if need be, and watches until the watch ends. An error is that of a request; a watch that came to its end is
+// none.
+func (f *follower) step(ctx context.Context) error {
+	if f.from == "" {
+		list := f.list()
+		if err := f.gate.do(ctx, func() error { return f.client.list(ctx, f.query, list) }); err != nil {
+			return err
+		}
+		access, err := meta.ListAccessor(list)
+		if err != nil {
+			return err
+		}
+		f.onList(list)
+		f.from = access.GetResourceVersion()
+	}
+	var w watch.Interface
+	began := time.Now()
+	err := f.gate.do(ctx, func() (err error) {
+		w, err = f.client.watch(ctx, f.query, f.from, watchLifetime+rand.N(watchLifetime))
+		return err
+	})
+	if err == nil {
+		f.onError(nil)
+		err = f.drain(ctx, w, began)
+		w.Stop()
+	}
+	if expired(err) {
+		f.from = ""
+	}
+	return err
+}
+
+var errShortWatch = errors.New("the watch ended at once")
+
+// drain takes a watch's events until it ends.
+func (f *follower) drain(ctx context.Context, w watch.Interface, began time.Time) error {
+	f.since.Store(0)
+	defer f.lost()
+	events := 0
+	for event := range w.ResultChan() {
+		events++
+		if event.Type == watch.Error {
+			err := apierrors.FromObject(event.Object)
+			if ctx.Err() == nil && !answered(err) { // the connection broke
+				f.gate.learn(err, false)
+			}
+			return fmt.Errorf("watch %v: %w", f.query, err)
+		}
+		access, err := meta.Accessor(event.Object)
+		if err != nil {
+			return fmt.Errorf("watch %v: %w", f.query, err)
+		}
+		if event.Type != watch.Bookmark {
+			f.onEvent(event.Type, event.Object)
+		}
+		f.from = access.GetResourceVersion()
+	}
+	if events == 0 && time.Since(began) < shortWatch && ctx.Err() == nil {
+		f.gate.learn(errShortWatch, false)
+		return fmt.Errorf("watch %v: %w", f.query, errShortWatch)
+	}
+	return nil
+}
+
+// lost notes from when on changes may be missed.
+func (f *follower) lost() { f.since.CompareAndSwap(0, time.Now().UnixNano()) }
+
+// sleep waits, or returns when ctx ends.
+func sleep(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}

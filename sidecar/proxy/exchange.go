@@ -121,10 +121,11 @@ func (w *Worker) connection(ep *cluster.Endpoint, fresh bool) (*h1.Upstream, err
 
 // outcomeOf reads a result; answered says that the head of a final answer came.
 func outcomeOf(res h1.Result, answered bool) classify.Outcome {
+	if res.Err == nil {
+		return classify.Answered
+	}
 	_, unreadable := h1.ReasonOf(res.Err)
 	switch {
-	case res.Err == nil:
-		return classify.Answered
 	case res.Side == h1.SideDownstream:
 		return classify.ClientGone
 	case answered:

@@ -11,6 +11,7 @@ skeleton() {
 	printf '%s\n' root:x:0:0:root:/root:/bin/sh nobody:x:65534:65534:nobody:/:/bin/sh >"$root/etc/passwd"
 	printf '%s\n' root:x:0: nogroup:x:65534: >"$root/etc/group"
 	echo 'hosts: files dns' >"$root/etc/nsswitch.conf"
+	printf '%s\n' 'domain 53/udp' 'http 80/tcp' 'https 443/tcp' >"$root/etc/services"
 }
 
 # libraries FILE...: copies what the dynamic loader would load, and the loader.
@@ -24,13 +25,14 @@ libraries() {
 		done
 }
 
-# program NAME...: from PATH to /usr/sbin, under its own name and this one.
+# program NAME...: from PATH to the same place, under its own name and this one.
 program() {
-	local p real
+	local p found real
 	for p in "$@"; do
-		real=$(realpath "$(command -v "$p")")
-		cp "$real" "$root/usr/sbin/"
-		[ "$(basename "$real")" = "$p" ] || ln -sf "$(basename "$real")" "$root/usr/sbin/$p"
+		found=$(type -P "$p") # the path, not a function of that name
+		real=$(realpath "$found")
+		cp "$real" "$root$(dirname "$real")/"
+		[ -e "$root$found" ] || ln -s "$real" "$root$found"
 		libraries "$real"
 	done
 }

@@ -1,0 +1,116 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+func TestTheWholeScreen(t *testing.T) {
+	one := counts{Requests: 3000, Pods: map[string]int{"pod-b": 3000}, Connections: 1}
+	spread := counts{Requests: 3000, Pods: map[string]int{"pod-a": 1001, "pod-b": 999, "pod-c": 1000}, Connections: 1}
+	failing := counts{Requests: 400, Failed: 55, Pods: map[string]int{"pod-a": 170, "pod-b": 0, "pod-c": 175},
+		Errors: map[string]int{"connect: connection refused": 54, "kept connection: no answer: closed": 1}}
+	for _, c := range []struct {
+		golden string
+		p      painter
+	}{
+		{"screen-plain.golden.txt", painter{full: "#"}},
+		{"screen-colour.golden.txt", painter{full: "█", colour: true}},
+	} {
+		t.Run(c.golden, func(t *testing.T) {
+			var out bytes.Buffer
+			p := c.p
+			p.out = &out
+			p.opening(true)
+			p.scene("1", "A scene")
+			p.shares(one, spread)
+			p.scene("2", "Another")
+			p.tableHead()
+			p.second(1, row{spread, spread})
+			p.event("kill -9 pod-b")
+			p.second(10, row{failing, spread})
+			p.totals(failing, spread)
+			p.closing(14 * time.Second)
+			path := filepath.Join("testdata", c.golden)
+			if *update {
+				if err := os.WriteFile(path, out.Bytes(), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if out.String() != string(want) {
+				t.Errorf("the screen is\n%s\nwant\n%s", out.String(), want)
+			}
+			if strings.Contains(out.String(), "\x1b") != p.colour {
+				t.Error("colours where none belong, or the other way round")
+			}
+			for line := range strings.Lines(out.String()) {
+				if n := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); n > 80 && !p.colour {
+					t.Errorf("%d columns: %s", n, line)
+				}
+			}
+		})
+	}
+}
+
+func TestSharesWithinFivePercentAreEven(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		counts
+		even bool
+	}{
+		{"exactly even", counts{Requests: 3000, Pods: map[string]int{"pod-a": 1000, "pod-b": 1000, "pod-c": 1000}}, true},
+		{"five percent off", counts{Requests: 3000, Pods: map[string]int{"pod-a": 1050, "pod-b": 950, "pod-c": 1000}}, true},
+		{"more than five percent off", counts{Requests: 3000, Pods: map[string]int{"pod-a": 1051, "pod-b": 949, "pod-c": 1000}}, false},
+		{"a pod without requests", counts{Requests: 3000, Pods: map[string]int{"pod-a": 1500, "pod-c": 1500}}, false},
+		{"a failed request", counts{Requests: 3000, Failed: 1, Pods: map[string]int{"pod-a": 1000, "pod-b": 1000, "pod-c": 999}}, false},
+	} {
+		if err := evenShares(c.counts); (err == nil) != c.even {
+			t.Errorf("%s: %v", c.name, err)
+		}
+	}
+}
+
+func TestARowWaitsForAllClientsAndEndsWithTheFirst(t *testing.T) {
+	var loads []*load
+	for i := range 4 {
+		l := &load{seconds: make(chan counts, 2)}
+		l.seconds <- counts{Requests: 1 << i, Pods: map[string]int{"pod-a": 1 << i}}
+		close(l.seconds)
+		loads = append(loads, l)
+	}
+	r, ok := nextRow(loads)
+	if !ok || r.without.Requests != 1+2 || r.with.Requests != 4+8 || r.with.Pods["pod-a"] != 12 {
+		t.Errorf("the first row is %+v, %v", r, ok)
+	}
+	if r, ok = nextRow(loads); ok {
+		t.Errorf("behind the end there is %+v", r)
+	}
+}
+
+func TestOnlyRulesThatMatchAUserAreLeftOut(t *testing.T) {
+	rules := "*nat\n-A X -o lo -j RETURN\n-A X -m owner --uid-owner 15301 -j RETURN\n-A X -p tcp -j REDIRECT --to-ports 15301\nCOMMIT\n"
+	want := "*nat\n-A X -o lo -j RETURN\n-A X -p tcp -j REDIRECT --to-ports 15301\nCOMMIT\n"
+	if got := withoutOwner(rules); got != want {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestAnInnerEndIsNotReportedTwice(t *testing.T) {
+	var status exitStatus
+	if err := errors.Join(exitStatus(3)); !errors.As(err, &status) || status != 3 {
+		t.Errorf("%v gives %d", err, status)
+	}
+}

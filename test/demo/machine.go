@@ -96,8 +96,12 @@ func enterUserNamespace(ctx context.Context, dir string) error {
 	return err
 }
 
-// settleIn makes the mount namespace one's own: iptables wants to write its lock below /run.
+// settleIn prepares the mount namespace that came with the user namespace: iptables wants to write its lock below /run.
+// Nowhere else may /run be covered.
 func settleIn() error {
+	if userNamespace() == "" {
+		return errors.New(insideFlag + " is for the demo's own use, in a user namespace")
+	}
 	if err := unix.Mount("none", "/run", "tmpfs", 0, "mode=0755"); err != nil {
 		return fmt.Errorf("mount a tmpfs over /run, in a user namespace: %w\n%s", err, howToBePermitted())
 	}

@@ -13,6 +13,7 @@ import (
 type Port struct {
 	Snapshot *discovery.Snapshot
 
+	candidates candidates
 	// known are the endpoints that were in a set and are still in a slice, sorted by address. One that is not picked for a
 	// while, because it is not ready or terminates, keeps its pointer here.
 	known []*cluster.Endpoint
@@ -21,7 +22,8 @@ type Port struct {
 // Assemble answers, for each address and TCP port of a Service, what is to be published: the previous snapshot itself
 // where nothing changed, else a new one of the next generation. A Service that passes through has none.
 //
-// A wrong policy leaves that of the previous snapshot in force. Loops is the number of the process's loops.
+// A wrong policy leaves that of the previous snapshot in force. Loops is the number of the process's loops. The list of
+// slices is kept with the ports; the caller leaves it as it is.
 func Assemble(s Service, all []*Slice, previous map[netip.AddrPort]Port, loops int) map[netip.AddrPort]Port {
 	ports := make(map[netip.AddrPort]Port, len(s.Addrs)*len(s.Ports))
 	if s.Reason != discovery.Found {
@@ -39,7 +41,12 @@ func Assemble(s Service, all []*Slice, previous map[netip.AddrPort]Port, loops i
 func assemblePort(s Service, p ServicePort, v4 bool, all []*Slice, previous Port, loops int) Port {
 	set := &cluster.EndpointSet{}
 	var port Port
-	set.Endpoints, port.known, set.Terminating = endpointsOf(collect(p.Name, v4, all), previous.known, loops)
+	port.candidates = candidates{port: p.Name, v4: v4}
+	if previous.candidates.port == p.Name && previous.candidates.v4 == v4 {
+		port.candidates = previous.candidates
+	}
+	port.candidates = port.candidates.with(all)
+	set.Endpoints, port.known, set.Terminating = endpointsOf(port.candidates.sorted, previous.known, loops)
 
 	policy := s.Policy
 	if old := previous.Snapshot; old != nil {

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"testing"
+	"unique"
 
 	discoveryv1 "k8s.io/api/discovery/v1"
 
@@ -207,7 +208,7 @@ func BenchmarkUpdate(b *testing.B) {
 				s := &Slice{Name: fmt.Sprint("s", i), ports: []slicePort{{"http", 8080}}}
 				for range min(100, n-i) {
 					addr = addr.Next()
-					s.records = append(s.records, record{addr: addr, condition: ready, uid: addr.String(), name: addr.String()})
+					s.records = append(s.records, record{addr: addr, condition: ready, uid: addr.String(), name: addr.String(), place: unique.Make(place{})})
 				}
 				all = append(all, s)
 			}
@@ -218,11 +219,14 @@ func BenchmarkUpdate(b *testing.B) {
 			targets := Targets{Loops: 2}
 			b.ReportAllocs()
 			for i := 0; b.Loop(); i++ {
-				all[0] = with
+				now := slices.Clone(all)
 				if i%2 == 0 {
-					all[0] = &without
+					now[0] = &without
+				} else {
+					again := *with
+					now[0] = &again
 				}
-				targets.Update(service, all)
+				targets.Update(service, now)
 			}
 		})
 	}

@@ -11,62 +11,119 @@ import (
 type candidate struct {
 	*record
 	slice *Slice
-	at    netip.AddrPort
+	port  uint16
 }
 
-// collect gathers the candidates of a Service port in one address family, sorted by address. Slice ports are matched by
-// name, and their number may differ from slice to slice (a named target port). An address and port that is in several
-// slices, as happens while the controller moves it from one to another, is one candidate.
-func collect(port string, v4 bool, all []*Slice) []candidate {
-	n := 0
-	for _, s := range all {
-		n += len(s.records)
+func (c candidate) at() netip.AddrPort { return netip.AddrPortFrom(c.addr, c.port) }
+
+// candidates are what all slices offer for one Service port in one address family: slice ports are matched by name, and
+// their number may differ from slice to slice (a named target port).
+type candidates struct {
+	port   string
+	v4     bool
+	slices []*Slice
+	sorted []candidate // by address, and the better ones of an address first; all of slices
+}
+
+// with answers the candidates of other slices. Slices that stay, which is nearly all of them at a usual change, are not
+// looked at again.
+func (c candidates) with(slicesNow []*Slice) candidates {
+	now := candidates{port: c.port, v4: c.v4, slices: slicesNow}
+	stays := make(map[*Slice]bool, len(slicesNow))
+	for _, s := range slicesNow {
+		stays[s] = true
 	}
-	candidates := make([]candidate, 0, n)
-	for _, s := range all {
-		for _, p := range s.ports {
-			if p.name != port {
-				continue
+	var gone []*Slice
+	for _, s := range c.slices {
+		if !stays[s] {
+			gone = append(gone, s)
+		}
+	}
+	was := make(map[*Slice]bool, len(c.slices))
+	for _, s := range c.slices {
+		was[s] = true
+	}
+	var come []candidate
+	for _, s := range slicesNow {
+		if !was[s] {
+			come = now.appendOf(come, s)
+		}
+	}
+	slices.SortFunc(come, compare)
+
+	if len(gone) == 0 && len(come) == 0 {
+		now.sorted = c.sorted
+		return now
+	}
+	now.sorted = make([]candidate, 0, len(c.sorted)+len(come))
+	from := 0
+	keep := func(to int) {
+		for _, k := range c.sorted[from:to] {
+			if !slices.Contains(gone, k.slice) {
+				now.sorted = append(now.sorted, k)
 			}
-			for i := range s.records {
-				if r := &s.records[i]; r.addr.Is4() == v4 {
-					candidates = append(candidates, candidate{r, s, netip.AddrPortFrom(r.addr, p.port)})
-				}
+		}
+		from = to
+	}
+	for _, n := range come {
+		i, _ := slices.BinarySearchFunc(c.sorted[from:], n, compare)
+		keep(from + i)
+		now.sorted = append(now.sorted, n)
+	}
+	keep(len(c.sorted))
+	return now
+}
+
+// appendOf appends a slice's candidates.
+func (c candidates) appendOf(list []candidate, s *Slice) []candidate {
+	for _, p := range s.ports {
+		if p.name != c.port {
+			continue
+		}
+		for i := range s.records {
+			if r := &s.records[i]; r.addr.Is4() == c.v4 {
+				list = append(list, candidate{r, s, p.port})
 			}
 		}
 	}
-	slices.SortFunc(candidates, func(a, b candidate) int {
-		if c := a.at.Compare(b.at); c != 0 {
-			return c
-		}
-		if better(a, b) {
-			return -1
-		}
-		return 1
-	})
-	return slices.CompactFunc(candidates, func(a, b candidate) bool { return a.at == b.at })
+	return list
+}
+
+func compare(a, b candidate) int {
+	if c := a.at().Compare(b.at()); c != 0 {
+		return c
+	}
+	return -a.compareTrust(b)
 }
 
 // endpointsOf answers the endpoints to pick from: the ready candidates, or if there are none those that still serve while
-// they terminate. Known endpoints that are candidates keep their pointers, and stay known. All lists are sorted by
-// address.
-func endpointsOf(candidates []candidate, known []*cluster.Endpoint, loops int) (
+// they terminate. Of an address and port that is in several slices, as happens while the controller moves it from one to
+// another, the first candidate is believed. Known endpoints that are candidates keep their pointers, and stay known. All
+// lists are sorted by address.
+func endpointsOf(sorted []candidate, known []*cluster.Endpoint, loops int) (
 	endpoints, stillKnown []*cluster.Endpoint, areTerminating bool) {
 
 	best := terminating
 	usable := 0
-	for _, c := range candidates {
-		best = max(best, c.condition)
-	}
-	for _, c := range candidates {
+	for _, c := range sorted {
+		if c.condition > best {
+			best, usable = c.condition, 0
+		}
 		if c.condition == best {
 			usable++
 		}
 	}
 	endpoints = make([]*cluster.Endpoint, 0, usable)
-	stillKnown = make([]*cluster.Endpoint, 0, usable)
-	for _, c := range candidates {
-		for len(known) > 0 && known[0].Addr.Compare(c.at) < 0 {
+	apart := false // stillKnown has more than endpoints, and so is a list of its own
+	var last netip.AddrPort
+	for i := range sorted {
+		c := &sorted[i]
+		at := c.at()
+		if i > 0 && at == last {
+			continue
+		}
+		last = at
+		for len(known) > 0 && known[0].Addr != at && known[0].Addr.Compare(at) < 0 {
 			known = known[1:]
 		}
 		var e *cluster.Endpoint
@@ -78,32 +135,38 @@ func endpointsOf(candidates []candidate, known []*cluster.Endpoint, loops int) (
 		default:
 			continue
 		}
-		stillKnown = append(stillKnown, e)
+		if c.condition != best && !apart {
+			apart, stillKnown = true, slices.Clone(endpoints)
+		}
+		if apart {
+			stillKnown = append(stillKnown, e)
+		}
 		if c.condition == best {
 			endpoints = append(endpoints, e)
 		}
 	}
-	if len(stillKnown) == len(endpoints) { // as nearly always
+	if !apart { // as nearly always
 		stillKnown = endpoints
 	}
 	return endpoints, stillKnown, best == terminating && len(endpoints) > 0
 }
 
 // same reports whether an endpoint is the candidate: the same pod (or, without pods, the same name) at the same address.
-func same(e *cluster.Endpoint, c candidate) bool {
-	return e.Addr == c.at && e.UID == c.uid && (c.uid != "" || e.Name == nameOf(c))
+func same(e *cluster.Endpoint, c *candidate) bool {
+	return e.Addr == c.at() && e.UID == c.uid && (c.uid != "" || e.Name == nameOf(c))
 }
 
-func nameOf(c candidate) string {
+func nameOf(c *candidate) string {
 	if c.name == "" {
-		return c.at.String()
+		return c.at().String()
 	}
 	return c.name
 }
 
-func newEndpoint(c candidate, loops int) *cluster.Endpoint {
+func newEndpoint(c *candidate, loops int) *cluster.Endpoint {
+	p := c.place.Value()
 	return &cluster.Endpoint{
-		Addr: c.at, Name: nameOf(c), UID: c.uid, Hostname: c.hostname, Node: c.node, Zone: c.zone,
+		Addr: c.at(), Name: nameOf(c), UID: c.uid, Hostname: c.hostname, Node: p.node, Zone: p.zone,
 		Load: make([]cluster.Load, loops),
 	}
 }

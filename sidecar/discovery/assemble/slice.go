@@ -32,8 +32,12 @@ type record struct {
 	addr      netip.Addr
 	condition condition
 
-	uid, name, hostname, node, zone string
+	uid, name, hostname string
+	place               unique.Handle[place] // many endpoints have it in common
 }
+
+// place is where an endpoint runs.
+type place struct{ node, zone string }
 
 // condition orders endpoints by how good they are for new requests.
 type condition uint8
@@ -55,13 +59,13 @@ func conditionOf(c discoveryv1.EndpointConditions) condition {
 	return unusable
 }
 
-// better reports whether a says more than b of the same address: the better condition, else the younger slice.
-func better(a, b candidate) bool {
+// compareTrust orders two sayings of one address by whom to believe: the better condition, else the younger slice.
+func (c candidate) compareTrust(other candidate) int {
 	return cmp.Or(
-		cmp.Compare(a.condition, b.condition),
-		cmp.Compare(a.slice.created, b.slice.created),
-		strings.Compare(a.slice.Name, b.slice.Name),
-		strings.Compare(a.uid, b.uid)) > 0
+		cmp.Compare(c.condition, other.condition),
+		cmp.Compare(c.slice.created, other.slice.created),
+		strings.Compare(c.slice.Name, other.slice.Name),
+		strings.Compare(c.uid, other.uid))
 }
 
 // ParseSlice keeps what matters of an EndpointSlice: TCP ports with a number, and each endpoint's first address, as
@@ -111,7 +115,7 @@ func ParseSlice(in *discoveryv1.EndpointSlice) (*Slice, []error) {
 		if ref := e.TargetRef; ref != nil {
 			r.uid, r.name = string(ref.UID), ref.Name
 		}
-		r.hostname, r.node, r.zone = deref(e.Hostname), shared(e.NodeName), shared(e.Zone)
+		r.hostname, r.place = deref(e.Hostname), unique.Make(place{deref(e.NodeName), deref(e.Zone)})
 		s.records = append(s.records, r)
 	}
 	slices.SortStableFunc(s.records, func(a, b record) int { return a.addr.Compare(b.addr) })
@@ -123,12 +127,4 @@ func deref(s *string) string {
 		return ""
 	}
 	return *s
-}
-
-// shared is deref for values that many endpoints have in common.
-func shared(s *string) string {
-	if s == nil || *s == "" {
-		return ""
-	}
-	return unique.Make(*s).Value()
 }

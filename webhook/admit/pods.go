@@ -58,19 +58,11 @@ func (p *Pods) Handle(ctx context.Context, req admission.Request) admission.Resp
 	if err := p.Decoder.Decode(req, pod); err != nil {
 		return admission.Errored(http.StatusBadRequest, fmt.Errorf("sluice: pod in the admission request: %w", err))
 	}
-	namespace, err := p.Facts.Namespace(ctx, req.Namespace)
+	changed, decision, err := p.Decide(ctx, req.Namespace, pod)
 	if err != nil {
-		p.Log.Error("namespace is not known", "namespace", req.Namespace, "error", err)
-		return admission.Errored(http.StatusInternalServerError, fmt.Errorf("sluice: namespace %s: %w", req.Namespace, err))
+		p.Log.Error("pod", "namespace", req.Namespace, "pod", name(pod), "error", err)
+		return admission.Errored(http.StatusInternalServerError, fmt.Errorf("sluice: %w", err))
 	}
-	changed, decision := inject.Pod(inject.Request{
-		Pod:               pod,
-		Namespace:         namespace,
-		Defaults:          p.Defaults,
-		ServiceCIDRs:      p.Facts.ServiceCIDRs(ctx),
-		NativeSidecars:    p.Facts.NativeSidecars(),
-		IgnorePodSecurity: p.IgnorePodSecurity,
-	})
 	dryRun := req.DryRun != nil && *req.DryRun
 	p.tell(req, pod, decision, dryRun)
 	switch decision.Outcome {
@@ -88,6 +80,23 @@ func (p *Pods) Handle(ctx context.Context, req admission.Request) admission.Resp
 		p.ensureAccess(ctx, req.Namespace)
 	}
 	return admission.Patched("", patch...).WithWarnings(decision.Warnings...)
+}
+
+// Decide answers what becomes of a pod in a namespace, and the pod to create. The error is about the namespace.
+func (p *Pods) Decide(ctx context.Context, namespace string, pod *corev1.Pod) (*corev1.Pod, inject.Decision, error) {
+	ns, err := p.Facts.Namespace(ctx, namespace)
+	if err != nil {
+		return nil, inject.Decision{}, fmt.Errorf("namespace %s: %w", namespace, err)
+	}
+	changed, decision := inject.Pod(inject.Request{
+		Pod:               pod,
+		Namespace:         ns,
+		Defaults:          p.Defaults,
+		ServiceCIDRs:      p.Facts.ServiceCIDRs(ctx),
+		NativeSidecars:    p.Facts.NativeSidecars(),
+		IgnorePodSecurity: p.IgnorePodSecurity,
+	})
+	return changed, decision, nil
 }
 
 var podResource = metav1.GroupVersionResource{Version: "v1", Resource: "pods"}

@@ -14,7 +14,7 @@
 // taken off when the rotation has begun. Deleting the Secret does the same: the CAs in the caBundles stay trusted, and
 // replicas go on serving the leaf they have until there is a new one.
 //
-//	kubectl -n sluice-system annotate secret sluice-webhook-certificates sluice.mesh/rotate=now
+//	kubectl -n sluice-system annotate secret sluice-webhook-certs sluice.mesh/rotate=now
 //
 // Decide is the rule, a pure function. Controller applies it, on the leader only; Server serves the leaf, on every
 // replica. (github.com/open-policy-agent/cert-controller replaces the CA and the leaf in one step, so that for a moment

@@ -64,7 +64,7 @@ func ParseOptions(args []string, lookupEnv func(string) (string, bool), out io.W
 	flags.StringVar(&o.PodName, "pod-name", "", "`name` of the webhook's own pod, whose image is injected by default")
 	flags.StringVar(&o.Namespace, "pod-namespace", "sluice-system", "`namespace` of the webhook")
 	flags.StringVar(&o.Service, "service", "sluice-webhook", "`name` of the webhook's Service")
-	flags.StringVar(&o.Secret, "secret", "sluice-webhook-certificates", "`name` of the Secret of its certificates")
+	flags.StringVar(&o.Secret, "secret", "sluice-webhook-certs", "`name` of the Secret of its certificates")
 	flags.StringVar(&o.Configuration, "configuration", "sluice-webhook",
 		"`name` of the MutatingWebhookConfiguration and the ValidatingWebhookConfiguration")
 	flags.IntVar(&o.TLSPort, "tls-port", 9443, "`port` of the webhook, TLS")

@@ -61,15 +61,15 @@ func native(server string, kubelets func() ([]string, error)) (bool, error) {
 }
 
 func (f *Facts) kubelets(ctx context.Context) (versions []string, err error) {
-	list := &corev1.NodeList{}
-	for {
-		if err := f.Live.List(ctx, list, client.Limit(500), client.Continue(list.Continue)); err != nil {
+	for next := ""; ; {
+		list := &corev1.NodeList{}
+		if err := f.Live.List(ctx, list, client.Limit(500), client.Continue(next)); err != nil {
 			return nil, err
 		}
 		for i := range list.Items {
 			versions = append(versions, list.Items[i].Status.NodeInfo.KubeletVersion)
 		}
-		if list.Continue == "" {
+		if next = list.Continue; next == "" {
 			return versions, nil
 		}
 	}

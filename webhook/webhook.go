@@ -40,8 +40,8 @@ const (
 // Run runs the webhook until ctx ends, and for o.ShutdownDelay after it: API servers go on sending requests for a
 // moment to a pod that was told to end. The error says what could not be started, or which part failed.
 func Run(ctx context.Context, cluster *rest.Config, o config.Options, log *slog.Logger) error {
-	ctrl.SetLogger(logr.FromSlogHandler(log.Handler()))
-	klog.SetSlogLogger(log)
+	ctrl.SetLogger(logr.FromSlogHandler(demoted{log.Handler()}))
+	klog.SetSlogLogger(slog.New(demoted{log.Handler()}))
 
 	serving := make(chan struct{}) // closed when serving is over
 	tail, cancel := context.WithCancel(context.WithoutCancel(ctx))
@@ -68,7 +68,10 @@ func run(ctx context.Context, cluster *rest.Config, o config.Options, log *slog.
 		return err
 	}
 	secret := types.NamespacedName{Namespace: o.Namespace, Name: o.Secret}
-	tlsServer := webhook.NewServer(webhook.Options{Port: o.TLSPort})
+	var leaf *certs.Server // made below; the server asks when it is called
+	tlsServer := webhook.NewServer(webhook.Options{Port: o.TLSPort, TLSOpts: []func(*tls.Config){func(c *tls.Config) {
+		c.MinVersion, c.GetCertificate = tls.VersionTLS13, leaf.GetCertificate
+	}}})
 	manager, err := ctrl.NewManager(cluster, ctrl.Options{
 		Scheme:                        scheme,
 		Cache:                         cacheOptions(o),
@@ -102,7 +105,7 @@ func run(ctx context.Context, cluster *rest.Config, o config.Options, log *slog.
 
 	known := &facts.Facts{Cache: manager.GetCache(), Live: live, Version: kinds, Served: kinds, Given: o.ServiceCIDRs, Log: log}
 	reader := &access.Controller{Cache: manager.GetCache(), Live: live, Log: log}
-	leaf := certs.NewServer(manager.GetCache(), metrics.Registry, log)
+	leaf = certs.NewServer(manager.GetCache(), metrics.Registry, log)
 	rotation := &certs.Controller{Client: live, Secret: secret, Configuration: o.Configuration,
 		Service: types.NamespacedName{Namespace: o.Namespace, Name: o.Service}, Now: time.Now, Log: log,
 		Policy: certs.Policy{Names: serviceNames(o), CALifetime: o.CALifetime, LeafLifetime: o.LeafLifetime, Settle: o.CertSettle}}
@@ -110,10 +113,7 @@ func run(ctx context.Context, cluster *rest.Config, o config.Options, log *slog.
 	admissions := admit.NewMetrics(metrics.Registry)
 	pods := &admit.Pods{Defaults: o.Inject, IgnorePodSecurity: !o.PodSecurity, Decoder: admission.NewDecoder(scheme),
 		Facts: known, Access: reader, Events: manager.GetEventRecorder("sluice-webhook"), Metrics: admissions, Log: log}
-	server := tlsServer.(*webhook.DefaultServer)
-	server.Options.TLSOpts = []func(*tls.Config){func(c *tls.Config) {
-		c.MinVersion, c.GetCertificate = tls.VersionTLS13, leaf.GetCertificate
-	}}
+	server := manager.GetWebhookServer() // which is what makes the manager start it
 	server.Register(PodsPath, &webhook.Admission{Handler: pods})
 	server.Register(ServicesPath, &webhook.Admission{Handler: &admit.Services{Metrics: admissions, Log: log}})
 
@@ -125,6 +125,11 @@ func run(ctx context.Context, cluster *rest.Config, o config.Options, log *slog.
 		return decision, err
 	}
 
+	readiness := &ready{log: log, parts: []func(*http.Request) error{
+		func(*http.Request) error { return leaf.Ready() },
+		func(r *http.Request) error { return known.Ready(r.Context()) },
+		server.StartedChecker(),
+	}}
 	errs := []error{
 		warm(ctx, manager),
 		manager.Add(known),
@@ -132,9 +137,7 @@ func run(ctx context.Context, cluster *rest.Config, o config.Options, log *slog.
 		addRotation(manager, rotation),
 		addAccess(manager, reader),
 		manager.AddHealthzCheck("alive", func(*http.Request) error { return nil }),
-		manager.AddReadyzCheck("certificate", func(*http.Request) error { return leaf.Ready() }),
-		manager.AddReadyzCheck("cluster", func(r *http.Request) error { return known.Ready(r.Context()) }),
-		manager.AddReadyzCheck("serving", server.StartedChecker()),
+		manager.AddReadyzCheck("ready", readiness.check),
 	}
 	if o.ReportInterval > 0 {
 		errs = append(errs, manager.Add(missed))

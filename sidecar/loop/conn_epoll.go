@@ -3,6 +3,7 @@
 package loop
 
 import (
+	"errors"
 	"io"
 	"net/netip"
 	"os"
@@ -26,6 +27,8 @@ type Conn struct {
 	// broken is EPOLLERR or EPOLLHUP: reset, or both directions ended.
 	broken bool
 	closed bool
+	// ended is why the connection first failed or ended: io.EOF for the peer's FIN.
+	ended error
 
 	readDeadline, writeDeadline int64
 
@@ -111,8 +114,27 @@ func (c *Conn) SetWriteDeadline(t int64) {
 }
 
 // Readable reports whether bytes, the peer's FIN or a reset are there to read, as far as the loop was told. It makes no system
-// call. An idle upstream connection that is readable must not be used again.
+// call, and is right but for one case: behind a call that took as much as it asked for, it is true though nothing may be left.
+// An idle upstream connection that is readable must not be used again.
 func (c *Conn) Readable() bool { return c.readable }
+
+// Pending is Readable without its one case: there it asks the kernel.
+func (c *Conn) Pending() bool {
+	if !c.readable || c.closed || c.finned || c.broken {
+		return c.readable
+	}
+	var b [1]byte
+	for {
+		_, _, err := unix.Recvfrom(c.fd, b[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
+		switch err {
+		case unix.EINTR:
+			continue
+		case unix.EAGAIN:
+			c.readable = false
+		}
+		return c.readable
+	}
+}
 
 // PeerFinished reports whether the peer has sent FIN; bytes may be unread before it.
 func (c *Conn) PeerFinished() bool { return c.finned || c.broken }
@@ -120,20 +142,65 @@ func (c *Conn) PeerFinished() bool { return c.finned || c.broken }
 // PeerGone reports whether the connection was reset or ended in both directions.
 func (c *Conn) PeerGone() bool { return c.broken }
 
+// FinFirst reports whether the peer's FIN came before anything else ended the connection. FIN acknowledges what had come until
+// then, which a reset does not; see Acknowledged.
+func (c *Conn) FinFirst() bool {
+	// A reset behind a FIN is EPIPE, another one ECONNRESET: tcp_reset, net/ipv4/tcp_input.c.
+	return c.ended == io.EOF || errors.Is(c.ended, unix.EPIPE)
+}
+
+// end notes why the connection failed or ended.
+func (c *Conn) end(err error) error {
+	if c.ended == nil {
+		c.ended = err
+	}
+	return err
+}
+
 // Read reads into p as soon as there is something. io.EOF is the peer's FIN; ErrTimeout the read deadline.
 func (c *Conn) Read(p []byte) (int, error) {
+	for {
+		if c.readable {
+			n, err := c.TryRead(p)
+			if n > 0 || err != nil || len(p) == 0 {
+				return n, err
+			}
+			continue
+		}
+		if err := c.awaitReadable(); err != nil {
+			return 0, err
+		}
+	}
+}
+
+// awaitReadable gives way once until something may be there to read.
+func (c *Conn) awaitReadable() error {
+	if err := c.check(); err != nil {
+		return err
+	}
+	c.reader = c.l.cur
+	ok := c.l.suspendUntil(c.readDeadline)
+	c.reader = nil
+	if !ok && !c.readable {
+		return ErrTimeout
+	}
+	return nil
+}
+
+// late reports whether a deadline has passed.
+func (l *Loop) late(deadline int64) bool { return deadline != Never && deadline <= l.now }
+
+// TryRead is Read that does not wait: it answers 0 and no error when nothing is there.
+func (c *Conn) TryRead(p []byte) (int, error) {
 	for {
 		if err := c.check(); err != nil {
 			return 0, err
 		}
+		if c.l.late(c.readDeadline) {
+			return 0, ErrTimeout
+		}
 		if !c.readable {
-			c.reader = c.l.cur
-			ok := c.l.suspendUntil(c.readDeadline)
-			c.reader = nil
-			if !ok && !c.readable {
-				return 0, ErrTimeout
-			}
-			continue
+			return 0, nil
 		}
 		n, _, errno := syscall.RawSyscall(syscall.SYS_READ, uintptr(c.fd), uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)))
 		switch errno {
@@ -142,17 +209,17 @@ func (c *Conn) Read(p []byte) (int, error) {
 			continue
 		case syscall.EAGAIN:
 			c.readable = false
-			continue
+			return 0, nil
 		default:
 			c.broken = true
-			return 0, os.NewSyscallError("read", errno)
+			return 0, c.end(os.NewSyscallError("read", errno))
 		}
 		if n == 0 {
 			if len(p) == 0 {
 				return 0, nil
 			}
 			c.finned = true
-			return 0, io.EOF
+			return 0, c.end(io.EOF)
 		}
 		if int(n) < len(p) && !c.finned && !c.broken {
 			// Nothing is left, and new bytes will make a new edge. Behind a FIN there is no further edge: read on.
@@ -193,7 +260,7 @@ func (c *Conn) waitWrite(errno syscall.Errno, call string) error {
 		return nil
 	case syscall.EAGAIN:
 	default:
-		return os.NewSyscallError(call, errno)
+		return c.end(os.NewSyscallError(call, errno))
 	}
 	c.writable = false
 	for !c.writable {
@@ -284,7 +351,8 @@ func (c *Conn) Reset() error {
 func (c *Conn) Sent() uint64 { return c.sent }
 
 // Acknowledged answers how many of the Sent bytes the peer's kernel has acknowledged, also after a reset; ok is false when the
-// kernel does not tell. A request whose first byte was not acknowledged cannot have reached the peer's program.
+// kernel does not tell. The peer's kernel may hold an acknowledgement back for 40 ms and more while its program has the bytes
+// already; only what a FIN did not acknowledge (FinFirst) was not delivered for certain.
 func (c *Conn) Acknowledged() (n uint64, ok bool) {
 	if c.closed {
 		return 0, false

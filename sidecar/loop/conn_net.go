@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"syscall"
 	"time"
 )
 
@@ -21,7 +22,7 @@ type Conn struct {
 	readDeadline, writeDeadline int64
 
 	// ahead is what a goroutine has read to learn whether there is anything to read; Read takes it first.
-	ahead     [512]byte
+	ahead     [4096]byte
 	aheadN    int
 	aheadErr  error
 	fetching  bool
@@ -29,6 +30,7 @@ type Conn struct {
 	aheadDone bool
 
 	finned, broken  bool
+	ended           error // why the connection first failed or ended
 	reader, watcher *Task
 	remote, local   netip.AddrPort
 	sent            uint64
@@ -79,9 +81,15 @@ func (c *Conn) fetch() {
 }
 
 func (c *Conn) sawError(err error) {
+	if err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+		return
+	}
+	if c.ended == nil {
+		c.ended = err
+	}
 	if err == io.EOF {
 		c.finned = true
-	} else if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+	} else {
 		c.broken = true
 	}
 }
@@ -129,11 +137,19 @@ func (c *Conn) SetWriteDeadline(t int64) {
 }
 
 // Readable reports whether bytes, the peer's FIN or a reset are there to read, as far as the loop was told. It makes no system
-// call. An idle upstream connection that is readable must not be used again.
+// call, and is right but for one case: behind a call that took as much as it asked for, it is true though nothing may be left.
+// An idle upstream connection that is readable must not be used again.
 func (c *Conn) Readable() bool {
 	c.fetch()
 	return c.aheadDone
 }
+
+// Pending is Readable without its one case.
+func (c *Conn) Pending() bool { return c.Readable() }
+
+// FinFirst reports whether the peer's FIN came before anything else ended the connection. FIN acknowledges what had come until
+// then, which a reset does not; see Acknowledged.
+func (c *Conn) FinFirst() bool { return c.ended == io.EOF || errors.Is(c.ended, syscall.EPIPE) }
 
 // PeerFinished reports whether the peer has sent FIN; bytes may be unread before it.
 func (c *Conn) PeerFinished() bool { return c.finned || c.broken }
@@ -187,6 +203,20 @@ func (c *Conn) Read(p []byte) (int, error) {
 	return 0, c.fail(err)
 }
 
+// TryRead is Read that does not wait: it answers 0 and no error when nothing is there.
+func (c *Conn) TryRead(p []byte) (int, error) {
+	if err := c.check(); err != nil {
+		return 0, err
+	}
+	if c.readDeadline != Never && clock() >= c.readDeadline {
+		return 0, ErrTimeout
+	}
+	if !c.Readable() {
+		return 0, nil
+	}
+	return c.Read(p)
+}
+
 // fail turns package net's errors into the loop's.
 func (c *Conn) fail(err error) error {
 	switch {
@@ -209,6 +239,7 @@ func (c *Conn) Write(p []byte) (int, error) {
 	var err error
 	c.l.block(func() { n, err = c.tcp.Write(p) })
 	c.sent += uint64(n)
+	c.failedWrite(err)
 	return n, c.fail(err)
 }
 
@@ -222,7 +253,14 @@ func (c *Conn) Writev(bufs ...[]byte) (int, error) {
 	var err error
 	c.l.block(func() { n, err = own.WriteTo(c.tcp) })
 	c.sent += uint64(n)
+	c.failedWrite(err)
 	return int(n), c.fail(err)
+}
+
+func (c *Conn) failedWrite(err error) {
+	if err != nil && c.ended == nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+		c.ended = err
+	}
 }
 
 // CloseWrite sends FIN; reading goes on.
@@ -260,9 +298,9 @@ func (c *Conn) Reset() error {
 // Sent answers how many bytes the kernel has taken so far.
 func (c *Conn) Sent() uint64 { return c.sent }
 
-// Splice moves up to max bytes (negative: until EOF) from src to dst without copying them through the process. It answers how
-// many bytes dst took. The error is io.EOF when src ended before max bytes; of others, srcErr says whether src failed rather
-// than dst.
+// Splice moves what src has to read, up to max bytes (negative: without bound), to dst without copying it through the process,
+// and returns when nothing more is there: it waits for dst, not for src. It answers how many bytes dst took. The error is io.EOF
+// when src ended; of others, srcErr says whether src failed rather than dst.
 func (l *Loop) Splice(dst, src *Conn, max int64) (n int64, srcErr bool, err error) {
 	buf := l.Buffer(Large)
 	defer l.Release(buf)
@@ -271,9 +309,9 @@ func (l *Loop) Splice(dst, src *Conn, max int64) (n int64, srcErr bool, err erro
 		if max >= 0 && max-n < int64(len(p)) {
 			p = p[:max-n]
 		}
-		k, err := src.Read(p)
-		if err != nil {
-			return n, true, err
+		k, err := src.TryRead(p)
+		if err != nil || k == 0 {
+			return n, err != nil, err
 		}
 		k, err = dst.Write(p[:k])
 		n += int64(k)

@@ -97,16 +97,18 @@ func (ln *Listener) Accept() (*Conn, error) {
 		switch err {
 		case nil:
 			c, err := ln.l.newConn(fd, addrOf(sa))
-			if err != nil {
+			if err == nil {
+				ln.l.charge(0)
+				return c, nil
+			}
+			// The user's epoll watches are used up (fs.epoll.max_user_watches), or memory: this connection is lost.
+			if err := ln.short(); err != nil {
 				return nil, err
 			}
-			ln.l.charge(0)
-			return c, nil
 		case unix.EAGAIN:
 			ln.ready = false
 		case unix.EMFILE, unix.ENFILE, unix.ENOBUFS, unix.ENOMEM:
-			ln.l.stats.acceptFailures.Add(1)
-			if err := ln.l.Sleep(100 * time.Millisecond); err != nil {
+			if err := ln.short(); err != nil {
 				return nil, err
 			}
 		case unix.EINTR, unix.ECONNABORTED, unix.EPROTO, unix.EPERM:
@@ -114,6 +116,12 @@ func (ln *Listener) Accept() (*Conn, error) {
 			return nil, os.NewSyscallError("accept", err)
 		}
 	}
+}
+
+// short counts a shortage and waits for a while.
+func (ln *Listener) short() error {
+	ln.l.stats.acceptFailures.Add(1)
+	return ln.l.Sleep(100 * time.Millisecond)
 }
 
 // Close closes the listening socket; connections already in its queue are reset by the kernel.

@@ -487,12 +487,26 @@ func TestSpliceMovesEveryByte(t *testing.T) {
 			return err
 		}
 		defer b.Close()
-		n, _, err := l.Splice(b, a, 1<<20+1)
-		if n != 1<<20+1 || err != nil {
+		// all splices again and again, until max bytes or an error.
+		all := func(max int64) (n int64, srcErr bool, err error) {
+			for err == nil && (max < 0 || n < max) {
+				if err := l.Wait(Never, a, nil, a.Readable); err != nil {
+					return n, false, err
+				}
+				left := max
+				if max > 0 {
+					left = max - n
+				}
+				var k int64
+				k, srcErr, err = l.Splice(b, a, left)
+				n += k
+			}
+			return n, srcErr, err
+		}
+		if n, _, err := all(1<<20 + 1); n != 1<<20+1 || err != nil {
 			return fmt.Errorf("bounded: %d, %v", n, err)
 		}
-		n, srcErr, err := l.Splice(b, a, -1)
-		if n != int64(len(want))-(1<<20+1) || err != io.EOF || !srcErr {
+		if n, srcErr, err := all(-1); n != int64(len(want))-(1<<20+1) || err != io.EOF || !srcErr {
 			return fmt.Errorf("until EOF: %d, %v, %v", n, srcErr, err)
 		}
 		return nil

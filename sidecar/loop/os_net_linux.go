@@ -43,7 +43,8 @@ func (c *Conn) control(f func(fd int)) error {
 }
 
 // Acknowledged answers how many of the Sent bytes the peer's kernel has acknowledged, also after a reset; ok is false when the
-// kernel does not tell. A request whose first byte was not acknowledged cannot have reached the peer's program.
+// kernel does not tell. The peer's kernel may hold an acknowledgement back for 40 ms and more while its program has the bytes
+// already; only what a FIN did not acknowledge (FinFirst) was not delivered for certain.
 func (c *Conn) Acknowledged() (n uint64, ok bool) {
 	if c.closed {
 		return 0, false

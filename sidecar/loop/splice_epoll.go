@@ -46,9 +46,9 @@ func (l *Loop) putPipe(p pipe, empty bool) {
 	p.close()
 }
 
-// Splice moves up to max bytes (negative: until EOF) from src to dst without copying them through the process. It answers how
-// many bytes dst took. The error is io.EOF when src ended before max bytes; of others, srcErr says whether src failed rather
-// than dst.
+// Splice moves what src has to read, up to max bytes (negative: without bound), to dst without copying it through the process,
+// and returns when nothing more is there: it waits for dst, not for src. It answers how many bytes dst took. The error is io.EOF
+// when src ended; of others, srcErr says whether src failed rather than dst.
 func (l *Loop) Splice(dst, src *Conn, max int64) (n int64, srcErr bool, err error) {
 	p, err := l.getPipe()
 	if err != nil {
@@ -57,57 +57,44 @@ func (l *Loop) Splice(dst, src *Conn, max int64) (n int64, srcErr bool, err erro
 	held := 0 // bytes in the pipe
 	defer func() { l.putPipe(p, held == 0) }()
 	for max < 0 || n < max {
-		if held == 0 {
-			want := pipeSize
-			if max >= 0 && max-n < int64(want) {
-				want = int(max - n)
-			}
-			k, err := src.spliceIn(p.w, want)
-			if err != nil {
-				return n, true, err
-			}
-			held = k
+		want := pipeSize
+		if max >= 0 && max-n < int64(want) {
+			want = int(max - n)
+		}
+		if held, err = src.spliceIn(p.w, want); err != nil || held == 0 {
+			return n, err != nil, err
 		}
 		for held > 0 {
-			if err := dst.check(); err != nil {
+			k, err := dst.spliceOut(p.r, held)
+			if err != nil {
 				return n, false, err
 			}
-			k, err := unix.Splice(p.r, nil, dst.fd, nil, held, unix.SPLICE_F_NONBLOCK|unix.SPLICE_F_MOVE)
-			if err == nil {
-				held -= int(k)
-				n += k
-				dst.sent += uint64(k)
-				continue
-			}
-			if err := dst.waitWrite(err.(syscall.Errno), "splice"); err != nil {
-				return n, false, err
-			}
+			held -= k
+			n += int64(k)
 		}
 		l.charge(callCost)
 	}
 	return n, false, nil
 }
 
+// spliceIn moves what is there to the empty pipe w; 0 is nothing.
 func (c *Conn) spliceIn(w, want int) (int, error) {
 	for {
 		if err := c.check(); err != nil {
 			return 0, err
 		}
+		if c.l.late(c.readDeadline) {
+			return 0, ErrTimeout
+		}
 		if !c.readable {
-			c.reader = c.l.cur
-			ok := c.l.suspendUntil(c.readDeadline)
-			c.reader = nil
-			if !ok && !c.readable {
-				return 0, ErrTimeout
-			}
-			continue
+			return 0, nil
 		}
 		k, err := unix.Splice(c.fd, nil, w, nil, want, unix.SPLICE_F_NONBLOCK|unix.SPLICE_F_MOVE)
 		switch err {
 		case nil:
 			if k == 0 {
 				c.finned = true
-				return 0, io.EOF
+				return 0, c.end(io.EOF)
 			}
 			return int(k), nil
 		case unix.EINTR:
@@ -116,7 +103,24 @@ func (c *Conn) spliceIn(w, want int) (int, error) {
 			c.readable = false
 		default:
 			c.broken = true
-			return 0, os.NewSyscallError("splice", err)
+			return 0, c.end(os.NewSyscallError("splice", err))
+		}
+	}
+}
+
+// spliceOut moves up to n bytes from the pipe r, as soon as the connection takes some.
+func (c *Conn) spliceOut(r, n int) (int, error) {
+	for {
+		if err := c.check(); err != nil {
+			return 0, err
+		}
+		k, err := unix.Splice(r, nil, c.fd, nil, n, unix.SPLICE_F_NONBLOCK|unix.SPLICE_F_MOVE)
+		if err == nil {
+			c.sent += uint64(k)
+			return int(k), nil
+		}
+		if err := c.waitWrite(err.(syscall.Errno), "splice"); err != nil {
+			return 0, err
 		}
 	}
 }

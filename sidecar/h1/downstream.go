@@ -45,7 +45,10 @@ func (d *Downstream) Serve(handle func(*Exchange)) (tunnel bool) {
 		if !ok {
 			return false
 		}
-		d.x.begin(d, n)
+		if err := d.x.begin(d, n); err != nil {
+			d.refuse(err)
+			return false
+		}
 		handle(&d.x)
 		switch d.x.settle() {
 		case again:
@@ -108,7 +111,7 @@ func (d *Downstream) refuse(err error) {
 // finish closes in an orderly way: FIN, then what the client still sends is taken for a while.
 func (d *Downstream) finish(unread bool) {
 	defer d.Close()
-	if len(d.Buffered()) == 0 && !unread && !d.Conn.Readable() {
+	if len(d.Buffered()) == 0 && !unread && !d.Conn.Pending() {
 		return
 	}
 	d.Drop()

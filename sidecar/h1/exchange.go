@@ -23,8 +23,10 @@ type Exchange struct {
 	begun bool      // anything of an answer was sent downstream
 	end   ending
 
-	// finSeen says that the client's FIN during this exchange was dealt with; told, that the running upstream was told.
+	// finSeen says that the client's FIN behind the request was dealt with in the running attempt; told, that the client's FIN
+	// was passed on, so that the upstream connection can serve no further request.
 	finSeen, told bool
+	continued     bool // 100 (Continue) was passed on
 
 	answerHead int // bytes of the final answer's head in the upstream buffer
 	answer     Chunks
@@ -77,7 +79,9 @@ const (
 	tunnelled                // opaque bytes from here on
 )
 
-func (x *Exchange) begin(d *Downstream, headLen int) {
+// begin makes an exchange of the head at the front of d's buffer. An error is the client's fault: the part of a chunked body that
+// came with the head is wrong.
+func (x *Exchange) begin(d *Downstream, headLen int) error {
 	*x = Exchange{Request: &d.request, d: d, headLen: headLen, taken: headLen, whole: true}
 	switch d.request.Body {
 	case Length:
@@ -87,21 +91,13 @@ func (x *Exchange) begin(d *Downstream, headLen int) {
 		x.whole = x.rest == 0
 	case Chunked:
 		x.chunks.Reset(d.o.HeadLimit, false)
-		x.whole = false
+		n, done, err := x.chunks.Scan(d.Buffered()[headLen:])
+		if err != nil {
+			return err
+		}
+		x.taken += n
+		x.whole = done
 	}
-}
-
-// scanAhead follows the part of a chunked body that was read ahead. An error is the client's fault.
-func (x *Exchange) scanAhead() error {
-	if x.Request.Body != Chunked || x.taken > x.headLen {
-		return nil
-	}
-	n, done, err := x.chunks.Scan(x.d.Buffered()[x.headLen:])
-	if err != nil {
-		return err
-	}
-	x.taken += n
-	x.whole = done
 	return nil
 }
 
@@ -113,13 +109,13 @@ func (x *Exchange) settle() ending {
 	} else {
 		x.d.Advance(x.taken)
 	}
-	if x.end == again && !x.whole && !x.pump.done {
+	if x.end == again && x.unread() {
 		return closing
 	}
 	return x.end
 }
 
-// unread reports whether a part of the request was not read.
+// unread reports whether a part of the request was not read, or not sent.
 func (x *Exchange) unread() bool { return !x.whole && !x.pump.done }
 
 // Reply answers the request itself, with a one-line text, and closes the downstream connection behind it. When a part of another

@@ -31,7 +31,7 @@ func (x *Exchange) startPump(up *Upstream) {
 			x.pump.running = false
 			main.Wake()
 		}()
-		x.pump.side, x.pump.err = SideUpstream, errPumpPanicked
+		x.pump.side, x.pump.err = SideDownstream, errPumpPanicked
 		x.pump.side, x.pump.err = x.moveRequest(up)
 		x.pump.done = x.pump.err == nil
 	})
@@ -40,6 +40,7 @@ func (x *Exchange) startPump(up *Upstream) {
 var (
 	errPumpPanicked  = errors.New("internal error while the request's body was sent")
 	errPumpCancelled = errors.New("request's body not wanted any more")
+	errCutShort      = errors.New("request cut short by the client's FIN")
 )
 
 // cancelPump ends the pump without taking more from the client, and waits for it.
@@ -60,11 +61,11 @@ func (x *Exchange) moveRequest(up *Upstream) (Side, error) {
 	if err := x.sendTaken(up); err != nil {
 		return SideUpstream, err
 	}
-	l := x.d.Conn.Loop()
+	l, d := x.d.Conn.Loop(), x.d.Conn
 	rest, chunks := x.rest, x.chunks // copies: another attempt begins where this one did
 	for x.Request.Body == Chunked && !chunks.Done() || x.Request.Body == Length && rest > 0 {
-		err := l.Wait(loop.Never, x.d.Conn, nil, func() bool { return x.d.Conn.Readable() || x.pump.cancel })
-		if err != nil {
+		// While nothing comes no buffer is held.
+		if err := l.Wait(loop.Never, d, nil, func() bool { return d.Readable() || x.pump.cancel }); err != nil {
 			return SideDownstream, err
 		}
 		if x.pump.cancel {
@@ -74,27 +75,39 @@ func (x *Exchange) moveRequest(up *Upstream) (Side, error) {
 		if x.Request.Body == Chunked {
 			large = chunks.Remaining()
 		}
-		if large >= spliceFrom {
-			x.pump.consumed = true
-			n, srcErr, err := l.Splice(up.Conn, x.d.Conn, large)
-			switch {
-			case err != nil && srcErr:
-				return SideDownstream, goneIfEOF(err)
-			case err != nil:
-				return SideUpstream, err
-			}
-			if x.Request.Body == Chunked {
-				chunks.Skip(n)
-			} else {
-				rest -= n
-			}
-			continue
+		var side Side
+		var err error
+		if large < spliceFrom {
+			side, err = x.moveSome(up, &rest, &chunks)
+		} else {
+			side, err = x.spliceSome(up, large, &rest, &chunks)
 		}
-		if side, err := x.moveSome(up, &rest, &chunks); err != nil {
+		if err == io.EOF && side == SideDownstream {
+			// What the server makes of half a request is the server's affair, as it would be without us.
+			x.d.halfClosed = true
+			x.tell(up)
+			return SideNone, errCutShort
+		}
+		if err != nil {
 			return side, err
 		}
 	}
 	return SideNone, nil
+}
+
+// spliceSome moves what is there of the next large bytes, all of them body.
+func (x *Exchange) spliceSome(up *Upstream, large int64, rest *int64, chunks *Chunks) (Side, error) {
+	x.pump.consumed = true
+	n, srcErr, err := x.d.Conn.Loop().Splice(up.Conn, x.d.Conn, large)
+	if x.Request.Body == Chunked {
+		chunks.Skip(n)
+	} else {
+		*rest -= n
+	}
+	if srcErr {
+		return SideDownstream, err
+	}
+	return SideUpstream, err
 }
 
 // moveSome moves what one read answers.
@@ -102,34 +115,27 @@ func (x *Exchange) moveSome(up *Upstream, rest *int64, chunks *Chunks) (Side, er
 	l := x.d.Conn.Loop()
 	buf := l.Buffer(loop.Large)
 	defer func() { l.Release(buf) }()
-	p := buf
-	if x.Request.Body == Length && int64(len(p)) > *rest {
-		p = p[:*rest]
-	}
-	n, err := x.d.Conn.Read(p)
-	if err != nil {
-		return SideDownstream, goneIfEOF(err)
+	n, err := x.d.Conn.TryRead(buf)
+	if n == 0 {
+		return SideDownstream, err
 	}
 	x.pump.consumed = true
-	body := n
+	body, done := n, false
 	if x.Request.Body == Chunked {
-		var done bool
-		if body, done, err = chunks.Scan(p[:n]); err != nil {
+		if body, done, err = chunks.Scan(buf[:n]); err != nil {
 			return SideDownstream, err
 		}
-		if done && body < n {
-			defer func(r int) {
-				x.next = readAhead{buf, r, n}
-				buf = nil
-			}(body)
-		}
 	} else {
-		*rest -= int64(n)
+		body = int(min(int64(n), *rest))
+		*rest -= int64(body)
+		done = *rest == 0
 	}
-	if _, err := up.Conn.Write(p[:body]); err != nil {
-		return SideUpstream, err
+	_, err = up.Conn.Write(buf[:body])
+	if done && body < n {
+		x.next = readAhead{buf, body, n}
+		buf = nil
 	}
-	return SideNone, nil
+	return SideUpstream, err
 }
 
 // sendTaken sends the head, edited for the upstream connection, and the body bytes that were read with it.
@@ -145,12 +151,5 @@ func (x *Exchange) sendTaken(up *Upstream) error {
 		segs = append(segs, ahead[x.headLen:x.taken])
 	}
 	_, err := up.Conn.Writev(segs...)
-	return err
-}
-
-func goneIfEOF(err error) error {
-	if err == io.EOF {
-		return errClientGone
-	}
 	return err
 }

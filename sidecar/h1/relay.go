@@ -9,12 +9,9 @@ import (
 // Send sends the request to up and waits for the head of its final answer; interim answers are passed on as they come. A
 // result without an error is followed by Forward on the same upstream, or by Send on another when the answer is not wanted.
 func (x *Exchange) Send(up *Upstream) Result {
-	if err := x.scanAhead(); err != nil {
-		return Result{Err: err, Side: SideDownstream}
-	}
 	up.began = up.Conn.Sent()
 	up.response.Reset()
-	x.told = false
+	x.finSeen, x.told = false, false
 	if x.whole {
 		if err := x.sendTaken(up); err != nil {
 			return x.fail(up, SideUpstream, err)
@@ -42,6 +39,7 @@ func (x *Exchange) Send(up *Upstream) Result {
 		// RFC 9110, section 15.2: "a server MUST NOT send a 1xx response to an HTTP/1.0 client".
 		if x.Request.Minor >= 1 {
 			x.begun = true
+			x.continued = x.continued || up.response.Status == 100
 			if _, err := x.d.Conn.Write(up.response.Head); err != nil {
 				x.cancelPump(up)
 				return x.fail(up, SideDownstream, err)
@@ -72,7 +70,7 @@ func (x *Exchange) awaitHead(up *Upstream) (n int, side Side, err error) {
 		if side, err := x.awaitUpstream(up); err != nil {
 			return 0, side, err
 		}
-		if err := up.Fill(loop.Medium); err != nil {
+		if err := up.TryFill(loop.Medium); err != nil {
 			return 0, SideUpstream, err
 		}
 	}
@@ -95,11 +93,12 @@ func (x *Exchange) awaitUpstream(up *Upstream) (Side, error) {
 		case d.Conn.PeerGone():
 			return SideDownstream, errClientGone
 		case up.Conn.Readable():
-		case !x.pump.running:
+		case x.clientNews():
 			x.finSeen = true
-			if d.atEOF() {
+			// Behind bytes of a further request the FIN is that one's.
+			if x.next.buf == nil && d.atEOF() {
 				d.halfClosed = true
-				if len(d.Buffered()) == x.taken && !x.unread() {
+				if len(d.Buffered()) == x.taken {
 					x.tell(up)
 				}
 			}
@@ -116,7 +115,7 @@ func (x *Exchange) clientNews() bool {
 	if x.pump.running {
 		return false // the pump reads the connection and will notice
 	}
-	return x.d.Conn.PeerGone() || !x.finSeen && x.d.Conn.PeerFinished()
+	return x.d.Conn.PeerGone() || !x.finSeen && !x.unread() && x.d.Conn.PeerFinished()
 }
 
 // tell passes the client's FIN on: whoever sends one still waits for the answer, and what the server makes of it is the
@@ -126,22 +125,32 @@ func (x *Exchange) tell(up *Upstream) {
 	up.Conn.CloseWrite()
 }
 
+// withheld reports whether the client waits for 100 (Continue), which did not come, before it sends the body. Behind a final answer
+// it may send the body all the same or leave it out, and nobody could tell the body from a further request then.
+func (x *Exchange) withheld() bool {
+	return x.Request.ExpectContinue && !x.continued && x.unread() && !x.pump.consumed && x.taken == x.headLen
+}
+
 // Forward passes the final answer of up on to the client.
 func (x *Exchange) Forward(up *Upstream) Result {
 	res, d := &up.response, x.d
 	result := Result{Status: res.Status}
 	failed := func(side Side, err error) Result {
 		x.cancelPump(up)
-		x.end = broken
-		if side == SideUpstream && err == io.EOF {
-			// The server's FIN came early; the client is shown the same.
-			x.end = closing
+		if x.begun {
+			x.end = broken
+			if side == SideUpstream && err == io.EOF {
+				// The server's FIN came early; the client is shown the same.
+				x.end = closing
+			}
 		}
 		f := x.fail(up, side, err)
 		f.Status = res.Status
 		return f
 	}
-	keep := x.Request.Persistent && res.Body != UntilClose && x.pump.err == nil
+	result.Tunnel, _ = res.Tunnel(x.Request)
+	wanted := (res.Persistent || result.Tunnel) && !x.withheld() // the server takes the rest of the request
+	keep := x.Request.Persistent && res.Body != UntilClose && x.pump.err == nil && (wanted || !x.unread())
 	b := up.Buffered()
 	body, done, err := x.answerAhead(res, b[x.answerHead:])
 	if err != nil {
@@ -166,8 +175,7 @@ func (x *Exchange) Forward(up *Upstream) Result {
 			return failed(side, err)
 		}
 	}
-	result.Tunnel, _ = res.Tunnel(x.Request)
-	x.awaitPump(up, res.Persistent || result.Tunnel)
+	x.awaitPump(up, wanted)
 	switch {
 	case result.Tunnel:
 		x.end = tunnelled
@@ -176,7 +184,7 @@ func (x *Exchange) Forward(up *Upstream) Result {
 	default:
 		x.end = closing
 	}
-	result.Reusable = res.Persistent && !result.Tunnel && !x.told && !x.unread() && len(up.Buffered()) == 0 && up.Fresh()
+	result.Reusable = res.Persistent && !result.Tunnel && !x.told && !x.unread() && len(up.Buffered()) == 0 && !up.Conn.Pending()
 	return result
 }
 
@@ -247,30 +255,29 @@ func (x *Exchange) moveAnswer(up *Upstream, moved int64) (Side, error) {
 	return SideNone, nil
 }
 
-// moveAnswerOnce moves what one read answers; left bounds it when the body has a length.
+// moveAnswerOnce moves what one read answers, which may be nothing; left is what is to come when the body has a length.
 func (x *Exchange) moveAnswerOnce(up *Upstream, left int64) (side Side, n int, done bool, err error) {
 	l := x.d.Conn.Loop()
 	buf := l.Buffer(loop.Large)
 	defer l.Release(buf)
-	p := buf
-	if up.response.Body == Length && int64(len(p)) > left {
-		p = p[:left]
-	}
-	n, err = up.Conn.Read(p)
-	if err != nil {
+	n, err = up.Conn.TryRead(buf)
+	if n == 0 {
 		return SideUpstream, 0, false, err
 	}
 	body := n
-	if up.response.Body == Chunked {
-		if body, done, err = x.answer.Scan(p[:n]); err != nil {
+	switch up.response.Body {
+	case Length:
+		body = int(min(int64(n), left))
+	case Chunked:
+		if body, done, err = x.answer.Scan(buf[:n]); err != nil {
 			return SideUpstream, 0, false, err
 		}
-		if body < n {
-			// Bytes nobody asked for: the connection must not be used again.
-			up.response.Persistent = false
-		}
 	}
-	if _, err := x.d.Conn.Write(p[:body]); err != nil {
+	if body < n {
+		// Bytes nobody asked for: the connection must not be used again.
+		up.response.Persistent = false
+	}
+	if _, err := x.d.Conn.Write(buf[:body]); err != nil {
 		return SideDownstream, 0, false, err
 	}
 	return SideNone, body, done, nil
@@ -281,7 +288,7 @@ func (x *Exchange) awaitPump(up *Upstream, wanted bool) {
 	if !x.pump.running {
 		return
 	}
-	if wanted {
+	if wanted && !up.Conn.Pending() {
 		l := x.d.Conn.Loop()
 		l.Wait(loop.Never, up.Conn, nil, func() bool { return !x.pump.running || up.Conn.Readable() })
 	}

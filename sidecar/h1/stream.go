@@ -33,14 +33,19 @@ func (s *Stream) Drop() {
 
 // Fill reads once, behind what is buffered, into a buffer of at least size bytes. Without room left it takes a larger one, up
 // to size*4 at a time, so views into the old one end here.
-func (s *Stream) Fill(size int) error {
+func (s *Stream) Fill(size int) error { return s.fill(size, (*loop.Conn).Read) }
+
+// TryFill is Fill that does not wait: it may add nothing.
+func (s *Stream) TryFill(size int) error { return s.fill(size, (*loop.Conn).TryRead) }
+
+func (s *Stream) fill(size int, read func(*loop.Conn, []byte) (int, error)) error {
 	if s.buf == nil {
 		s.buf = s.Conn.Loop().Buffer(size)
 	}
 	if s.w == len(s.buf) {
 		s.makeRoom()
 	}
-	n, err := s.Conn.Read(s.buf[s.w:])
+	n, err := read(s.Conn, s.buf[s.w:])
 	s.w += n
 	if s.r == s.w {
 		s.Drop()

@@ -27,28 +27,55 @@ const (
 
 // detect finds out what the connection carries, from what the Service declares and from the first bytes. A client that stays
 // silent gets its endpoint dialled meanwhile: if that speaks first the connection is opaque. As neither side waits for us, there
-// is no limit to how long both may stay silent. A leg is answered for an opaque connection when one was made.
-func (w *Worker) detect(s *h1.Stream, r *route) (kind, leg) {
+// is no limit to how long both may stay silent. What was dialled is answered in any case, for the caller to take or leave.
+func (w *Worker) detect(s *h1.Stream, r *route) (kind, *ahead) {
 	declared := r.protocol()
-	if declared == cluster.Opaque || declared == cluster.TLS || declared == cluster.HTTP2 {
-		return kindOpaque, leg{}
-	}
-	quiet := silence
-	if r.target != nil && r.target.ServerFirst.Load() {
-		quiet = 0
-	}
-	if quiet == 0 || w.l.Wait(w.l.Now()+int64(quiet), s.Conn, nil, s.Conn.Readable) == loop.ErrTimeout {
-		if k, g, decided := w.bothSilent(s, r); decided {
-			return k, g
+	var a *ahead
+	switch declared {
+	case cluster.Opaque, cluster.TLS, cluster.HTTP2:
+		return kindOpaque, nil
+	case cluster.Undeclared:
+		if a = w.minded(s, r); a == nil {
+			break
+		}
+		if a.speaks {
+			if r.target != nil && !s.Conn.Readable() && !a.conn.PeerFinished() {
+				r.target.ServerFirst.Store(true)
+			}
+			return kindOpaque, a
+		}
+		if !s.Conn.Readable() {
+			// No endpoint can be reached; without us the connect itself would have failed.
+			s.Reset()
+			return kindGone, a
 		}
 	}
-	var until int64
+	return w.firstBytes(s, declared), a
+}
+
+// minded waits until the client speaks or goes; once that takes long it dials, and waits until the server speaks or cannot be
+// reached as well. It answers nil when nothing was dialled.
+func (w *Worker) minded(s *h1.Stream, r *route) *ahead {
+	l := w.l
+	if r.target == nil || !r.target.ServerFirst.Load() {
+		if l.Wait(l.Now()+int64(w.silence), s.Conn, nil, s.Conn.Readable) != loop.ErrTimeout {
+			return nil
+		}
+	}
+	a := w.dialAhead(r)
+	l.Wait(loop.Never, s.Conn, nil, func() bool { return s.Conn.Readable() || a.speaks || a.err != nil })
+	return a
+}
+
+// firstBytes reads until it is certain what they are.
+func (w *Worker) firstBytes(s *h1.Stream, declared cluster.Protocol) kind {
+	until := loop.Never
 	for {
 		if err := s.Fill(loop.Small); err != nil {
-			if len(s.Buffered()) > 0 || s.Conn.PeerFinished() && !s.Conn.PeerGone() {
-				return kindOpaque, leg{} // a client that ends before it is recognised: the server is to see the same
+			if len(s.Buffered()) == 0 && (declared == cluster.HTTP1 || s.Conn.PeerGone() || !s.Conn.PeerFinished()) {
+				return kindGone
 			}
-			return kindGone, leg{}
+			return kindOpaque // a client that ends before it is recognised: the server is to see the same
 		}
 		result := detect.Detect(s.Buffered())
 		if result == detect.NeedMore && declared != cluster.HTTP1 {
@@ -62,66 +89,13 @@ func (w *Worker) detect(s *h1.Stream, r *route) (kind, leg) {
 		}
 		switch result {
 		case detect.HTTP1:
-			return kindHTTP1, leg{}
+			return kindHTTP1
 		case detect.NeedMore, detect.Opaque:
 			if declared == cluster.HTTP1 {
 				// Declared, so it is held to the rules of HTTP/1.x rather than let through.
-				return kindHTTP1, leg{}
+				return kindHTTP1
 			}
 		}
-		return kindOpaque, leg{}
+		return kindOpaque
 	}
-}
-
-// bothSilent dials an endpoint while it waits for the client's first bytes. It reports true when that decides the
-// connection. When the client speaks first, the connection to the endpoint is kept for an exchange, if it is good for one.
-func (w *Worker) bothSilent(s *h1.Stream, r *route) (kind, leg, bool) {
-	l, self := w.l, w.l.Current()
-	var (
-		g       leg
-		err     error
-		ready   bool // the dial has ended
-		speaks  bool // the server has spoken, or closed: the leg is ours
-		clients bool // the client has spoken, or gone: the leg, if one comes, is kept for an exchange
-		dialler *loop.Task
-	)
-	// The dial may outlast this call, and the connection's requests use its route meanwhile.
-	own := *r
-	own.pick = w.pickRequest()
-	l.Go(func() {
-		dialler = l.Current()
-		g, err = w.connect(&own)
-		ready = true
-		self.Wake()
-		if err != nil {
-			return
-		}
-		werr := l.Wait(loop.Never, g.conn, nil, func() bool { return clients || g.conn.Readable() })
-		if werr == nil && !clients {
-			speaks = true
-			self.Wake()
-			return
-		}
-		w.done(g)
-		w.pools.Put(h1.NewUpstream(g.conn, g.ep))
-	})
-	werr := l.Wait(loop.Never, s.Conn, nil, func() bool { return s.Conn.Readable() || speaks || ready && err != nil })
-	if speaks {
-		if r.target != nil && !s.Conn.Readable() && !g.conn.PeerFinished() {
-			r.target.ServerFirst.Store(true)
-		}
-		return kindOpaque, g, true
-	}
-	clients = true
-	if dialler != nil {
-		dialler.Wake()
-	}
-	if werr == nil && s.Conn.Readable() {
-		return kindOpaque, leg{}, false
-	}
-	if err != nil {
-		// No endpoint can be reached; without us the connect itself would have failed.
-		s.Reset()
-	}
-	return kindGone, leg{}, true
 }

@@ -92,7 +92,7 @@ func (w *Worker) attempt(r *route, x *h1.Exchange, ep *cluster.Endpoint, fresh b
 	if answered {
 		res = x.Forward(up)
 	}
-	a.status, a.err, a.outcome = res.Status, res.Err, outcomeOf(res, answered)
+	a.status, a.err, a.outcome = res.Status, res.Err, outcomeOf(res, answered && x.Begun())
 	settled = true
 	if res.Tunnel && res.Err == nil {
 		r.tunnel = up // counted until the tunnel ends
@@ -100,9 +100,13 @@ func (w *Worker) attempt(r *route, x *h1.Exchange, ep *cluster.Endpoint, fresh b
 	}
 	load.InFlight--
 	w.stats.Upstreams.Add(-1)
-	if res.Reusable && res.Err == nil {
+	switch {
+	case res.Reusable && res.Err == nil:
 		w.pools.Put(up)
-	} else {
+	case a.outcome == classify.ClientGone:
+		// The server is to see what the client did.
+		up.Reset()
+	default:
 		up.Close()
 	}
 	return a
@@ -119,7 +123,7 @@ func (w *Worker) connection(ep *cluster.Endpoint, fresh bool) (*h1.Upstream, err
 	return h1.NewUpstream(c, ep), nil
 }
 
-// outcomeOf reads a result; answered says that the head of a final answer came.
+// outcomeOf reads a result; answered says that the head of a final answer was passed on.
 func outcomeOf(res h1.Result, answered bool) classify.Outcome {
 	if res.Err == nil {
 		return classify.Answered

@@ -49,30 +49,32 @@ func (w *Worker) done(g leg) {
 	w.stats.Upstreams.Add(-1)
 }
 
-// opaque balances a connection as a whole. ahead is a leg that detection has made, or none.
-func (w *Worker) opaque(s h1.Stream, r *route, ahead leg) {
-	g := ahead
-	if g.conn == nil {
-		var err error
-		if g, err = w.connect(r); err != nil {
-			w.o.Log.Debug("connection failed", slog.String("cluster", r.name()), slog.Any("error", err))
-			s.Reset()
-			return
-		}
+// opaque balances a connection as a whole. a is a leg that detection has begun to make, or none.
+func (w *Worker) opaque(s *h1.Stream, r *route, a *ahead) {
+	var g leg
+	var err error
+	if a != nil {
+		g, err = w.take(a)
+	} else {
+		g, err = w.connect(r)
+	}
+	if err != nil {
+		w.o.Log.Debug("connection failed", slog.String("cluster", r.name()), slog.Any("error", err))
+		s.Reset()
+		return
 	}
 	r.stats.Opaque.Add(1)
 	defer w.done(g)
-	w.count(tunnel.Run(s.Conn, g.conn, s.Buffered(), nil))
-	s.Drop()
+	defer g.conn.Close()
+	w.count(tunnel.Run(s.Conn, g.conn, s, nil))
 }
 
 // upgraded runs the tunnel that an exchange ended in.
 func (w *Worker) upgraded(d *h1.Downstream, r *route) {
 	up := r.tunnel
 	defer w.done(leg{up.Conn, up.Endpoint})
-	w.count(tunnel.Run(d.Conn, up.Conn, d.Buffered(), up.Buffered()))
-	d.Drop()
-	up.Drop()
+	defer up.Conn.Close()
+	w.count(tunnel.Run(d.Conn, up.Conn, d, up))
 }
 
 // passthrough sends a connection on to where it was going, unread.
@@ -86,6 +88,7 @@ func (w *Worker) passthrough(c *loop.Conn, dst netip.AddrPort) {
 	}
 	w.stats.Upstreams.Add(1)
 	defer w.stats.Upstreams.Add(-1)
+	defer up.Close()
 	w.count(tunnel.Run(c, up, nil, nil))
 }
 

@@ -43,6 +43,8 @@ type Worker struct {
 	stats *metrics.Loop
 	pools *upstream.Pools
 	h1    h1.Options
+	// silence is the constant but for tests.
+	silence time.Duration
 
 	rand    *rand.Rand
 	seq     uint64
@@ -52,7 +54,7 @@ type Worker struct {
 
 // New makes the worker of a loop.
 func New(l *loop.Loop, o Options) *Worker {
-	w := &Worker{o: o, l: l, stats: o.Metrics.Loop(l.Index()),
+	w := &Worker{o: o, l: l, stats: o.Metrics.Loop(l.Index()), silence: silence,
 		rand:    rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),
 		budgets: map[string]*retry.Budget{}, direct: map[netip.AddrPort]*cluster.Endpoint{}}
 	w.pools = upstream.New(l, o.Upstream, w.stats)
@@ -74,13 +76,15 @@ func (w *Worker) Serve(c *loop.Conn, dst netip.AddrPort) {
 	defer r.release()
 
 	s := h1.Stream{Conn: c}
-	switch kind, ahead := w.detect(&s, r); kind {
+	switch kind, a := w.detect(&s, r); kind {
 	case kindGone:
+		w.leave(a, false)
 		s.Close()
 	case kindHTTP1:
+		w.leave(a, true)
 		w.http1(s, r)
 	default:
-		w.opaque(s, r, ahead)
+		w.opaque(&s, r, a)
 	}
 }
 

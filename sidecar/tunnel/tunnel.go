@@ -3,96 +3,132 @@
 package tunnel
 
 import (
+	"errors"
 	"io"
+	"time"
 
 	"github.com/sluice-mesh/sluice/sidecar/loop"
 )
 
-// spliceAfter is how many full reads in a row make a flow large enough for splice. Short messages are cheaper copied.
-const spliceAfter = 4
+const (
+	// spliceAfter is how many full reads in a row make a flow large enough for splice. Short messages are cheaper copied.
+	spliceAfter = 4
+	// lastWords is how long what a broken connection had sent before may take to reach the other side.
+	lastWords = time.Second
+)
 
 // Stats are what a tunnel moved.
 type Stats struct {
 	Up, Down int64 // bytes from a to b, and from b to a
 }
 
+// Ahead is what was read ahead of a connection; Drop gives the buffer back.
+type Ahead interface {
+	Buffered() []byte
+	Drop()
+}
+
 // Run moves bytes between a and b until both directions have ended, and closes both. ab and ba were read ahead from a and from b
-// and go first. It runs on the connections' loop, in a coroutine, and uses a second one for the way back.
-func Run(a, b *loop.Conn, ab, ba []byte) Stats {
+// and go first; nil is nothing. It runs on the connections' loop, in a coroutine, and uses a second one for the way back.
+func Run(a, b *loop.Conn, ab, ba Ahead) Stats {
 	l := a.Loop()
+	t := &tunnel{a: a, b: b, running: 2}
 	self := l.Current()
 	var s Stats
-	back := true
 	l.Go(func() {
+		ended := false
 		defer func() {
-			back = false
+			if !ended {
+				t.reset() // a panic passes through here
+			}
+			t.running--
 			self.Wake()
 		}()
-		s.Down = move(a, b, ba)
+		s.Down = t.move(a, b, ba)
+		ended = true
 	})
-	s.Up = move(b, a, ab)
-	for back && !l.Stopping() {
-		l.Park(loop.Never)
-	}
+	s.Up = t.move(b, a, ab)
+	t.running--
+	l.Wait(loop.Never, nil, nil, func() bool { return t.running == 0 })
 	a.Close()
 	b.Close()
-	// The other direction may still be in a call on a connection that was just closed.
-	l.Wait(loop.Never, nil, nil, func() bool { return !back })
 	return s
 }
 
-// move moves src to dst until src's end, which it passes on. A failure of either resets both: neither side may take what it got
-// for the whole.
-func move(dst, src *loop.Conn, ahead []byte) (moved int64) {
-	n, err := flow(dst, src, ahead)
-	if err == io.EOF {
-		err = dst.CloseWrite()
-	}
-	if err != nil {
-		src.Reset()
-		dst.Reset()
-	}
-	return n
+type tunnel struct {
+	a, b    *loop.Conn
+	running int // directions
+	// cut says that bytes of one direction were lost, so that the end of the other is no orderly one either.
+	cut bool
 }
 
-func flow(dst, src *loop.Conn, ahead []byte) (moved int64, err error) {
-	if len(ahead) > 0 {
-		n, err := dst.Write(ahead)
+func (t *tunnel) reset() {
+	t.a.Reset()
+	t.b.Reset()
+}
+
+var errGone = errors.New("the receiving connection is gone")
+
+// move moves src to dst until src's end, which it passes on. A failure of either resets both: neither side may take what it got
+// for the whole.
+func (t *tunnel) move(dst, src *loop.Conn, ahead Ahead) (moved int64) {
+	moved, srcErr, err := flow(dst, src, ahead)
+	switch {
+	case err == io.EOF && !t.cut && dst.CloseWrite() == nil:
+	case !srcErr && t.running > 1:
+		// What dst had sent before it broke is still read by the other direction, which then ends both.
+		t.cut = true
+		src.SetWriteDeadline(src.Loop().Now() + int64(lastWords))
+	default:
+		t.reset()
+	}
+	return moved
+}
+
+// flow moves src to dst until one of them ends; srcErr says that it was src.
+func flow(dst, src *loop.Conn, ahead Ahead) (moved int64, srcErr bool, err error) {
+	if ahead != nil && len(ahead.Buffered()) > 0 {
+		n, err := dst.Write(ahead.Buffered())
+		ahead.Drop()
 		moved += int64(n)
 		if err != nil {
-			return moved, err
+			return moved, false, err
 		}
 	}
 	l := src.Loop()
 	for full := 0; ; {
-		if full >= spliceAfter {
-			n, _, err := l.Splice(dst, src, -1)
-			return moved + n, err
-		}
 		// While nothing comes no buffer is held.
-		if err := l.Wait(loop.Never, src, nil, src.Readable); err != nil {
-			return moved, err
+		if err := l.Wait(loop.Never, src, dst, func() bool { return src.Readable() || dst.PeerGone() }); err != nil {
+			return moved, true, err
 		}
-		n, filled, err := once(dst, src)
-		moved += int64(n)
+		if dst.PeerGone() {
+			return moved, false, errGone
+		}
+		var n int64
+		var err error
+		if full < spliceAfter {
+			n, srcErr, err = once(dst, src)
+		} else {
+			n, srcErr, err = l.Splice(dst, src, -1)
+		}
+		moved += n
 		if err != nil {
-			return moved, err
+			return moved, srcErr, err
 		}
-		if full++; !filled {
+		if full++; n < loop.Medium {
 			full = 0
 		}
 	}
 }
 
-func once(dst, src *loop.Conn) (n int, filled bool, err error) {
+func once(dst, src *loop.Conn) (moved int64, srcErr bool, err error) {
 	l := src.Loop()
 	buf := l.Buffer(loop.Medium)
 	defer l.Release(buf)
-	n, err = src.Read(buf)
-	if err != nil {
-		return 0, false, err
+	n, err := src.TryRead(buf)
+	if n == 0 {
+		return 0, true, err
 	}
-	filled = n == len(buf)
 	n, err = dst.Write(buf[:n])
-	return n, filled, err
+	return int64(n), false, err
 }

@@ -89,7 +89,7 @@ func (p *Pools) Put(u *h1.Upstream) {
 		q = &pool{}
 		p.pools[u.Endpoint] = q
 	}
-	if len(q.idle) >= p.o.MaxIdle || !u.Fresh() {
+	if len(q.idle) >= p.o.MaxIdle || !u.Fresh() || p.l.Stopping() {
 		u.Close()
 		return
 	}

@@ -1,0 +1,295 @@
+package proxy
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/sluice-mesh/sluice/sidecar/balancer"
+	"github.com/sluice-mesh/sluice/sidecar/classify"
+	"github.com/sluice-mesh/sluice/sidecar/cluster"
+	"github.com/sluice-mesh/sluice/sidecar/discovery"
+	"github.com/sluice-mesh/sluice/sidecar/h1"
+	"github.com/sluice-mesh/sluice/sidecar/listener"
+	"github.com/sluice-mesh/sluice/sidecar/loop"
+	"github.com/sluice-mesh/sluice/sidecar/metrics"
+	"github.com/sluice-mesh/sluice/sidecar/retry"
+	"github.com/sluice-mesh/sluice/sidecar/upstream"
+	"github.com/sluice-mesh/sluice/test/meshtest"
+)
+
+func TestMain(m *testing.M) { meshtest.Main(m) }
+
+// patience bounds every wait of these tests; it is only ever used up by a failure.
+const patience = 10 * time.Second
+
+// clusterIP is where every connection of a rig was going, unless the test says otherwise.
+var clusterIP = netip.MustParseAddrPort("192.0.2.10:80")
+
+// rig is a real loop with a real listener and Worker, in front of servers on the loopback address. At its end it checks that
+// nothing is left over: connections, coroutines, buffers, attempts in flight.
+type rig struct {
+	t        *testing.T
+	l        *loop.Loop
+	w        *Worker
+	m        *metrics.Metrics
+	resolver *resolver
+	target   *discovery.Target
+	addr     netip.AddrPort
+	dst      netip.AddrPort // what the listener takes for the original destination; set before the first connection
+
+	mu        sync.Mutex
+	endpoints map[netip.AddrPort]*cluster.Endpoint // all that were ever published
+	panics    []string
+	wantPanic bool
+}
+
+// newRig starts a rig whose one Service port, default/web:80, has no endpoints yet.
+func newRig(t *testing.T, change ...func(*Options)) *rig {
+	t.Helper()
+	r := &rig{t: t, dst: clusterIP, endpoints: map[netip.AddrPort]*cluster.Endpoint{}}
+	words := metrics.Words{Outcomes: classify.Outcomes(), Refusals: []string{""}}
+	for reason := range h1.Reasons {
+		words.Refusals = append(words.Refusals, reason.String())
+	}
+	for reason := discovery.Found; reason <= discovery.LastReason; reason++ {
+		words.Passthroughs = append(words.Passthroughs, reason.String())
+	}
+	r.m = metrics.New(1, words)
+	r.resolver = &resolver{targets: map[netip.AddrPort]*discovery.Target{}}
+	r.target = discovery.NewTarget("default", "web", "", 80, snapshot(t, 1, cluster.Undeclared, ""))
+	r.resolver.set(clusterIP, r.target)
+
+	o := Options{Resolver: r.resolver, Metrics: r.m, Log: slog.New(slog.DiscardHandler), Loops: 1,
+		Upstream: upstream.Defaults(), Budget: retry.Defaults(), ResolveTimeout: time.Second}
+	for _, f := range change {
+		f(&o)
+	}
+	var err error
+	r.l, err = loop.New(loop.Options{OnPanic: func(v any, stack []byte) {
+		r.m.Loop(0).Panics.Add(1)
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.panics = append(r.panics, fmt.Sprintf("%v\n%s", v, stack))
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.w = New(r.l, o)
+	// Nothing is dialled ahead unless a test asks for it, so that connections can be told apart.
+	r.w.silence = time.Hour
+	ln, err := r.l.Listen(netip.MustParseAddrPort("127.0.0.1:0"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.addr = ln.Addr()
+	r.l.Go(func() {
+		lo := listener.Options{Serve: r.w.Serve, Stats: r.m.Loop(0),
+			OriginalDst: func(*loop.Conn) (netip.AddrPort, error) { return r.dst, nil }}
+		if err := listener.Serve(r.l, ln, lo); err != nil {
+			t.Errorf("the listener ended: %v", err)
+		}
+	})
+	go r.l.Run()
+	t.Cleanup(r.end)
+	return r
+}
+
+// end checks that nothing is left over, and stops the loop.
+func (r *rig) end() {
+	t := r.t
+	t.Helper()
+	s := r.m.Loop(0)
+	r.eventually("connections of applications to end", func() bool { return s.Open.Load() == 0 })
+	r.eventually("connections to endpoints to end", func() bool { return s.Upstreams.Load() == 0 })
+	r.on(func() { r.w.pools.Close() })
+	if n := s.Idle.Load(); n != 0 {
+		t.Errorf("%d connections count as idle after all were closed", n)
+	}
+	left := ""
+	// What stays are the listener's coroutine and, for a moment, the pools' sweeper.
+	ok := r.poll(func() bool {
+		r.on(func() {
+			left = ""
+			if n := r.l.Live(); n > 2 {
+				left += fmt.Sprintf(" %d coroutines,", n)
+			}
+			if n := r.l.BuffersOut(); n != 0 {
+				left += fmt.Sprintf(" %d buffers,", n)
+			}
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			for addr, ep := range r.endpoints {
+				if n := ep.Load[0].InFlight; n != 0 {
+					left += fmt.Sprintf(" %d attempts in flight at %s,", n, addr)
+				}
+			}
+		})
+		return left == ""
+	})
+	if !ok {
+		t.Errorf("left over after the test:%s", left)
+	}
+	r.on(func() { r.w.Close() })
+	r.l.Stop()
+	select {
+	case <-r.l.Done():
+	case <-time.After(patience):
+		t.Errorf("the loop did not end within %v of Stop", patience)
+	}
+	if !r.wantPanic {
+		for _, p := range r.panics {
+			t.Errorf("panic: %s", p)
+		}
+	}
+}
+
+// on runs f on the loop and waits for it.
+func (r *rig) on(f func()) {
+	done := make(chan struct{})
+	if !r.l.Post(func() { defer close(done); f() }) {
+		r.t.Fatal("the loop has ended")
+	}
+	select {
+	case <-done:
+	case <-time.After(patience):
+		r.t.Fatal("the loop is stuck")
+	}
+}
+
+func (r *rig) poll(cond func() bool) bool {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	return meshtest.Poll(ctx, "", func() (bool, error) { return cond(), nil }) == nil
+}
+
+// eventually fails the test when cond does not come true.
+func (r *rig) eventually(what string, cond func() bool) {
+	r.t.Helper()
+	if !r.poll(cond) {
+		r.t.Errorf("waited %v in vain for %s", patience, what)
+	}
+}
+
+// snapshot makes one over the endpoints, with the default policy.
+func snapshot(t *testing.T, generation uint64, p cluster.Protocol, policy string, eps ...*cluster.Endpoint) *discovery.Snapshot {
+	t.Helper()
+	set := &cluster.EndpointSet{Generation: generation, Endpoints: eps}
+	picker, err := balancer.New(policy, set)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &discovery.Snapshot{Protocol: p, Set: set, Picker: picker}
+}
+
+// serve makes addrs the endpoints of the Service port.
+func (r *rig) serve(addrs ...netip.AddrPort) { r.t.Helper(); r.declare(cluster.Undeclared, addrs...) }
+
+// declare makes addrs the endpoints of the Service port, which declares a protocol.
+func (r *rig) declare(p cluster.Protocol, addrs ...netip.AddrPort) {
+	r.t.Helper()
+	r.target.Publish(snapshot(r.t, r.target.Snapshot().Set.Generation+1, p, "", r.eps(addrs...)...))
+}
+
+// inOrder makes addrs the endpoints, picked in this order.
+func (r *rig) inOrder(addrs ...netip.AddrPort) {
+	set := &cluster.EndpointSet{Endpoints: r.eps(addrs...)}
+	r.target.Publish(&discovery.Snapshot{Set: set, Picker: pickFirst(set.Endpoints)})
+}
+
+func (r *rig) eps(addrs ...netip.AddrPort) (eps []*cluster.Endpoint) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, a := range addrs {
+		if r.endpoints[a] == nil {
+			r.endpoints[a] = cluster.NewEndpoint(a, 1)
+		}
+		eps = append(eps, r.endpoints[a])
+	}
+	return eps
+}
+
+// pickFirst picks the first endpoint that was not tried.
+type pickFirst []*cluster.Endpoint
+
+func (p pickFirst) Pick(r *balancer.Request) *cluster.Endpoint {
+next:
+	for _, e := range p {
+		for _, t := range r.Tried {
+			if t == e {
+				continue next
+			}
+		}
+		return e
+	}
+	return nil
+}
+
+// pickBefore runs a function on the loop before each pick.
+type pickBefore struct {
+	balancer.Picker
+	before func()
+}
+
+func (p pickBefore) Pick(r *balancer.Request) *cluster.Endpoint {
+	p.before()
+	return p.Picker.Pick(r)
+}
+
+// service answers the counters of the Service port.
+func (r *rig) service() *metrics.Service { return r.m.Service(r.target.Name, 0) }
+
+// attempts answers how many attempts ended in a way, however their endpoint was chosen.
+func (r *rig) attempts(o classify.Outcome) (n uint64) {
+	s := r.service()
+	for c := range s.Attempts {
+		n += s.Attempts[c][o].Load()
+	}
+	return n
+}
+
+// resolver is a source of targets in memory.
+type resolver struct {
+	mu      sync.Mutex
+	targets map[netip.AddrPort]*discovery.Target
+	reason  discovery.Reason // for destinations without a target; Found stands for UnknownService
+	resolve func(dst netip.AddrPort, done func(discovery.Answer))
+}
+
+func (r *resolver) set(dst netip.AddrPort, t *discovery.Target) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.targets[dst] = t
+}
+
+func (r *resolver) Lookup(dst netip.AddrPort) discovery.Answer {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if t := r.targets[dst]; t != nil && t.Hold() {
+		return discovery.Answer{Target: t}
+	}
+	if r.reason != discovery.Found {
+		return discovery.Answer{Reason: r.reason}
+	}
+	return discovery.Answer{Reason: discovery.UnknownService}
+}
+
+func (r *resolver) Resolve(dst netip.AddrPort, done func(discovery.Answer)) { r.resolve(dst, done) }
+func (r *resolver) Run(context.Context) error                               { return nil }
+func (r *resolver) Status() discovery.Status                                { return discovery.Status{Synced: true} }
+
+// closedPort answers an address where nothing listens.
+func closedPort(t *testing.T) netip.AddrPort {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	return ln.Addr().(*net.TCPAddr).AddrPort()
+}

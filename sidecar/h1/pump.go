@@ -27,13 +27,13 @@ func (x *Exchange) startPump(up *Upstream) {
 	main := l.Current()
 	x.pump = pump{running: true, consumed: x.pump.consumed}
 	l.Go(func() {
+		side, err := SideDownstream, errPumpPanicked // what is left of a panic
 		defer func() {
+			x.pump.side, x.pump.err, x.pump.done = side, err, err == nil
 			x.pump.running = false
 			main.Wake()
 		}()
-		x.pump.side, x.pump.err = SideDownstream, errPumpPanicked
-		x.pump.side, x.pump.err = x.moveRequest(up)
-		x.pump.done = x.pump.err == nil
+		side, err = x.moveRequest(up)
 	})
 }
 

@@ -28,12 +28,14 @@ func NewUpstream(c *loop.Conn, ep *cluster.Endpoint) *Upstream {
 // Fresh reports whether an idle connection may serve another request: nothing came on it, no bytes, no FIN, no reset.
 func (u *Upstream) Fresh() bool { return !u.Conn.Readable() }
 
-// unprocessed reports whether the peer's kernel has acknowledged not one byte of the running request, so that no program
-// can have seen it. Only asked after a failure, since it costs a system call.
+// unprocessed reports whether it is certain that no program can have seen a byte of the running request: none was sent, or the
+// peer's FIN came before anything else and did not acknowledge one. A reset proves nothing, since it says nothing of what had come
+// before it, and kernels hold acknowledgements back for 40 ms and more on connections that go to and fro. Only asked after a
+// failure, since it costs a system call.
 func (u *Upstream) unprocessed() bool {
 	if u.Conn.Sent() == u.began {
 		return true
 	}
 	n, ok := u.Conn.Acknowledged()
-	return ok && n <= u.began
+	return ok && n <= u.began && u.Conn.FinFirst()
 }

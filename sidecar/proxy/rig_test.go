@@ -41,13 +41,15 @@ type rig struct {
 	resolver *resolver
 	target   *discovery.Target
 	addr     netip.AddrPort
-	dst      netip.AddrPort // what the listener takes for the original destination; set before the first connection
+	dst      netip.AddrPort // what the listener takes for the original destination; the loop's
 
 	mu        sync.Mutex
 	endpoints map[netip.AddrPort]*cluster.Endpoint // all that were ever published
 	panics    []string
 	wantPanic bool
 }
+
+var testLog = slog.New(slog.DiscardHandler)
 
 // newRig starts a rig whose one Service port, default/web:80, has no endpoints yet.
 func newRig(t *testing.T, change ...func(*Options)) *rig {
@@ -65,7 +67,7 @@ func newRig(t *testing.T, change ...func(*Options)) *rig {
 	r.target = discovery.NewTarget("default", "web", "", 80, snapshot(t, 1, cluster.Undeclared, ""))
 	r.resolver.set(clusterIP, r.target)
 
-	o := Options{Resolver: r.resolver, Metrics: r.m, Log: slog.New(slog.DiscardHandler), Loops: 1,
+	o := Options{Resolver: r.resolver, Metrics: r.m, Log: testLog, Loops: 1,
 		Upstream: upstream.Defaults(), Budget: retry.Defaults(), ResolveTimeout: time.Second}
 	for _, f := range change {
 		f(&o)
@@ -161,6 +163,9 @@ func (r *rig) on(f func()) {
 		r.t.Fatal("the loop is stuck")
 	}
 }
+
+// goingTo makes dst the original destination of the connections to come.
+func (r *rig) goingTo(dst netip.AddrPort) { r.on(func() { r.dst = dst }) }
 
 func (r *rig) poll(cond func() bool) bool {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)

@@ -1,0 +1,373 @@
+package proxy
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/sluice-mesh/sluice/sidecar/classify"
+	"github.com/sluice-mesh/sluice/sidecar/cluster"
+	"github.com/sluice-mesh/sluice/sidecar/discovery"
+)
+
+const post = "POST /effect HTTP/1.1\r\nHost: web\r\nContent-Length: 4\r\n\r\nbody"
+
+// warm makes one exchange, so that a connection to the server is kept.
+func warm(r *rig, o *origin) (client, server *peer) {
+	r.t.Helper()
+	client = r.dial()
+	client.send(get)
+	server = o.accept()
+	server.expect(get, "the first request")
+	server.send(ok)
+	client.expect(ok, "the first answer")
+	r.eventually("the connection to be kept", func() bool { return r.m.Loop(0).Idle.Load() == 1 })
+	return client, server
+}
+
+// beforeNextPick runs f on the loop between the loop's last look at its connections and the next request's choice of one.
+func (r *rig) beforeNextPick(f func()) {
+	s := *r.target.Snapshot()
+	picker := s.Picker
+	s.Picker = pickBefore{picker, func() {
+		if f != nil {
+			f()
+			f = nil
+		}
+	}}
+	r.target.Publish(&s)
+}
+
+// The server closes a kept connection while the next request is on its way. Its kernel has acknowledged nothing of the request
+// by the FIN, so no program saw it: whatever the method, it is sent again.
+func TestRequestThatCrossesTheServersCloseIsSentAgain(t *testing.T) {
+	for _, request := range []string{get, post} {
+		t.Run(request[:4], func(t *testing.T) {
+			r, o := one(t)
+			client, s := warm(r, o)
+			r.beforeNextPick(s.close)
+			client.send(request)
+			s = o.accept()
+			s.expect(request, "the request comes again, whole, on a new connection")
+			s.send(ok)
+			client.expect(ok, "the answer")
+			client.close()
+			if n := r.attempts(classify.Unprocessed); n != 1 {
+				t.Errorf("%d attempts count as not processed, want 1", n)
+			}
+		})
+	}
+}
+
+// A server may read a request, act on it and reset the connection before its kernel has acknowledged anything: on connections
+// that go to and fro, acknowledgements are held back for 40 ms. Missing acknowledgements prove nothing then.
+func TestRequestThatTheServerReadBeforeItsResetIsNotSentAgain(t *testing.T) {
+	r, o := one(t)
+	client, s := warm(r, o)
+	for range 3 { // to and fro
+		client.send(get)
+		s.expect(get, "another request")
+		s.send(ok)
+		client.expect(ok, "another answer")
+	}
+	client.send(post)
+	s.expect(post, "the request with an effect")
+	s.reset()
+	client.expectReset("the request may have had an effect, so the client has to know")
+	o.noConnection("but the request must not be sent twice")
+	if n := r.attempts(classify.Cut); n != 1 {
+		t.Errorf("%d attempts count as cut, want 1", n)
+	}
+}
+
+func TestIdempotentRequestIsSentAgainBehindAReset(t *testing.T) {
+	r, o := one(t)
+	client, s := warm(r, o)
+	client.send(get)
+	s.expect(get, "the second request")
+	s.reset()
+	s = o.accept()
+	s.expect(get, "the request comes again on a new connection")
+	s.send(ok)
+	client.expect(ok, "the answer")
+	client.close()
+}
+
+// Every effect has an id. The server closes connections right behind answers that promised to keep them, so requests meet the
+// close in every way there is: before it, behind it, and in the kernel's queue, where nobody can tell whether they were read.
+func TestServerThatClosesKeptConnections(t *testing.T) {
+	for _, method := range []string{"PUT", "POST"} {
+		t.Run(method, func(t *testing.T) {
+			var mu sync.Mutex
+			effects := map[string]int{}
+			s := newServer(t, func(n int, c *net.TCPConn) {
+				br := bufio.NewReader(c)
+				for i := 0; ; i++ {
+					req, err := http.ReadRequest(br)
+					if err != nil {
+						return
+					}
+					mu.Lock()
+					effects[req.URL.Path]++
+					mu.Unlock()
+					c.Write([]byte(ok))
+					if i == n%3 {
+						return
+					}
+				}
+			})
+			r := newRig(t, func(o *Options) { o.Budget.Burst = 10000 })
+			r.declare(cluster.HTTP1, s.addr)
+			const clients, requests = 8, 200
+			failed := make([]int, clients)
+			var wg sync.WaitGroup
+			for k := range clients {
+				wg.Add(1)
+				go func() {
+					defer wg.Done()
+					client := r.dial()
+					got := make([]byte, len(ok))
+					for i := range requests {
+						fmt.Fprintf(client.c, "%s /%d-%d HTTP/1.1\r\nHost: web\r\nContent-Length: 0\r\n\r\n", method, k, i)
+						if n, err := io.ReadFull(client.c, got); err != nil {
+							if n > 0 || !errors.Is(err, syscall.ECONNRESET) {
+								t.Errorf("request %d-%d: got %q, %v, want an answer or a reset", k, i, got[:n], err)
+							}
+							failed[k]++
+							client.close()
+							client = r.dial()
+						}
+					}
+					client.close()
+				}()
+			}
+			wg.Wait()
+			lost := 0
+			for _, n := range failed {
+				lost += n
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			if method == "PUT" {
+				if lost > 0 || len(effects) < clients*requests {
+					t.Errorf("%d requests failed, %d took effect of %d", lost, len(effects), clients*requests)
+				}
+				return
+			}
+			for id, n := range effects {
+				if n != 1 {
+					t.Errorf("%s took effect %d times", id, n)
+				}
+			}
+			if len(effects) < clients*requests-lost {
+				t.Errorf("%d effects and %d failures, want %d in all", len(effects), lost, clients*requests)
+			}
+			t.Logf("%d of %d failed, as it was not certain that the server had not read them", lost, clients*requests)
+		})
+	}
+}
+
+// A single server restarts: the kept connections are dead, and both kinds of request find the new one.
+func TestServerRestartsBehindKeptConnections(t *testing.T) {
+	for _, request := range []string{get, post} {
+		t.Run(request[:4], func(t *testing.T) {
+			answer := func(_ int, c *net.TCPConn) {
+				br := bufio.NewReader(c)
+				for {
+					req, err := http.ReadRequest(br)
+					if err != nil {
+						return
+					}
+					br.Discard(int(req.ContentLength))
+					c.Write([]byte(ok))
+				}
+			}
+			s := newServer(t, answer)
+			r := newRig(t)
+			r.serve(s.addr)
+			var clients []*peer
+			for range 5 {
+				c := r.dial()
+				c.send(request)
+				clients = append(clients, c)
+			}
+			for _, c := range clients {
+				c.expect(ok, "the first answer")
+			}
+			s.stop()
+			serveAt(t, s.addr.String(), answer)
+			for _, c := range clients {
+				c.send(request)
+				c.expect(ok, "the answer of the restarted server")
+				c.close()
+			}
+		})
+	}
+}
+
+func TestConnectFailures(t *testing.T) {
+	large := strings.Repeat("x", 3<<20)
+	bodies := map[string]string{
+		"no body":               get,
+		"a small body":          post,
+		"a large body":          "POST / HTTP/1.1\r\nHost: web\r\nContent-Length: " + itoa(len(large)) + "\r\n\r\n" + large,
+		"a large, chunked body": "POST / HTTP/1.1\r\nHost: web\r\nTransfer-Encoding: chunked\r\n\r\n" + hex(len(large)) + "\r\n" + large + "\r\n0\r\n\r\n",
+	}
+	for name, request := range bodies {
+		t.Run(name+" goes whole to the endpoint that can be reached", func(t *testing.T) {
+			r, o := newRig(t), newOrigin(t)
+			r.inOrder(closedPort(t), closedPort(t), o.addr)
+			client := r.dial()
+			go client.c.Write([]byte(request))
+			s := o.accept()
+			s.expect(request, "the request")
+			s.send(ok)
+			client.expect(ok, "the answer")
+			client.close()
+			if n := r.attempts(classify.ConnectFailed); n != 2 {
+				t.Errorf("%d attempts count as connect failures, want 2", n)
+			}
+			if n := r.m.Loop(0).ConnectFailures.Load(); n != 2 {
+				t.Errorf("%d connect failures, want 2", n)
+			}
+			if n := r.service().Retries[classify.ConnectFailed].Load(); n != 2 {
+				t.Errorf("%d retries, want 2", n)
+			}
+		})
+	}
+	t.Run("all endpoints refuse: 503 that names them", func(t *testing.T) {
+		r := newRig(t)
+		a, b := closedPort(t), closedPort(t)
+		r.inOrder(a, b)
+		client := r.dial()
+		client.send(get)
+		answer := client.rest()
+		want := "sluice: no endpoint of default/web:80 can be reached: 2 tried, the last was " + b.String() + ": connect: connection refused\n"
+		if !strings.HasPrefix(answer, "HTTP/1.1 503 Service Unavailable\r\n") || !strings.Contains(answer, "2 tried, the last was "+b.String()) {
+			t.Errorf("got %q, want 503 with %q", answer, want)
+		}
+		if n := r.service().Classes[5].Load(); n != 1 {
+			t.Errorf("%d requests count as 5xx, want 1", n)
+		}
+	})
+	t.Run("an endpoint that refused is avoided, and found again", func(t *testing.T) {
+		r, o := newRig(t), newOrigin(t)
+		bad := closedPort(t)
+		r.serve(bad, o.addr)
+		client := r.dial()
+		var s *peer
+		for range 20 {
+			client.send(get)
+			if s == nil {
+				s = o.accept()
+			}
+			s.expect(get, "the request")
+			s.send(ok)
+			client.expect(ok, "the answer")
+		}
+		client.close()
+		if n := r.m.Loop(0).ConnectFailures.Load(); n > 1 {
+			t.Errorf("%d connects failed: a suspect is to be passed over", n)
+		}
+	})
+	t.Run("no endpoints: the original destination", func(t *testing.T) {
+		r, o := newRig(t), newOrigin(t)
+		r.goingTo(o.addr)
+		r.resolver.set(o.addr, r.target)
+		client := r.dial()
+		client.send(get)
+		s := o.accept()
+		s.expect(get, "the request")
+		s.send(ok)
+		client.expect(ok, "the answer")
+		client.close()
+		if n := r.service().Attempts[2][classify.Answered].Load(); n != 1 {
+			t.Errorf("%d attempts count as sent to the original destination, want 1", n)
+		}
+	})
+	t.Run("no endpoints, and the original destination refuses: so do we", func(t *testing.T) {
+		r := newRig(t)
+		dst := closedPort(t)
+		r.goingTo(dst)
+		r.resolver.set(dst, r.target)
+		client := r.dial()
+		client.send(get)
+		client.expectReset("what the client would see")
+		if n := r.service().Classes[0].Load(); n != 1 {
+			t.Errorf("%d requests count as not answered, want 1", n)
+		}
+	})
+}
+
+func TestAnswerCutBeforeItsHead(t *testing.T) {
+	cut := func(t *testing.T, request string) (*rig, *peer, *origin) {
+		r, bad, good := newRig(t), newOrigin(t), newOrigin(t)
+		r.inOrder(bad.addr, good.addr)
+		client := r.dial()
+		client.send(request)
+		s := bad.accept()
+		s.expect(request, "the request")
+		s.send("HTTP/1.1 200 O")
+		s.close()
+		return r, client, good
+	}
+	t.Run("GET is sent to another endpoint", func(t *testing.T) {
+		r, client, good := cut(t, get)
+		s := good.accept()
+		s.expect(get, "the request")
+		s.send(ok)
+		client.expect(ok, "the answer")
+		client.close()
+		if n := r.service().Retries[classify.Cut].Load(); n != 1 {
+			t.Errorf("%d retries, want 1", n)
+		}
+	})
+	t.Run("POST is not", func(t *testing.T) {
+		r, client, good := cut(t, post)
+		client.expectEnd("the client sees what the proxy saw: FIN and no answer")
+		good.noConnection("though the request may have had an effect")
+		if n := r.service().Classes[0].Load(); n != 1 {
+			t.Errorf("%d requests count as not answered, want 1", n)
+		}
+	})
+	t.Run("nor GET when the budget is used up", func(t *testing.T) {
+		r, bad, good := newRig(t, func(o *Options) { o.Budget.Burst, o.Budget.Ratio, o.Budget.PerSecond = 0, 0, 0 }), newOrigin(t), newOrigin(t)
+		r.inOrder(bad.addr, good.addr)
+		client := r.dial()
+		client.send(get)
+		s := bad.accept()
+		s.expect(get, "the request")
+		s.reset()
+		client.expectReset("the client sees what the proxy saw")
+		good.noConnection("though the budget is used up")
+		if n := r.service().Refused.Load(); n != 1 {
+			t.Errorf("%d retries refused, want 1", n)
+		}
+	})
+}
+
+// A removed Service's connection goes on, with the Service's successor.
+func TestTargetIsRenewedWhileAConnectionLives(t *testing.T) {
+	r, o := one(t)
+	client, _ := warm(r, o)
+	old, after := r.target, newOrigin(t)
+	r.target = discovery.NewTarget("default", "web", "", 80, snapshot(t, 1, cluster.Undeclared, ""))
+	r.serve(after.addr)
+	r.resolver.set(clusterIP, r.target)
+	old.Remove()
+	client.send(get)
+	s2 := after.accept()
+	s2.expect(get, "the request goes to the new Service's endpoint")
+	s2.send(ok)
+	client.expect(ok, "the answer")
+	client.close()
+	r.eventually("the old target to be released", func() bool { return old.Retire(time.Now().Add(time.Hour)) })
+}

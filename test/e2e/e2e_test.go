@@ -260,7 +260,7 @@ func sleeper(t *testing.T, ns, name string) {
 
 // exec runs the test application in a pod.
 func execBox(ns, pod string, args ...string) (string, error) {
-	return run(2*time.Minute, nil, append([]string{"-n", ns, "exec", pod, "-c", "app", "--", "/box"}, args...)...)
+	return run(2*time.Minute, nil, append([]string{"-n", ns, "exec", pod, "-c", "app", "--", "box"}, args...)...)
 }
 
 // summary is what "box load" prints at its end.

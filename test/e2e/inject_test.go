@@ -219,7 +219,9 @@ func TestRestartsAndRerunsChangeNothing(t *testing.T) {
 		args = append(args, fmt.Sprint(a))
 	}
 	program := buildProgram(t, "initcontainer")
-	out := node(t, append([]string{"in-pod", ns + "/client", program}, args...)...)
+	// What the kubelet sets, and the program heeds: the API server's address is left alone.
+	api := "KUBERNETES_SERVICE_HOST=" + kube(t, "-n", "default", "get", "service", "kubernetes", "-o", "jsonpath={.spec.clusterIP}")
+	out := node(t, append([]string{"in-pod", ns + "/client", "env", api, program}, args...)...)
 	if after := rules(); after != before {
 		t.Errorf("a second run changed the rules from\n%s\nto\n%s\n%s", before, after, out)
 	}

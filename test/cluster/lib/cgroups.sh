@@ -4,8 +4,10 @@
 # make_cgroups: one cgroup of ours in each hierarchy, listed in $state/cgroups.
 # The node gets a cgroup namespace rooted there: it sees nothing else, and all
 # below can be removed when it has ended. Sets cgroup_mounts for node.sh: "v2",
-# or the controllers of each version 1 hierarchy.
+# or the controllers of each version 1 hierarchy; and cgroup_leaf, the group that
+# the node's own programs have to be in, if that is another.
 make_cgroups() {
+	cgroup_leaf=
 	: >"$state/cgroups"
 	if [ -e /sys/fs/cgroup/cgroup.controllers ]; then
 		make_cgroup2
@@ -15,7 +17,8 @@ make_cgroups() {
 }
 
 # Version 2 lets no group with processes of its own hand controllers down, the
-# root excepted: so ours is placed directly below the root.
+# root excepted: so ours is placed directly below the root, and the node's
+# programs in a leaf below ours, beside the pods.
 make_cgroup2() {
 	local c have dir=/sys/fs/cgroup/$name
 	for c in cpu cpuset memory pids; do
@@ -24,8 +27,9 @@ make_cgroup2() {
 		grep -qw $c /sys/fs/cgroup/cgroup.subtree_control || echo "+$c" 2>/dev/null >/sys/fs/cgroup/cgroup.subtree_control ||
 			die "cgroup version 2: cannot hand $c down from /sys/fs/cgroup: in a container, where that is not the real root, it must hold no process itself"
 	done
-	mkdir -p "$dir"
+	mkdir -p "$dir/node"
 	echo "$dir" >>"$state/cgroups"
+	cgroup_leaf=$dir/node
 	have=$(cat "$dir/cgroup.controllers")
 	for c in cpu cpuset memory pids; do
 		case " $have " in *" $c "*) ;; *) die "cgroup version 2: $dir has no $c (it has: $have)" ;; esac

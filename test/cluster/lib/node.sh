@@ -17,9 +17,7 @@ mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 if [ "$CLUSTER_CGROUPS" = v2 ]; then
 	mount -t cgroup2 cgroup2 /sys/fs/cgroup
-	# A group that hands controllers down may hold no process: ours go one below.
-	mkdir -p /sys/fs/cgroup/node
-	while read -r p; do echo "$p" >/sys/fs/cgroup/node/cgroup.procs 2>/dev/null || true; done </sys/fs/cgroup/cgroup.procs
+	# We are in the group "node" below; the pods' groups come beside it.
 	for c in $(cat /sys/fs/cgroup/cgroup.controllers); do
 		echo "+$c" >/sys/fs/cgroup/cgroup.subtree_control 2>/dev/null || echo "cgroup controller $c cannot be handed down"
 	done

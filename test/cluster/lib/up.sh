@@ -72,11 +72,16 @@ CLUSTER_CNI=$(cni_dir)
 	for v in $(compgen -e); do
 		case $v in CLUSTER_* | SLUICE_* | TMPDIR | XDG_CACHE_HOME | PATH | HOME) ;; *) unset "$v" ;; esac
 	done
-	exec setsid unshare --mount --propagation private --pid --fork --net --uts --ipc --cgroup \
-		bash "$here/lib/node.sh" </dev/null >"$state/log/node.log" 2>&1
+	# The cgroup namespace is rooted where the process is now; only then it may
+	# go on to the group below, see make_cgroup2.
+	# shellcheck disable=SC2016 # for the inner shell
+	exec setsid unshare --cgroup bash -c '
+		[ -z "$1" ] || echo $$ >"$1/cgroup.procs"
+		exec unshare --mount --propagation private --pid --fork --net --uts --ipc bash "$2"
+	' up "$cgroup_leaf" "$here/lib/node.sh" </dev/null >"$state/log/node.log" 2>&1
 ) &
 
-wait_for 10 "namespaces" init_pid
+wait_for 60 "namespaces" init_pid
 pid=$(init_pid)
 : >"$state/link"
 ip link add "$name" type veth peer name eth0 netns "$pid"
@@ -92,10 +97,10 @@ load=(pause coredns box)
 "$here/lib/load.sh" "${load[@]}" >"$state/log/images.log" 2>&1 || { cat "$state/log/images.log" >&2; die "images: not loaded"; }
 note "images loaded"
 touch "$state/images-loaded"
-wait_for 120 "API server ready" ready
+wait_for 300 "API server ready" ready
 sed "s|@DNS_IP@|$dns_ip|; s|@REGISTRY@|$registry|" "$here/coredns.yaml" >"$state/conf/coredns.yaml"
-wait_for 30 "DNS applied" kubectl apply -f "$state/conf/coredns.yaml"
-wait_for 90 "node ready" kubectl wait --for=condition=Ready "node/$node" --timeout=1s
-wait_for 30 "default service account" kubectl -n default get serviceaccount default
-wait_for 90 "DNS ready" kubectl -n kube-system rollout status deployment/coredns --timeout=2s
+wait_for 60 "DNS applied" kubectl apply -f "$state/conf/coredns.yaml"
+wait_for 300 "node ready" kubectl wait --for=condition=Ready "node/$node" --timeout=1s
+wait_for 60 "default service account" kubectl -n default get serviceaccount default
+wait_for 300 "DNS ready" kubectl -n kube-system rollout status deployment/coredns --timeout=2s
 echo "export KUBECONFIG=$kubeconfig"

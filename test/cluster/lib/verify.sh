@@ -93,9 +93,9 @@ check "DNS: an unknown name fails at once" eval "! timeout 2 '$bin/kubectl' --ku
 
 for kind in nft legacy; do
 	redirected() {
-		k wait --for=condition=Ready pod/redirect-$kind --timeout=30s &&
-			k exec redirect-$kind -c app -- box get --expect '"pod":"proxy"' http://echo/ &&
-			k exec redirect-$kind -c proxy -- box get --expect '"pod":"echo-' http://echo/
+		k wait --for=condition=Ready "pod/redirect-$kind" --timeout=30s &&
+			k exec "redirect-$kind" -c app -- box get --expect '"pod":"proxy"' http://echo/ &&
+			k exec "redirect-$kind" -c proxy -- box get --expect '"pod":"echo-' http://echo/
 	}
 	check "REDIRECT by an init container with NET_ADMIN (iptables-$kind)" redirected
 done

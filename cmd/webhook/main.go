@@ -30,6 +30,7 @@ func run() int {
 		return 2
 	}
 	log := slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: options.LogLevel}))
+	slog.SetDefault(log) // what libraries print by package log
 	cluster, err := clusterconfig.GetConfig()
 	if err != nil {
 		log.Error("no cluster: neither in a pod nor by KUBECONFIG", "error", err)

@@ -23,17 +23,22 @@ import (
 
 // Facts implements admit.Facts. Run has to run.
 type Facts struct {
-	Cache   cache.Cache                        // namespaces and ServiceCIDRs
-	Live    client.Reader                      // without the cache
-	Version discovery.ServerVersionInterface   // of the API server
-	Served  discovery.ServerResourcesInterface // which kinds there are
-	Given   []netip.Prefix                     // --service-cidrs: where there are no ServiceCIDR objects
+	Cache   cache.Cache                      // namespaces and ServiceCIDRs
+	Live    client.Reader                    // without the cache
+	Version discovery.ServerVersionInterface // of the API server
+	Served  Kinds                            // which kinds there are
+	Given   []netip.Prefix                   // --service-cidrs: where there are no ServiceCIDR objects
 	Log     *slog.Logger
 
 	native  atomic.Bool
 	asked   atomic.Bool // native is known
 	watched atomic.Bool // the API server has ServiceCIDR objects, and the cache follows them
 	settled atomic.Bool // it is known whether it has
+}
+
+// Kinds is what is needed of discovery.ServerResourcesInterface.
+type Kinds interface {
+	ServerResourcesForGroupVersion(groupVersion string) (*metav1.APIResourceList, error)
 }
 
 // The times between two looks at versions and kinds: they change when the cluster is upgraded.

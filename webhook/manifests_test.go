@@ -1,0 +1,134 @@
+package webhook
+
+import (
+	"bytes"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/pod-security-admission/api"
+	"k8s.io/pod-security-admission/policy"
+	"sigs.k8s.io/yaml"
+
+	"github.com/sluice-mesh/sluice/webhook/config"
+)
+
+// manifest answers the object of a kind and name in ../manifests, read strictly into T.
+func manifest[T any](t *testing.T, kind, name string) *T {
+	t.Helper()
+	files, err := filepath.Glob("../manifests/*.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, document := range bytes.Split(data, []byte("\n---\n")) {
+			var head struct {
+				Kind     string
+				Metadata struct{ Name string }
+			}
+			if err := yaml.Unmarshal(document, &head); err != nil {
+				t.Fatalf("%s: %v", file, err)
+			}
+			if head.Kind != kind || head.Metadata.Name != name {
+				continue
+			}
+			object := new(T)
+			if err := yaml.UnmarshalStrict(document, object); err != nil {
+				t.Fatalf("%s: %s %s: %v", file, kind, name, err)
+			}
+			return object
+		}
+	}
+	t.Fatalf("no %s %s in ../manifests", kind, name)
+	return nil
+}
+
+// TestManifestsFitTheProgram compares names, paths and ports with the program's defaults.
+func TestManifestsFitTheProgram(t *testing.T) {
+	o, err := config.ParseOptions(nil, func(string) (string, bool) { return "", false }, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pods := manifest[admissionregistrationv1.MutatingWebhookConfiguration](t, "MutatingWebhookConfiguration", o.Configuration).Webhooks[0]
+	services := manifest[admissionregistrationv1.ValidatingWebhookConfiguration](t, "ValidatingWebhookConfiguration", o.Configuration).Webhooks[0]
+	for path, client := range map[string]admissionregistrationv1.WebhookClientConfig{PodsPath: pods.ClientConfig,
+		ServicesPath: services.ClientConfig} {
+		if s := client.Service; s == nil || s.Namespace != o.Namespace || s.Name != o.Service || *s.Path != path {
+			t.Errorf("%s: %+v", path, s)
+		}
+	}
+	if pods.NamespaceSelector.MatchLabels[config.InjectKey] != config.Enabled ||
+		!slices.Contains(pods.NamespaceSelector.MatchExpressions[0].Values, o.Namespace) ||
+		!slices.Contains(pods.NamespaceSelector.MatchExpressions[0].Values, "kube-system") {
+		t.Errorf("selector %+v", pods.NamespaceSelector)
+	}
+	if *pods.FailurePolicy != admissionregistrationv1.Fail || *services.FailurePolicy != admissionregistrationv1.Ignore {
+		t.Errorf("failure policies %s, %s; want Fail, Ignore", *pods.FailurePolicy, *services.FailurePolicy)
+	}
+	role := manifest[rbacv1.ClusterRole](t, "ClusterRole", config.SidecarRole)
+	for _, rule := range role.Rules {
+		if !slices.Equal(rule.Verbs, []string{"get", "list", "watch"}) {
+			t.Errorf("proxies may %v %v", rule.Verbs, rule.Resources)
+		}
+	}
+	binding := manifest[rbacv1.ClusterRoleBinding](t, "ClusterRoleBinding", config.SidecarRole)
+	if binding.RoleRef.Name != role.Name || binding.Subjects != nil {
+		t.Errorf("binding %+v; its subjects are the webhook's to write", binding)
+	}
+	names := map[string]string{"secrets": o.Secret, "leases": "sluice-webhook"}
+	for _, rule := range manifest[rbacv1.Role](t, "Role", "sluice-webhook").Rules {
+		if want := names[rule.Resources[0]]; want != "" && len(rule.ResourceNames) > 0 && !slices.Equal(rule.ResourceNames, []string{want}) {
+			t.Errorf("%v %v, want %s", rule.Resources, rule.ResourceNames, want)
+		}
+	}
+	service := manifest[corev1.Service](t, "Service", o.Service)
+	deployment := manifest[appsv1.Deployment](t, "Deployment", "sluice-webhook")
+	for key, value := range service.Spec.Selector {
+		if deployment.Spec.Template.Labels[key] != value {
+			t.Errorf("the Service's selector %s=%s is not of the Deployment's pods", key, value)
+		}
+	}
+	ports := map[string]int{"tls": o.TLSPort}
+	for _, p := range deployment.Spec.Template.Spec.Containers[0].Ports {
+		if want, ok := ports[p.Name]; ok && int(p.ContainerPort) != want {
+			t.Errorf("port %s is %d, want %d", p.Name, p.ContainerPort, want)
+		}
+		if address := map[string]string{"health": o.HealthAddress, "metrics": o.MetricsAddress}[p.Name]; address != "" &&
+			!strings.HasSuffix(address, ":"+strconv.Itoa(int(p.ContainerPort))) {
+			t.Errorf("port %s is %d, want that of %s", p.Name, p.ContainerPort, address)
+		}
+	}
+	if *deployment.Spec.Replicas < 2 || *deployment.Spec.Template.Spec.EnableServiceLinks ||
+		deployment.Spec.Template.Spec.Containers[0].Name != "webhook" {
+		t.Error("two replicas at least, no service links, and a container named webhook")
+	}
+	if grace := *deployment.Spec.Template.Spec.TerminationGracePeriodSeconds; float64(grace) < o.ShutdownDelay.Seconds()+30 {
+		t.Errorf("%d s to end, of which %v go to serving on", grace, o.ShutdownDelay)
+	}
+}
+
+// TestWebhookIsRestricted: its namespace enforces it.
+func TestWebhookIsRestricted(t *testing.T) {
+	judge, err := policy.NewEvaluator(policy.DefaultChecks(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := manifest[appsv1.Deployment](t, "Deployment", "sluice-webhook").Spec.Template
+	verdict := policy.AggregateCheckResults(judge.EvaluatePod(
+		api.LevelVersion{Level: api.LevelRestricted, Version: api.LatestVersion()}, &template.ObjectMeta, &template.Spec))
+	if !verdict.Allowed {
+		t.Error(verdict.ForbiddenDetail())
+	}
+}

@@ -131,6 +131,14 @@ func (p *peer) expectReset(why string) string {
 	return string(b)
 }
 
+// expectResetOrEnd reads to the end, however it comes.
+func (p *peer) expectResetOrEnd(why string) {
+	p.t.Helper()
+	if _, err := io.Copy(io.Discard, p.c); err != nil && !errors.Is(err, syscall.ECONNRESET) {
+		p.t.Fatalf("%s: got %v, want the end: %s", p.name, err, why)
+	}
+}
+
 // expectSilence expects that nothing is there to be read now. It proves less than the rest, as something may come later.
 func (p *peer) expectSilence(why string) {
 	p.t.Helper()

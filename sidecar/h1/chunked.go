@@ -51,7 +51,10 @@ const (
 // Reset makes c ready for the next body. limit is the largest trailer section in bytes, DefaultHeadLimit when it is 0.
 // A response's body may have spaces behind the chunk size, as old servers write them, and any name among its trailers.
 func (c *Chunks) Reset(limit int, response bool) {
-	*c = Chunks{limit: limit, mode: lenience(response)}
+	*c = Chunks{limit: limit}
+	if response {
+		c.mode = lenient
+	}
 }
 
 // Remaining answers how many data bytes of the current chunk are still to come, 0 outside of one. They may be forwarded

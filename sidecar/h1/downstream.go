@@ -29,6 +29,9 @@ type Downstream struct {
 	x       Exchange
 	// halfClosed says that the client's FIN was read: no further request will come, the answer is still wanted.
 	halfClosed bool
+	// bound is the connection's own upstream, if it has one; raw says that it goes on as bytes. See Bind.
+	bound *Upstream
+	raw   bool
 }
 
 // NewDownstream takes over a connection and the bytes that were read ahead of it.
@@ -43,7 +46,7 @@ func (d *Downstream) Serve(handle func(*Exchange)) (tunnel bool) {
 	for {
 		n, ok := d.readHead()
 		if !ok {
-			return false
+			return d.raw
 		}
 		if err := d.x.begin(d, n); err != nil {
 			d.refuse(err)
@@ -66,12 +69,13 @@ func (d *Downstream) Serve(handle func(*Exchange)) (tunnel bool) {
 
 // readHead waits for the next request head and answers its length. While none has begun the connection holds no buffer.
 func (d *Downstream) readHead() (n int, ok bool) {
-	l := d.Conn.Loop()
 	for {
 		if len(d.Buffered()) > 0 {
 			n, err := d.request.Parse(d.Buffered(), d.o.HeadLimit)
 			if err != nil {
-				d.refuse(err)
+				if d.raw = d.bound != nil && outgrown(err); !d.raw {
+					d.refuse(err)
+				}
 				return 0, false
 			}
 			if n > 0 {
@@ -79,16 +83,29 @@ func (d *Downstream) readHead() (n int, ok bool) {
 			}
 		} else {
 			d.request.Reset()
-			if err := l.Wait(loop.Never, d.Conn, nil, d.Conn.Readable); err != nil {
-				d.Close()
-				return 0, false
-			}
 		}
-		if err := d.Fill(loop.Small); err != nil {
-			d.Close()
+		if !d.more() {
 			return 0, false
 		}
 	}
+}
+
+// more reads on in a head, or waits for the next one. It reports false when the connection has ended, and is closed, or is raw.
+func (d *Downstream) more() bool {
+	if d.bound != nil {
+		return d.moreOrRaw()
+	}
+	if len(d.Buffered()) == 0 {
+		if err := d.Conn.Loop().Wait(loop.Never, d.Conn, nil, d.Conn.Readable); err != nil {
+			d.Close()
+			return false
+		}
+	}
+	if err := d.Fill(loop.Small); err != nil {
+		d.Close()
+		return false
+	}
+	return true
 }
 
 // refuse answers a request that cannot be read, and closes.

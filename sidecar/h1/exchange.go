@@ -27,6 +27,8 @@ type Exchange struct {
 	// was passed on, so that the upstream connection can serve no further request.
 	finSeen, told bool
 	continued     bool // 100 (Continue) was passed on
+	looked        bool // what follows behind the request need not be looked at again; see mindClient
+	settled       bool // settle has been done
 
 	answerHead int // bytes of the final answer's head in the upstream buffer
 	answer     Chunks
@@ -103,6 +105,10 @@ func (x *Exchange) begin(d *Downstream, headLen int) error {
 
 // settle takes the request off the downstream connection and answers what becomes of that.
 func (x *Exchange) settle() ending {
+	if x.end == tunnelled && x.pump.running {
+		return tunnelled // Settle comes back to it
+	}
+	x.settled = true
 	if x.next.buf != nil {
 		x.d.Unread(x.next.buf, x.next.r, x.next.w)
 		x.next = readAhead{}

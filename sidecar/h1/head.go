@@ -68,11 +68,12 @@ func (p *progress) pause(b []byte, n int, reason Reason, limit int) (int, error)
 }
 
 // lenience is what a field line may be that RFC 9112 asks a sender not to write.
-type lenience bool
+type lenience uint8
 
 const (
-	strict  lenience = false // requests, trailers of requests
-	lenient lenience = true  // responses: docs/decisions/0002-http1-strictness.md
+	strict   lenience = iota // requests, trailers of requests
+	lenient                  // responses: docs/decisions/0002-http1-strictness.md
+	verbatim                 // the same, but what a proxy has to mend is wrong
 )
 
 // parseFields parses field lines of b from offset i up to the empty line, into fields, with line offsets relative to
@@ -116,11 +117,14 @@ func parseFields(fields []Field, b []byte, i, start int, mode lenience) (_ []Fie
 		}
 		end := i + lf + 1
 		line := b[i:end]
-		if mode == lenient {
+		if mode != strict {
 			if empty(line) {
 				return fields, end, true, reasonNone
 			}
 			if line[0] == ' ' || line[0] == '\t' {
+				if mode == verbatim {
+					return fields, i, false, ObsFold
+				}
 				if r := unfold(fields, b, i, end, start); r != reasonNone {
 					return fields, i, false, r
 				}
@@ -152,7 +156,7 @@ func content(line []byte, mode lenience) ([]byte, Reason) {
 	if n := len(line); n > 0 && line[n-1] == '\r' {
 		return line[:n-1], reasonNone
 	}
-	if mode == lenient {
+	if mode != strict {
 		return line, reasonNone
 	}
 	return nil, BareLF
@@ -184,7 +188,7 @@ func oddLine(line []byte, first bool, mode lenience) (f Field, r Reason) {
 	}
 	name := trim(text[:colon])
 	if len(name) < colon {
-		if mode == strict {
+		if mode != lenient {
 			// RFC 9112, section 5.1: "A server MUST reject, with a response status code of 400 (Bad Request), any
 			// received request message that contains whitespace between a header field name and colon."
 			if !isToken(name) {
@@ -221,7 +225,7 @@ func validName(name []byte, mode lenience) bool {
 // stand in it, but never NUL. RFC 9110, section 5.5: "Field values containing CR, LF, or NUL characters are invalid and
 // dangerous".
 func validValue(value []byte, mode lenience) bool {
-	if mode == lenient {
+	if mode != strict {
 		return bytes.IndexByte(value, 0) < 0
 	}
 	for i := 0; ; i++ {

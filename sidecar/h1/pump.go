@@ -140,7 +140,12 @@ func (x *Exchange) moveSome(up *Upstream, rest *int64, chunks *Chunks) (Side, er
 
 // sendTaken sends the head, edited for the upstream connection, and the body bytes that were read with it.
 func (x *Exchange) sendTaken(up *Upstream) error {
-	segs, _ := x.Request.AppendUpstream(x.segments[:0], x.scratch[:0])
+	var segs [][]byte
+	if x.d.bound != nil {
+		segs, _ = x.Request.AppendBound(x.segments[:0], x.scratch[:0])
+	} else {
+		segs, _ = x.Request.AppendUpstream(x.segments[:0], x.scratch[:0])
+	}
 	ahead := x.d.Buffered()
 	if len(segs) == 1 && len(segs[0]) == len(x.Request.Head) {
 		// Nothing is changed, and the body follows the head where they are.

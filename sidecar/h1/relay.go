@@ -11,9 +11,11 @@ import (
 func (x *Exchange) Send(up *Upstream) Result {
 	up.began = up.Conn.Sent()
 	up.response.Reset()
+	up.response.exact = x.d.bound != nil
 	x.finSeen, x.told = false, false
 	if x.whole {
-		if err := x.sendTaken(up); err != nil {
+		// A bound connection's endpoint may have answered before it closed.
+		if err := x.sendTaken(up); err != nil && x.d.bound == nil {
 			return x.fail(up, SideUpstream, err)
 		}
 		if x.d.halfClosed && len(x.d.Buffered()) == x.taken {
@@ -24,13 +26,19 @@ func (x *Exchange) Send(up *Upstream) Result {
 	}
 	for {
 		n, side, err := x.awaitHead(up)
+		if err == nil && x.opens(&up.response) {
+			return Result{Status: up.response.Status, Tunnel: true}
+		}
+		if err == nil {
+			side = SideUpstream
+			_, err = up.response.Tunnel(x.Request)
+		}
 		if err != nil {
+			if x.handsOver(side, err) {
+				return Result{Tunnel: true}
+			}
 			x.cancelPump(up)
 			return x.fail(up, side, err)
-		}
-		if _, err := up.response.Tunnel(x.Request); err != nil {
-			x.cancelPump(up)
-			return x.fail(up, SideUpstream, err)
 		}
 		if !up.response.Interim() {
 			x.answerHead = n
@@ -82,9 +90,16 @@ func (x *Exchange) awaitUpstream(up *Upstream) (Side, error) {
 	d := x.d
 	l := d.Conn.Loop()
 	for !up.Conn.Readable() {
-		err := l.Wait(loop.Never, up.Conn, d.Conn, func() bool {
-			return up.Conn.Readable() || x.clientNews() || x.pump.err != nil && x.pump.side == SideDownstream
-		})
+		pumped := x.pump.running
+		news := func() bool {
+			return up.Conn.Readable() || x.clientNews() || x.pump.err != nil && x.pump.side == SideDownstream || pumped && !x.pump.running
+		}
+		var err error
+		if d.bound != nil && !pumped {
+			err = l.WaitEither(loop.Never, up.Conn, d.Conn, news)
+		} else {
+			err = l.Wait(loop.Never, up.Conn, d.Conn, news)
+		}
 		switch {
 		case err != nil:
 			return SideUpstream, err
@@ -93,6 +108,10 @@ func (x *Exchange) awaitUpstream(up *Upstream) (Side, error) {
 		case d.Conn.PeerGone():
 			return SideDownstream, errClientGone
 		case up.Conn.Readable():
+		case d.bound != nil && x.clientNews():
+			if err := x.mindClient(up); err != nil {
+				return SideDownstream, err
+			}
 		case x.clientNews():
 			x.finSeen = true
 			// Behind bytes of a further request the FIN is that one's.
@@ -115,6 +134,9 @@ func (x *Exchange) clientNews() bool {
 	if x.pump.running {
 		return false // the pump reads the connection and will notice
 	}
+	if x.d.bound != nil && !x.finSeen && !x.looked && !x.unread() && x.d.Conn.Readable() {
+		return true
+	}
 	return x.d.Conn.PeerGone() || !x.finSeen && !x.unread() && x.d.Conn.PeerFinished()
 }
 
@@ -136,6 +158,9 @@ func (x *Exchange) Forward(up *Upstream) Result {
 	res, d := &up.response, x.d
 	result := Result{Status: res.Status}
 	failed := func(side Side, err error) Result {
+		if x.handsOver(side, err) {
+			return Result{Status: res.Status, Tunnel: true}
+		}
 		x.cancelPump(up)
 		if x.begun {
 			x.end = broken
@@ -149,14 +174,18 @@ func (x *Exchange) Forward(up *Upstream) Result {
 		return f
 	}
 	result.Tunnel, _ = res.Tunnel(x.Request)
-	wanted := (res.Persistent || result.Tunnel) && !x.withheld() // the server takes the rest of the request
+	// wanted: the server takes the rest of the request.
+	wanted := (res.Persistent || result.Tunnel) && (d.bound != nil || !x.withheld())
 	keep := x.Request.Persistent && res.Body != UntilClose && x.pump.err == nil && (wanted || !x.unread())
 	b := up.Buffered()
 	body, done, err := x.answerAhead(res, b[x.answerHead:])
 	if err != nil {
 		return failed(SideUpstream, err)
 	}
-	segs, _ := res.AppendDownstream(x.segments[:0], x.scratch[:0], x.Request.Minor, keep)
+	segs := append(x.segments[:0], res.Head)
+	if d.bound == nil {
+		segs, _ = res.AppendDownstream(x.segments[:0], x.scratch[:0], x.Request.Minor, keep)
+	}
 	x.begun = true
 	if len(segs) == 1 && len(segs[0]) == x.answerHead {
 		_, err = d.Conn.Write(b[:x.answerHead+body])
@@ -176,6 +205,9 @@ func (x *Exchange) Forward(up *Upstream) Result {
 		}
 	}
 	x.awaitPump(up, wanted)
+	if d.bound != nil {
+		result.Tunnel = !keep || !res.Persistent || x.unread() || x.told || len(up.Buffered()) > 0
+	}
 	switch {
 	case result.Tunnel:
 		x.end = tunnelled
@@ -264,21 +296,30 @@ func (x *Exchange) moveAnswerOnce(up *Upstream, left int64) (side Side, n int, d
 	if n == 0 {
 		return SideUpstream, 0, false, err
 	}
-	body := n
+	body, odd := n, false
 	switch up.response.Body {
 	case Length:
 		body = int(min(int64(n), left))
 	case Chunked:
 		if body, done, err = x.answer.Scan(buf[:n]); err != nil {
-			return SideUpstream, 0, false, err
+			if x.d.bound == nil {
+				return SideUpstream, 0, false, err
+			}
+			odd = true
 		}
 	}
-	if body < n {
-		// Bytes nobody asked for: the connection must not be used again.
+	if odd = odd || body < n; odd {
+		// Bytes nobody asked for: the connection must not be used again. A bound one's client gets them, as it would without us.
 		up.response.Persistent = false
+		if x.d.bound != nil {
+			body = n
+		}
 	}
 	if _, err := x.d.Conn.Write(buf[:body]); err != nil {
 		return SideDownstream, 0, false, err
+	}
+	if odd && x.d.bound != nil {
+		return SideUpstream, body, false, errHandOver
 	}
 	return SideNone, body, done, nil
 }
@@ -292,5 +333,7 @@ func (x *Exchange) awaitPump(up *Upstream, wanted bool) {
 		l := x.d.Conn.Loop()
 		l.Wait(loop.Never, up.Conn, nil, func() bool { return !x.pump.running || up.Conn.Readable() })
 	}
-	x.cancelPump(up)
+	if x.d.bound == nil {
+		x.cancelPump(up)
+	}
 }

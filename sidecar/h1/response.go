@@ -25,6 +25,7 @@ type Response struct {
 
 	options options
 	connect bool // a 2xx to CONNECT: the connection is a tunnel
+	exact   bool // nothing may be mended in place: a head that needs it is an error
 	progress
 }
 
@@ -79,8 +80,12 @@ func (r *Response) parse(b, method []byte) (n int, reason Reason) {
 		}
 		r.next, r.first = lf+1, true
 	}
+	mode := lenient
+	if r.exact {
+		mode = verbatim
+	}
 	var done bool
-	r.Fields, r.next, done, reason = parseFields(r.Fields, b, r.next, 0, lenient)
+	r.Fields, r.next, done, reason = parseFields(r.Fields, b, r.next, 0, mode)
 	if !done {
 		return 0, reason
 	}

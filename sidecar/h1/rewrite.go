@@ -27,6 +27,18 @@ func (r *Request) AppendUpstream(segs [][]byte, scratch []byte) (_ [][]byte, _ [
 	if r.Minor == 0 && r.options&optKeepAlive == 0 {
 		e.add = optKeepAlive
 	}
+	e.withoutHTTP2(r)
+	return e.apply(segs, scratch, r.Head, r.Fields)
+}
+
+// AppendBound is AppendUpstream for an upstream connection that serves this client alone: only HTTP/2 is taken out.
+func (r *Request) AppendBound(segs [][]byte, scratch []byte) (_ [][]byte, _ []byte) {
+	var e edit
+	e.withoutHTTP2(r)
+	return e.apply(segs, scratch, r.Head, r.Fields)
+}
+
+func (e *edit) withoutHTTP2(r *Request) {
 	if r.h2c || r.h2set {
 		e.http2 = true
 		e.drop |= r.options & optHTTP2Settings
@@ -34,7 +46,6 @@ func (r *Request) AppendUpstream(segs [][]byte, scratch []byte) (_ [][]byte, _ [
 			e.drop |= r.options & optUpgrade
 		}
 	}
-	return e.apply(segs, scratch, r.Head, r.Fields)
 }
 
 // AppendDownstream appends to segs the head to send to the client, as AppendUpstream does. clientMinor is the request's

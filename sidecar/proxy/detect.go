@@ -57,7 +57,8 @@ func (w *Worker) detect(s *h1.Stream, r *route) (kind, *ahead) {
 // reached as well. It answers nil when nothing was dialled.
 func (w *Worker) minded(s *h1.Stream, r *route) *ahead {
 	l := w.l
-	if r.target == nil || !r.target.ServerFirst.Load() {
+	// Without a Service there is nothing to choose, so a connection is needed in any case.
+	if r.target != nil && !r.target.ServerFirst.Load() {
 		if l.Wait(l.Now()+int64(w.silence), s.Conn, nil, s.Conn.Readable) != loop.ErrTimeout {
 			return nil
 		}

@@ -49,10 +49,8 @@ func (w *Worker) done(g leg) {
 	w.stats.Upstreams.Add(-1)
 }
 
-// opaque balances a connection as a whole. a is a leg that detection has begun to make, or none.
-func (w *Worker) opaque(s *h1.Stream, r *route, a *ahead) {
-	var g leg
-	var err error
+// takeOr answers the leg that detection has begun to make, or makes one.
+func (w *Worker) takeOr(a *ahead, r *route) (g leg, err error) {
 	if a != nil {
 		g, err = w.take(a)
 	} else {
@@ -60,6 +58,14 @@ func (w *Worker) opaque(s *h1.Stream, r *route, a *ahead) {
 	}
 	if err != nil {
 		w.o.Log.Debug("connection failed", slog.String("cluster", r.name()), slog.Any("error", err))
+	}
+	return g, err
+}
+
+// opaque balances a connection as a whole. a is a leg that detection has begun to make, or none.
+func (w *Worker) opaque(s *h1.Stream, r *route, a *ahead) {
+	g, err := w.takeOr(a, r)
+	if err != nil {
 		s.Reset()
 		return
 	}

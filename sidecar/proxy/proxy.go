@@ -81,6 +81,10 @@ func (w *Worker) Serve(c *loop.Conn, dst netip.AddrPort) {
 		w.leave(a, false)
 		s.Close()
 	case kindHTTP1:
+		if r.target == nil {
+			w.bound(s, r, a)
+			return
+		}
 		w.leave(a, true)
 		w.http1(s, r)
 	default:

@@ -31,6 +31,12 @@ type Ahead interface {
 // Run moves bytes between a and b until both directions have ended, and closes both. ab and ba were read ahead from a and from b
 // and go first; nil is nothing. It runs on the connections' loop, in a coroutine, and uses a second one for the way back.
 func Run(a, b *loop.Conn, ab, ba Ahead) Stats {
+	return RunAfter(func() error { return nil }, a, b, ab, ba)
+}
+
+// RunAfter is Run with something to do before bytes go from a to b. It may wait, while bytes go the other way already. With io.EOF
+// it says that a's end was passed on already; when it fails otherwise both connections are reset.
+func RunAfter(first func() error, a, b *loop.Conn, ab, ba Ahead) Stats {
 	l := a.Loop()
 	t := &tunnel{a: a, b: b, running: 2}
 	self := l.Current()
@@ -47,7 +53,13 @@ func Run(a, b *loop.Conn, ab, ba Ahead) Stats {
 		s.Down = t.move(a, b, ba)
 		ended = true
 	})
-	s.Up = t.move(b, a, ab)
+	switch err := first(); err {
+	case nil:
+		s.Up = t.move(b, a, ab)
+	case io.EOF:
+	default:
+		t.reset()
+	}
 	t.running--
 	l.Wait(loop.Never, nil, nil, func() bool { return t.running == 0 })
 	a.Close()

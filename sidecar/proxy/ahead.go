@@ -8,16 +8,16 @@ import (
 // ahead is a leg that is made while the client is silent, in case the server speaks first. A nil one is none.
 type ahead struct {
 	leg
-	err    error // why there is no leg; set when the dial has ended
-	speaks bool  // the server has spoken, or closed
-	ended  bool  // the coroutine that dials and then watches the server has ended
+	err     error // why there is no leg
+	dialled bool  // the dial has ended, with a leg or an error
+	speaks  bool  // the server has spoken, or closed
+	ended   bool  // the coroutine that dials and then watches the server has ended
 
 	wanted *loop.Task // waits for the leg, or was the first to
 	own    route
-	// decided says that the client has spoken, or gone; left, that nobody waits for the leg any more; keep, that it may serve
-	// an exchange then.
-	decided, left, keep bool
-	watcher             *loop.Task
+	// decided says that the client has spoken, or gone; left, that nobody waits for the leg any more.
+	decided, left bool
+	watcher       *loop.Task
 }
 
 // dialAhead begins to make a leg, and wakes the calling coroutine when it is certain that there is none or when the server speaks.
@@ -28,15 +28,17 @@ func (w *Worker) dialAhead(r *route) *ahead {
 	w.l.Go(func() {
 		a.watcher = w.l.Current()
 		a.leg, a.err = w.connect(&a.own)
+		a.dialled = true
 		if a.err == nil {
 			w.l.Wait(loop.Never, a.conn, nil, func() bool { return a.decided || a.conn.Readable() })
 			a.speaks = a.conn.Readable()
 		}
 		a.ended = true
-		if a.left {
-			w.settle(a)
-		} else {
+		if !a.left {
 			a.wanted.Wake()
+		} else if a.err == nil {
+			w.done(a.leg)
+			a.conn.Close()
 		}
 	})
 	return a
@@ -45,22 +47,33 @@ func (w *Worker) dialAhead(r *route) *ahead {
 // take answers the leg, which is the caller's from now on, as soon as it is made.
 func (w *Worker) take(a *ahead) (leg, error) {
 	a.decide(w.l.Current())
-	if w.l.Wait(loop.Never, nil, nil, func() bool { return a.ended }) != nil {
+	// Also when the leg is there: its coroutine may not wait on the connection while another one begins to.
+	if !a.ended && w.l.Wait(loop.Never, nil, nil, func() bool { return a.ended }) != nil {
 		a.left = true
 		return leg{}, loop.ErrStopped
 	}
 	return a.leg, a.err
 }
 
-// leave gives the leg up. With keep it may serve an exchange.
+// leave gives the leg up. With keep, one that is there is kept for an exchange.
 func (w *Worker) leave(a *ahead, keep bool) {
 	if a == nil {
 		return
 	}
-	a.decide(nil)
-	a.left, a.keep = true, keep
-	if a.ended {
-		w.settle(a)
+	if !a.dialled {
+		a.left = true
+		a.decide(nil)
+		return
+	}
+	g, err := w.take(a)
+	if err != nil {
+		return
+	}
+	w.done(g)
+	if keep {
+		w.pools.Put(h1.NewUpstream(g.conn, g.ep))
+	} else {
+		g.conn.Close()
 	}
 }
 
@@ -68,18 +81,5 @@ func (a *ahead) decide(wanted *loop.Task) {
 	a.decided, a.wanted = true, wanted
 	if a.watcher != nil {
 		a.watcher.Wake()
-	}
-}
-
-// settle ends a leg that nobody wants.
-func (w *Worker) settle(a *ahead) {
-	if a.err != nil {
-		return
-	}
-	w.done(a.leg)
-	if a.keep {
-		w.pools.Put(h1.NewUpstream(a.conn, a.ep))
-	} else {
-		a.conn.Close()
 	}
 }

@@ -39,6 +39,17 @@ func (r *rig) dial() *peer {
 	return newPeer(r.t, "client", c)
 }
 
+// refused connects a client and expects a reset, which may overtake the end of the connect.
+func (r *rig) refused(why string) {
+	r.t.Helper()
+	c, err := net.Dial("tcp", r.addr.String())
+	if err == nil {
+		newPeer(r.t, "client", c).expectReset(why)
+	} else if !errors.Is(err, syscall.ECONNRESET) {
+		r.t.Fatal(err)
+	}
+}
+
 // origin is a server whose connections the test drives by hand.
 type origin struct {
 	t    *testing.T
@@ -136,6 +147,19 @@ func (p *peer) expectResetOrEnd(why string) {
 	p.t.Helper()
 	if _, err := io.Copy(io.Discard, p.c); err != nil && !errors.Is(err, syscall.ECONNRESET) {
 		p.t.Fatalf("%s: got %v, want the end: %s", p.name, err, why)
+	}
+}
+
+// expectDead expects a reset behind a FIN that was read; only writing shows it.
+func (p *peer) expectDead(why string) {
+	p.t.Helper()
+	for {
+		if _, err := p.c.Write([]byte("?")); errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET) {
+			return
+		} else if err != nil {
+			p.t.Fatalf("%s: got %v, want a reset: %s", p.name, err, why)
+		}
+		time.Sleep(time.Millisecond)
 	}
 }
 

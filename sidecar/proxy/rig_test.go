@@ -47,6 +47,7 @@ type rig struct {
 	endpoints map[netip.AddrPort]*cluster.Endpoint // all that were ever published
 	panics    []string
 	wantPanic bool
+	stopped   bool // by the test itself
 }
 
 var testLog = slog.New(slog.DiscardHandler)
@@ -106,6 +107,9 @@ func newRig(t *testing.T, change ...func(*Options)) *rig {
 func (r *rig) end() {
 	t := r.t
 	t.Helper()
+	if r.stopped {
+		return
+	}
 	s := r.m.Loop(0)
 	r.eventually("connections of applications to end", func() bool { return s.Open.Load() == 0 })
 	r.eventually("connections to endpoints to end", func() bool { return s.Upstreams.Load() == 0 })

@@ -50,7 +50,9 @@ func (c counts) mostFrequent() string {
 	if len(c.Errors) == 0 {
 		return ""
 	}
-	return slices.MaxFunc(slices.Sorted(maps.Keys(c.Errors)), func(a, b string) int { return cmp.Compare(c.Errors[a], c.Errors[b]) })
+	return slices.MaxFunc(slices.Sorted(maps.Keys(c.Errors)), func(a, b string) int {
+		return cmp.Compare(c.Errors[a], c.Errors[b])
+	})
 }
 
 // load is a client that runs.
@@ -65,7 +67,8 @@ type load struct {
 func (h *half) startLoad(args ...string) (*load, error) {
 	// There is room for all seconds of a run: a client never waits for the reader.
 	l := &load{seconds: make(chan counts, int(longest.Seconds())+1)}
-	l.cmd = h.client.Command(h.ctx, h.program("box"), append([]string{"load", "--url=http://" + clusterIP.String() + "/pod"}, args...)...)
+	args = append([]string{"load", "--url=http://" + clusterIP.String() + "/pod"}, args...)
+	l.cmd = h.client.Command(h.ctx, h.program("box"), args...)
 	out, err := l.cmd.StdoutPipe()
 	if err != nil {
 		return nil, err

@@ -29,7 +29,8 @@ const longest = 60 * time.Second
 func main() {
 	// Children get a signal when the thread that started them ends: this one does not.
 	runtime.LockOSThread()
-	os.Setenv("PATH", os.Getenv("PATH")+":/usr/local/sbin:/usr/sbin:/sbin") // where iptables is, and users' paths do not lead
+	// Where iptables is, and users' paths do not lead.
+	os.Setenv("PATH", os.Getenv("PATH")+":/usr/local/sbin:/usr/sbin:/sbin")
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	err := run(ctx)
 	interrupted := ctx.Err() != nil

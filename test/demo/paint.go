@@ -105,7 +105,8 @@ func (p *painter) bar(pod string, c counts) string {
 	if n == c.Requests {
 		colour = red
 	}
-	return fmt.Sprintf("%s %s%s %6s", pod, p.in(colour, strings.Repeat(p.full, cells)), strings.Repeat(" ", barSize-cells), thousands(n))
+	full, empty := p.in(colour, strings.Repeat(p.full, cells)), strings.Repeat(" ", barSize-cells)
+	return fmt.Sprintf("%s %s%s %6s", pod, full, empty, thousands(n))
 }
 
 // tableHead begins the table of seconds; its rows are made by second.

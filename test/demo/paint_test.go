@@ -67,17 +67,18 @@ func TestTheWholeScreen(t *testing.T) {
 
 func TestSharesWithinFivePercentAreEven(t *testing.T) {
 	for _, c := range []struct {
-		name string
-		counts
-		even bool
+		name                 string
+		podA, podB, podC, no int
+		even                 bool
 	}{
-		{"exactly even", counts{Requests: 3000, Pods: map[string]int{"pod-a": 1000, "pod-b": 1000, "pod-c": 1000}}, true},
-		{"five percent off", counts{Requests: 3000, Pods: map[string]int{"pod-a": 1050, "pod-b": 950, "pod-c": 1000}}, true},
-		{"more than five percent off", counts{Requests: 3000, Pods: map[string]int{"pod-a": 1051, "pod-b": 949, "pod-c": 1000}}, false},
-		{"a pod without requests", counts{Requests: 3000, Pods: map[string]int{"pod-a": 1500, "pod-c": 1500}}, false},
-		{"a failed request", counts{Requests: 3000, Failed: 1, Pods: map[string]int{"pod-a": 1000, "pod-b": 1000, "pod-c": 999}}, false},
+		{"exactly even", 1000, 1000, 1000, 0, true},
+		{"five percent off", 1050, 950, 1000, 0, true},
+		{"more than five percent off", 1051, 949, 1000, 0, false},
+		{"a pod without requests", 1500, 0, 1500, 0, false},
+		{"a failed request", 1000, 1000, 999, 1, false},
 	} {
-		if err := evenShares(c.counts); (err == nil) != c.even {
+		all := counts{Requests: 3000, Failed: c.no, Pods: map[string]int{"pod-a": c.podA, "pod-b": c.podB, "pod-c": c.podC}}
+		if err := evenShares(all); (err == nil) != c.even {
 			t.Errorf("%s: %v", c.name, err)
 		}
 	}
@@ -101,9 +102,9 @@ func TestARowWaitsForAllClientsAndEndsWithTheFirst(t *testing.T) {
 }
 
 func TestOnlyRulesThatMatchAUserAreLeftOut(t *testing.T) {
-	rules := "*nat\n-A X -o lo -j RETURN\n-A X -m owner --uid-owner 15301 -j RETURN\n-A X -p tcp -j REDIRECT --to-ports 15301\nCOMMIT\n"
-	want := "*nat\n-A X -o lo -j RETURN\n-A X -p tcp -j REDIRECT --to-ports 15301\nCOMMIT\n"
-	if got := withoutOwner(rules); got != want {
+	const before, owner, after = "*nat\n-A X -o lo -j RETURN\n", "-A X -m owner --uid-owner 15301 -j RETURN\n",
+		"-A X -p tcp -j REDIRECT --to-ports 15301\nCOMMIT\n"
+	if got := withoutOwner(before + owner + after); got != before+after {
 		t.Errorf("got %q", got)
 	}
 }

@@ -89,7 +89,10 @@ func aPodDies(ctx context.Context, p *painter, plain, with *half) error {
 	p.scene("2", "400 requests/s: 30 clients keep their connections, 10 connect anew each time")
 	var loads []*load // two of the first half, then two of the second
 	for _, h := range []*half{plain, with} {
-		for _, args := range [][]string{{"--concurrency=30", "--rate=300"}, {"--concurrency=10", "--rate=100", "--keep-alive=false"}} {
+		for _, args := range [][]string{
+			{"--concurrency=30", "--rate=300"},
+			{"--concurrency=10", "--rate=100", "--keep-alive=false"},
+		} {
 			l, err := h.startLoad(append(args, "--follow", fmt.Sprint("--duration=", loadTime))...)
 			if err != nil {
 				return err

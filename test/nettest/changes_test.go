@@ -1,14 +1,11 @@
 package nettest
 
 import (
-	"fmt"
-	"net/netip"
 	"os"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/sluice-mesh/sluice/test/manifest"
 	"github.com/sluice-mesh/sluice/test/meshtest"
 )
 
@@ -110,86 +107,5 @@ func TestTheInitContainerRunsAgainUnderTraffic(t *testing.T) {
 	short().none(t)
 	if open := m.metric("sluice_downstream_connections_total"); open < 400 {
 		t.Errorf("the proxy saw %.0f connections; the short ones are 400", open)
-	}
-}
-
-// 10,000 connections, one after the other in 20 lanes, through one proxy: ports, descriptors and memory are given back.
-func TestShortConnectionsExhaustNothing(t *testing.T) {
-	m := newMesh(t, 2)
-	m.addSluice()
-	warm := m.load(shopURL+"/pod", "--requests=200", "--concurrency=20", "--keep-alive=false")
-	warm.none(t)
-	descriptors := func() int {
-		entries, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", m.sidecar.cmd.Process.Pid))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return len(entries)
-	}
-	before := descriptors()
-	s := m.load(shopURL+"/pod", "--requests=10000", "--concurrency=20", "--keep-alive=false")
-	s.none(t)
-	s.even(t, 2, 0.05)
-	if s.Connections != 10000 {
-		t.Errorf("the client made %d connections", s.Connections)
-	}
-	err := meshtest.Poll(m.within(patience), "descriptors to be given back", func() (bool, error) {
-		return descriptors() <= before && m.metric("sluice_downstream_connections") <= 0, nil
-	})
-	if err != nil {
-		t.Errorf("%v: %d before, %d after, %.0f connections open", err, before, descriptors(), m.metric("sluice_downstream_connections"))
-	}
-	// Some more than there are lanes: an endpoint is dialled ahead for a client that is slow to speak.
-	connects := m.metric("sluice_upstream_connects_total")
-	if t.Logf("%.0f connections to endpoints for 10,200 requests", connects); connects > 5000 {
-		t.Errorf("%.0f connections to endpoints: they are not kept", connects)
-	}
-	// Opaque ones need an upstream connection each.
-	for range 500 {
-		c, err := m.dial("tcp", "10.96.0.10:25")
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := c.Read(make([]byte, 4)); err != nil {
-			t.Fatal(err)
-		}
-		c.Close()
-	}
-	err = meshtest.Poll(m.within(patience), "descriptors of opaque connections", func() (bool, error) { return descriptors() <= before, nil })
-	if err != nil {
-		t.Errorf("%v: %d before, %d after", err, before, descriptors())
-	}
-}
-
-func TestRedisThroughItsOwnClients(t *testing.T) {
-	installed(t, "redis-server", "redis-cli", "redis-benchmark")
-	m := newMesh(t, 1)
-	s := m.servers[0]
-	dir := t.TempDir()
-	m.start(s.Pod, "redis-server", "--port", "6379", "--bind", "0.0.0.0", "--protected-mode", "no", "--save", "", "--dir", dir)
-	m.waitPorts(s.Pod, 6379)
-	redis := netip.MustParseAddr("10.96.0.63")
-	m.service("redis", []netip.Addr{redis}, []manifest.Port{{Port: 6379, Target: 6379}}, s)
-	m.addSluice()
-	cli := func(args ...string) string {
-		t.Helper()
-		return strings.TrimSpace(m.run(m.client, "redis-cli", append([]string{"-h", redis.String()}, args...)...))
-	}
-	value := strings.Repeat("a value with spaces and é ", 1000)
-	if got := cli("set", "key", value); got != "OK" {
-		t.Errorf("set answers %q", got)
-	}
-	if got := cli("get", "key"); got != strings.TrimSpace(value) {
-		t.Errorf("get answers %d bytes, want %d", len(got), len(value))
-	}
-	if got := cli("incr", "counter"); got != "1" {
-		t.Errorf("incr answers %q", got)
-	}
-	out := m.run(m.client, "redis-benchmark", "-h", redis.String(), "-n", "10000", "-c", "20", "-P", "4", "-t", "set,get,lpush", "--csv")
-	if n := strings.Count(out, "\n"); n < 4 || strings.Contains(strings.ToLower(out), "error") {
-		t.Errorf("redis-benchmark says\n%s", out)
-	}
-	if n := m.metric("sluice_opaque_connections_total", "redis"); n < 20 {
-		t.Errorf("the proxy has carried %.0f connections", n)
 	}
 }

@@ -14,7 +14,7 @@ import (
 )
 
 // A pod is killed with -9 and comes back, and nobody tells discovery: its endpoint is there all the time. Clients that
-// nobody here wrote count what failed. What "ab" calls failed are different lengths besides connections, and not statuses.
+// nobody here wrote count what failed. ("ab" counts connections and differing lengths as failed, and not statuses.)
 func TestNoRequestFailsWhenAPodIsKilled(t *testing.T) {
 	const seconds = 3
 	ab := func(out string) error {
@@ -25,12 +25,14 @@ func TestNoRequestFailsWhenAPodIsKilled(t *testing.T) {
 		args          []string
 		judge         func(out string) error
 	}{
-		{"ab with kept connections", "ab", []string{"-k", "-l", "-c", "20", "-t", fmt.Sprint(seconds), "-n", "10000000"}, ab},
-		{"ab with a connection for each request", "ab", []string{"-l", "-c", "20", "-t", fmt.Sprint(seconds), "-n", "10000000"}, ab},
-		{"wrk", "wrk", []string{"-t1", "-c20", fmt.Sprintf("-d%ds", seconds)}, func(out string) error {
+		{"ab with kept connections", "ab",
+			[]string{"-k", "-l", "-c", "20", "-t", fmt.Sprint(seconds), "-n", "10000000"}, ab},
+		{"ab with a connection for each request", "ab",
+			[]string{"-l", "-c", "20", "-t", fmt.Sprint(seconds), "-n", "10000000"}, ab},
+		{"wrk", "wrk", []string{"-t1", "-c20", fmt.Sprint("-d", seconds, "s")}, func(out string) error {
 			return errors.Join(want(out, `requests in`), not(out, `Socket errors`), not(out, `Non-2xx`))
 		}},
-		{"hey", "hey", []string{"-c", "20", "-z", fmt.Sprintf("%ds", seconds)}, func(out string) error {
+		{"hey", "hey", []string{"-c", "20", "-z", fmt.Sprint(seconds, "s")}, func(out string) error {
 			return errors.Join(want(out, `\[200\]\s`), not(out, `Error distribution`), not(out, `\[[^2]..\]\s+\d+ responses`))
 		}},
 	} {
@@ -105,7 +107,7 @@ func TestTheProxyIsKilledAndStartedAgain(t *testing.T) {
 	}
 	defer kept.Close()
 	for round := range 3 {
-		s := m.load(shopURL+"/pod", "--requests=200", "--keep-alive=false", "--concurrency=4")
+		s := m.load(shopURL+"/pod", "--requests=200", "--keep-alive=false")
 		s.none(t)
 		s.even(t, 3, 0.2)
 		m.sidecar.kill()

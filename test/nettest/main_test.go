@@ -51,7 +51,8 @@ func runWithPrograms() (status int, err error) {
 	if err := os.Chmod(dir, 0o755); err != nil { // the proxy's user reads it
 		return 0, err
 	}
-	build := exec.Command("go", "build", "-o", dir, module+"/cmd/sidecar", module+"/cmd/initcontainer", module+"/test/meshtest/box")
+	build := exec.Command("go", "build", "-o", dir,
+		module+"/cmd/sidecar", module+"/cmd/initcontainer", module+"/test/meshtest/box")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		return 0, fmt.Errorf("%v: %w\n%s", build.Args, err, out)

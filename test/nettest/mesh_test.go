@@ -3,17 +3,11 @@ package nettest
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
-	"io"
-	"net"
-	"net/http"
 	"net/netip"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -33,13 +27,16 @@ const (
 // The Service of the tests, over all servers: HTTP/1.x on 80, TLS on 443, a server that speaks first on 25, an echo on 7.
 var (
 	shop4, shop6 = netip.MustParseAddr("10.96.0.10"), netip.MustParseAddr("fd96::10")
-	shopPorts    = []manifest.Port{{Name: "http", Port: 80, Target: 8080}, {Name: "https", Port: 443, Target: 8443},
-		{Name: "tcp-banner", Port: 25, Target: 9000}, {Name: "echo", Port: 7, Target: 9001}}
+	shopPorts    = []manifest.Port{
+		{Name: "http", Port: 80, Target: 8080}, {Name: "https", Port: 443, Target: 8443},
+		{Name: "tcp-banner", Port: 25, Target: 9000}, {Name: "echo", Port: 7, Target: 9001},
+	}
 )
 
 const shopURL = "http://10.96.0.10"
 
-// mesh is a client's pod, servers' pods with the test application, and a node that serves their Services as kube-proxy does.
+// mesh is a client's pod, servers' pods with the test application, and a node that serves their Services as kube-proxy
+// does.
 type mesh struct {
 	t       *testing.T
 	net     *meshtest.TestNet
@@ -72,7 +69,8 @@ func newMesh(t *testing.T, n int) *mesh {
 	readable(t, m.dir)
 	m.client = m.net.Pod("10.77.0.2", "fd77::2")
 	for i := range n {
-		s := &server{name: "pod-" + string(rune('a'+i)), Pod: m.net.Pod(fmt.Sprintf("10.77.0.%d", 11+i), fmt.Sprintf("fd77::%d", 11+i))}
+		s := &server{name: "pod-" + string(rune('a'+i))}
+		s.Pod = m.net.Pod(fmt.Sprintf("10.77.0.%d", 11+i), fmt.Sprintf("fd77::%d", 11+i))
 		m.servers = append(m.servers, s)
 		s.app = m.start(s.Pod, program("box"), "serve", "--pod="+s.name)
 	}
@@ -138,14 +136,6 @@ func (p *process) kill() {
 		p.t.Errorf("kill %s: %v", p.cmd.Path, err)
 	}
 	_ = p.cmd.Wait() // its error is that it was killed
-}
-
-// terminate is SIGTERM, and waits for an orderly end.
-func (p *process) terminate() error {
-	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		return err
-	}
-	return p.cmd.Wait()
 }
 
 // publish makes the servers the shop's endpoints, for kube-proxy's rules and for discovery, both address families.
@@ -235,126 +225,4 @@ func (m *mesh) try(p *meshtest.Pod, name string, args ...string) (string, error)
 		err = fmt.Errorf("%s %s: %w\n%s", filepath.Base(name), strings.Join(args, " "), err, out)
 	}
 	return string(out), err
-}
-
-// box runs a client of the test application in the client's pod and reads what it prints. One that failed has said so there.
-func (m *mesh) box(v any, args ...string) {
-	m.t.Helper()
-	out, err := m.client.Command(m.within(patience), program("box"), args...).Output()
-	if len(out) == 0 {
-		m.t.Fatalf("box %s: %v", strings.Join(args, " "), err)
-	}
-	decode(m.t, string(out), v)
-}
-
-// summary is what "box load" prints.
-type summary struct {
-	Requests, Failed, Connections int
-	Errors, Pods                  map[string]int
-	MaxMS                         float64
-}
-
-// load runs "box load" in the client's pod to its end.
-func (m *mesh) load(url string, args ...string) summary {
-	m.t.Helper()
-	return m.startLoad(url, args...)()
-}
-
-// startLoad starts "box load" in the client's pod; the function that is returned waits for its end.
-func (m *mesh) startLoad(url string, args ...string) (wait func() summary) {
-	m.t.Helper()
-	c := m.client.Command(m.within(3*patience), program("box"), append([]string{"load", "--url=" + url}, args...)...)
-	var out, complaint bytes.Buffer
-	c.Stdout, c.Stderr = &out, &complaint
-	if err := c.Start(); err != nil {
-		m.t.Fatal(err)
-	}
-	return func() summary {
-		m.t.Helper()
-		var s summary
-		if err := c.Wait(); err != nil {
-			m.t.Fatalf("box load: %v: %s%s", err, out.String(), complaint.String())
-		}
-		decode(m.t, out.String(), &s)
-		return s
-	}
-}
-
-func decode(t *testing.T, text string, v any) {
-	t.Helper()
-	if err := json.Unmarshal([]byte(text), v); err != nil {
-		t.Fatalf("%v in %q", err, text)
-	}
-}
-
-// none holds that no request failed, and that there were some.
-func (s summary) none(t *testing.T) {
-	t.Helper()
-	if s.Failed > 0 || s.Requests == 0 {
-		t.Errorf("%d of %d requests failed: %v", s.Failed, s.Requests, s.Errors)
-	}
-}
-
-// even holds that each of n servers got its share of the requests, up to a fraction of that.
-func (s summary) even(t *testing.T, n int, off float64) {
-	t.Helper()
-	share := float64(s.Requests) / float64(n)
-	for pod, got := range s.Pods {
-		if g := float64(got); g < share*(1-off) || g > share*(1+off) {
-			t.Errorf("%s got %d of %d requests; even is %.0f, and %.0f %% off is allowed", pod, got, s.Requests, share, off*100)
-		}
-	}
-	if len(s.Pods) != n {
-		t.Errorf("%d pods answered, want %d: %v", len(s.Pods), n, s.Pods)
-	}
-}
-
-// http makes requests from inside the client's pod.
-func (m *mesh) http() *http.Client {
-	return &http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true,
-		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
-			return m.client.Dial(ctx, network, addr)
-		}}}
-}
-
-// get makes one request from inside the client's pod, on a connection of its own, and returns who answered and the body.
-func (m *mesh) get(url string) (pod, body string, err error) {
-	resp, err := m.http().Get(url)
-	if err != nil {
-		return "", "", err
-	}
-	defer resp.Body.Close()
-	b, err := io.ReadAll(resp.Body)
-	if err == nil && resp.StatusCode != http.StatusOK {
-		err = fmt.Errorf("%s answers %s: %s", url, resp.Status, b)
-	}
-	return resp.Header.Get("X-Pod"), string(b), err
-}
-
-// metric adds up the samples of a metric family whose labels contain all the given texts.
-func (m *mesh) metric(family string, labels ...string) (sum float64) {
-	m.t.Helper()
-	_, text, err := m.get(fmt.Sprintf("http://127.0.0.1:%d/metrics", healthPort))
-	if err != nil {
-		m.t.Fatal(err)
-	}
-	for line := range strings.Lines(text) {
-		sample, value, _ := strings.Cut(strings.TrimSpace(line), " ")
-		if i := strings.LastIndexByte(line, '}'); i >= 0 { // label values may hold blanks
-			sample, value = line[:i], strings.TrimSpace(line[i+1:])
-		}
-		name, _, _ := strings.Cut(sample, "{")
-		match := name == family
-		for _, l := range labels {
-			match = match && strings.Contains(sample, l)
-		}
-		if match {
-			v, err := strconv.ParseFloat(value, 64)
-			if err != nil {
-				m.t.Fatalf("%q: %v", line, err)
-			}
-			sum += v
-		}
-	}
-	return sum
 }

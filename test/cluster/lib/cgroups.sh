@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034 # up.sh reads what is set here
 # The node's cgroups; sourced by up.sh.
 
 # make_cgroups: one cgroup of ours in each hierarchy, listed in $state/cgroups.

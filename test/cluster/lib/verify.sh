@@ -123,7 +123,7 @@ hook() { # hook NAME CLIENTCONFIG
 }
 # A new configuration is seen by the API server after a moment.
 changed() {
-	k run "hook-$1" --image $registry/box:1 --labels "hook=$1" --restart Never --dry-run=server \
+	k run "hook-$1" --image "$registry/box:1" --labels "hook=$1" --restart Never --dry-run=server \
 		-o jsonpath='{.metadata.annotations}' | grep -F '"box.test/mutated":"yes"'
 }
 hook url "url: 'https://$host_ip:9443/mutate'"
@@ -148,7 +148,7 @@ killed() { "$here/cluster" kill "$ns/$pod" echo && soon 30 restarts; }
 check "a container that is killed with -9 is started again" killed
 
 privileged() { # what Pod Security refuses
-	! kubectl -n $ns-restricted run bad --image $registry/box:1 --dry-run=server 2>"$work/refused" && grep -F "restricted:latest" "$work/refused"
+	! kubectl -n $ns-restricted run bad --image "$registry/box:1" --dry-run=server 2>"$work/refused" && grep -F "restricted:latest" "$work/refused"
 }
 kubectl create namespace $ns-restricted >/dev/null
 kubectl label namespace $ns-restricted pod-security.kubernetes.io/enforce=restricted >/dev/null
@@ -164,7 +164,7 @@ gone() {
 	! kubectl get --raw /readyz --request-timeout 2s && "$box" load --url "http://$cluster_ip/" --duration 3s --rate 100 --strict
 }
 check "with the API server stopped, traffic goes on" gone
-back() { "$here/cluster" start-apiserver && kubectl get --raw /readyz && soon 10 k run after --image $registry/box:1 && k wait --for=condition=Ready pod/after --timeout=30s; }
+back() { "$here/cluster" start-apiserver && kubectl get --raw /readyz && soon 10 k run after --image "$registry/box:1" && k wait --for=condition=Ready pod/after --timeout=30s; }
 check "started again, it takes pods" back
 
 echo

@@ -1,0 +1,177 @@
+package main
+
+import (
+	"cmp"
+	"math"
+	"slices"
+)
+
+// sample is one measurement of a peer in a round of a case.
+type sample struct {
+	Case   string  `json:"case"`
+	Peer   string  `json:"peer"`
+	Round  int     `json:"round"`
+	Values values  `json:"values,omitempty"`
+	Others float64 `json:"others"` // share of the machine that others used meanwhile, 0 to 1
+	Load   float64 `json:"loadAverage"`
+	Error  string  `json:"error,omitempty"`
+}
+
+// limits say when a machine is too noisy to conclude.
+type limits struct {
+	Moved  float64 `json:"moved"`  // how far HAProxy's own figure may move between rounds: 0.2 is 20 %
+	Others float64 `json:"others"` // share of the machine that others may use, 0 to 1
+}
+
+// figure is what rounds make of a peer's metric.
+type figure struct {
+	Median     float64 `json:"median"`
+	Min        float64 `json:"min"`
+	Max        float64 `json:"max"`
+	Ratio      float64 `json:"ratio,omitempty"` // to HAProxy in the same round: the median of the rounds; 0 is unknown
+	RatioWorst float64 `json:"ratioWorst,omitempty"`
+}
+
+// outcome is a case's result: figures by peer and metric, from the rounds that count.
+type outcome struct {
+	Case    string                       `json:"case"`
+	Rounds  int                          `json:"rounds"` // that were made
+	Kept    []int                        `json:"kept"`   // that count
+	Noise   string                       `json:"noise,omitempty"`
+	Figures map[string]map[string]figure `json:"figures"`
+}
+
+// judge takes a case's samples. Rounds in which HAProxy's own figure is off are left out, as are rounds in which others
+// used much of the machine. Noise says why nothing can be concluded, or is empty.
+func judge(c testcase, samples []sample, lim limits) outcome {
+	o := outcome{Case: c.name, Figures: make(map[string]map[string]figure)}
+	byRound := make(map[int]map[string]values)
+	others := make(map[int]float64)
+	for _, s := range samples {
+		if s.Case != c.name {
+			continue
+		}
+		if byRound[s.Round] == nil {
+			byRound[s.Round] = make(map[string]values)
+		}
+		if s.Values != nil {
+			byRound[s.Round][s.Peer] = s.Values
+		}
+		others[s.Round] = max(others[s.Round], s.Others)
+	}
+	o.Rounds = len(byRound)
+	addDifferences(c, byRound)
+	o.Kept, o.Noise = quiet(c, byRound, others, lim)
+	shown := o.Kept
+	if o.Noise != "" { // the figures are shown, and not judged
+		shown = keys(byRound)
+	}
+	list := make(map[string]map[string][]float64)
+	ratios := make(map[string]map[string][]float64)
+	put := func(m map[string]map[string][]float64, peer, key string, v float64) {
+		if m[peer] == nil {
+			m[peer] = make(map[string][]float64)
+		}
+		m[peer][key] = append(m[peer][key], v)
+	}
+	for _, r := range shown {
+		for peer, v := range byRound[r] {
+			for key, x := range v {
+				put(list, peer, key, x)
+				if base := byRound[r][haproxy][key]; base > 0 {
+					put(ratios, peer, key, x/base)
+				}
+			}
+		}
+	}
+	for peer, metrics := range list {
+		o.Figures[peer] = make(map[string]figure)
+		for key, all := range metrics {
+			f := figure{Median: median(all), Min: slices.Min(all), Max: slices.Max(all)}
+			if r := ratios[peer][key]; len(r) > 0 {
+				f.Ratio, f.RatioWorst = median(r), slices.Max(r)
+			}
+			o.Figures[peer][key] = f
+		}
+	}
+	return o
+}
+
+// addDifferences adds to every peer's values what it adds to those without a proxy.
+func addDifferences(c testcase, byRound map[int]map[string]values) {
+	for _, peers := range byRound {
+		base := peers[direct]
+		if base == nil {
+			continue
+		}
+		for peer, v := range peers {
+			for _, key := range c.added {
+				if peer != direct {
+					v["added_"+key] = v[key] - base[key]
+				}
+			}
+		}
+	}
+}
+
+// quiet answers the rounds that count: the largest group in which HAProxy's figure moved by at most lim.Moved, of rounds in
+// which others left enough of the machine. They must be two thirds of all rounds, and at least two.
+func quiet(c testcase, byRound map[int]map[string]values, others map[int]float64, lim limits) (kept []int, noise string) {
+	all := keys(byRound)
+	if c.noise == "" {
+		return all, ""
+	}
+	need := max((2*len(all)+2)/3, min(2, len(all)))
+	var calm []int
+	for _, r := range all {
+		if others[r] <= lim.Others {
+			calm = append(calm, r)
+		}
+	}
+	if len(calm) < need {
+		return nil, sentence("others used more than %.0f %% of the machine in %d of %d rounds", lim.Others*100, len(all)-len(calm), len(all))
+	}
+	var with []int
+	for _, r := range calm {
+		if byRound[r][haproxy][c.noise] > 0 {
+			with = append(with, r)
+		}
+	}
+	figureOf := func(r int) float64 { return byRound[r][haproxy][c.noise] }
+	slices.SortFunc(with, func(a, b int) int { return cmp.Compare(figureOf(a), figureOf(b)) })
+	for i := range with {
+		j := i
+		for j < len(with) && figureOf(with[j]) <= figureOf(with[i])*(1+lim.Moved) {
+			j++
+		}
+		if j-i > len(kept) {
+			kept = slices.Clone(with[i:j])
+		}
+	}
+	if len(with) == 0 {
+		return nil, "HAProxy, which the others are compared with, was not measured"
+	}
+	if len(kept) < need {
+		return nil, sentence("HAProxy's own figure moved from %.4g to %.4g between rounds, by more than %.0f %%",
+			figureOf(with[0]), figureOf(with[len(with)-1]), lim.Moved*100)
+	}
+	slices.Sort(kept)
+	return kept, ""
+}
+
+func keys[V any](m map[int]V) (k []int) {
+	for r := range m {
+		k = append(k, r)
+	}
+	slices.Sort(k)
+	return k
+}
+
+// median answers the middle value, or the mean of the two in the middle; NaN for none.
+func median(v []float64) float64 {
+	if len(v) == 0 {
+		return math.NaN()
+	}
+	s := slices.Sorted(slices.Values(v))
+	return (s[(len(s)-1)/2] + s[len(s)/2]) / 2
+}

@@ -1,0 +1,84 @@
+package main
+
+import "fmt"
+
+// target is something that must hold for Sluice.
+type target struct {
+	Case   string
+	Metric string
+	Text   string
+	Ratio  bool    // to HAProxy in the same round
+	Gate   float64 // at most
+	Aim    float64 // better still; 0 for none
+	Unit   string
+}
+
+// allTargets: the first version's gates. Aims come from the prototypes.
+func allTargets() []target {
+	return []target{
+		{Case: "full", Metric: "cpu_us", Text: "CPU per request at full speed", Ratio: true, Gate: 1, Aim: 0.85},
+		{Case: "rate", Metric: "cpu_us", Text: "CPU per request at 1,000/s", Ratio: true, Gate: 1, Aim: 0.85},
+		{Case: "syscalls", Metric: "all", Text: "system calls per request, 50 connections", Gate: 4.8, Aim: 4.5},
+		{Case: "syscalls1", Metric: "all", Text: "system calls per request, one connection", Gate: 8},
+		{Case: "full", Metric: "switches", Text: "context switches per request at full speed", Gate: 0.7},
+		// Connections are opened within the measured part, and their objects are divided among its requests.
+		{Case: "full", Metric: "allocs", Text: "allocations per request in steady state (0, but for the connections' own)", Gate: 0.05},
+		{Case: "memory", Metric: "idle_mib", Text: "RSS idle, with discovery", Gate: 20, Aim: 14, Unit: "MiB"},
+		{Case: "memory", Metric: "conn_kib", Text: "RSS per idle connection", Gate: 6, Aim: 4, Unit: "KiB"},
+		{Case: "memory", Metric: "listen_ms", Text: "start to listening", Gate: 40, Unit: "ms"},
+		{Case: "bodies", Metric: "cpu_gib", Text: "CPU per GiB of large bodies", Ratio: true, Gate: 0.6, Aim: 0.5},
+		{Case: "opaque", Metric: "cpu_gib", Text: "CPU per GiB of opaque TCP", Ratio: true, Gate: 0.6, Aim: 0.5},
+		{Case: "latency", Metric: "added_p50", Text: "added p50 at 5,000/s", Ratio: true, Gate: 1},
+		{Case: "latency", Metric: "added_p99", Text: "added p99 at 5,000/s", Ratio: true, Gate: 1},
+	}
+}
+
+// verdict is whether a target holds.
+type verdict string
+
+const (
+	better  verdict = "holds, aim reached"
+	holds   verdict = "holds"
+	short   verdict = "FALLS SHORT"
+	unsure  verdict = "not concluded"
+	missing verdict = "not measured"
+)
+
+// check answers whether the target holds, and the figure that says so.
+func (t target) check(outcomes []outcome) (verdict, float64, string) {
+	for _, o := range outcomes {
+		if o.Case != t.Case {
+			continue
+		}
+		f, ok := o.Figures[sluice][t.Metric]
+		x := f.Median
+		if t.Ratio {
+			x, ok = f.Ratio, ok && f.Ratio != 0
+		}
+		switch {
+		case !ok:
+			return missing, 0, ""
+		case o.Noise != "":
+			return unsure, x, o.Noise
+		case t.Aim > 0 && x <= t.Aim:
+			return better, x, ""
+		case x <= t.Gate:
+			return holds, x, ""
+		}
+		return short, x, ""
+	}
+	return missing, 0, ""
+}
+
+// limit says the target's number as a person writes it.
+func (t target) limit(x float64) string {
+	if t.Ratio {
+		return fmt.Sprintf("%.2f× HAProxy", x)
+	}
+	if t.Unit == "" {
+		return fmt.Sprintf("%.3g", x)
+	}
+	return fmt.Sprintf("%.3g %s", x, t.Unit)
+}
+
+func sentence(format string, args ...any) string { return fmt.Sprintf(format, args...) }

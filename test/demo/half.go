@@ -37,6 +37,7 @@ type half struct {
 	cancel   context.CancelFunc
 
 	net     *meshtest.Net
+	wired   bool // the node leads the ClusterIP's connections to the Service's chain
 	client  *meshtest.Pod
 	pods    []*pod
 	sidecar *meshtest.Cmd
@@ -129,7 +130,43 @@ func (h *half) endpoints(ready ...*pod) error {
 			return err
 		}
 	}
-	return h.net.Service(clusterIP, backends...)
+	return h.kubeProxy(backends)
+}
+
+// kubeProxy makes the node send each new connection to one of the backends, at random. As kube-proxy does it, all rules
+// change at once: no connection meets half of them.
+func (h *half) kubeProxy(backends []netip.AddrPort) error {
+	rules := serviceRules(backends)
+	if !h.wired {
+		rules = strings.Replace(rules, "COMMIT", fmt.Sprintf("-A PREROUTING -p tcp -d %s --dport %d -j %s\nCOMMIT",
+			clusterIP.Addr(), clusterIP.Port(), serviceChain), 1)
+		h.wired = true
+	}
+	return h.restore(h.net.Node, rules)
+}
+
+const serviceChain = "KUBE-SVC-SHOP"
+
+// serviceRules fills the Service's chain anew, in the text of iptables-restore.
+func serviceRules(backends []netip.AddrPort) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "*nat\n:%s - [0:0]\n", serviceChain)
+	for i, to := range backends {
+		chance := ""
+		if left := len(backends) - i; left > 1 {
+			chance = fmt.Sprintf("-m statistic --mode random --probability %.10f ", 1/float64(left))
+		}
+		fmt.Fprintf(&b, "-A %s -p tcp %s-j DNAT --to-destination %s\n", serviceChain, chance, to)
+	}
+	return b.String() + "COMMIT\n"
+}
+
+// restore loads rules beside those that are there.
+func (h *half) restore(ns *meshtest.Namespace, rules string) error {
+	c := ns.Command(h.ctx, "iptables-restore", "-w", "--noflush")
+	c.Stdin = strings.NewReader(rules)
+	_, err := c.Output()
+	return named("iptables-restore", err)
 }
 
 // addSluice does what the webhook asks a kubelet to do: it runs the init container and then the sidecar, in the client's pod.
@@ -175,10 +212,7 @@ func (h *half) redirect() error {
 	if err != nil || !h.rootless {
 		return named("initcontainer", err)
 	}
-	restore := h.client.Command(h.ctx, "iptables-restore", "--noflush")
-	restore.Stdin = strings.NewReader(withoutOwner(string(out)))
-	_, err = restore.Output()
-	return named("iptables-restore", err)
+	return h.restore(h.client.Namespace, withoutOwner(string(out)))
 }
 
 // withoutOwner answers rules without those that match a user.

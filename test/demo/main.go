@@ -39,8 +39,10 @@ func main() {
 	switch {
 	case err == nil:
 	case interrupted:
-		fmt.Fprintln(os.Stderr, "\ninterrupted; everything is cleaned up")
-		os.Exit(130)
+		if !inside() { // who waits for it says so
+			fmt.Fprintln(os.Stderr, "\ninterrupted; everything is cleaned up")
+		}
+		os.Exit(130) // 128 and the number of SIGINT, as shells have it
 	case errors.As(err, &status): // the inner process has said why
 		os.Exit(int(status))
 	default:
@@ -49,14 +51,17 @@ func main() {
 	}
 }
 
+// inside reports whether this is the process in the user namespace.
+func inside() bool { return len(os.Args) == 2 && strings.HasPrefix(os.Args[1], insideFlag) }
+
 func run(ctx context.Context) error {
-	if len(os.Args) > 1 {
-		if dir, ok := strings.CutPrefix(os.Args[1], insideFlag); ok {
-			if err := settleIn(); err != nil {
-				return err
-			}
-			return show(ctx, dir)
+	if inside() {
+		if err := settleIn(); err != nil {
+			return err
 		}
+		return show(ctx, strings.TrimPrefix(os.Args[1], insideFlag))
+	}
+	if len(os.Args) > 1 {
 		return fmt.Errorf("unexpected argument %q: the demo takes none", os.Args[1])
 	}
 	if err := prerequisites(ctx); err != nil {

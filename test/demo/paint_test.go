@@ -101,14 +101,6 @@ func TestARowWaitsForAllClientsAndEndsWithTheFirst(t *testing.T) {
 	}
 }
 
-func TestOnlyRulesThatMatchAUserAreLeftOut(t *testing.T) {
-	const before, owner, after = "*nat\n-A X -o lo -j RETURN\n", "-A X -m owner --uid-owner 15301 -j RETURN\n",
-		"-A X -p tcp -j REDIRECT --to-ports 15301\nCOMMIT\n"
-	if got := withoutOwner(before + owner + after); got != before+after {
-		t.Errorf("got %q", got)
-	}
-}
-
 func TestAnInnerEndIsNotReportedTwice(t *testing.T) {
 	var status exitStatus
 	if err := errors.Join(exitStatus(3)); !errors.As(err, &status) || status != 3 {

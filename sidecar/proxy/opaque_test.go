@@ -36,9 +36,7 @@ func TestUpgrade(t *testing.T) {
 			s.send(frame)
 			client.expect(frame, "a frame down")
 		}
-		if n := r.m.Loop(0).Upstreams.Load(); n != 1 {
-			t.Errorf("%d upstream connections count as in use, want 1", n)
-		}
+		r.counts("upstream connections count as in use", 1, func() uint64 { return uint64(r.m.Loop(0).Upstreams.Load()) })
 		s.closeWrite()
 		client.expectEnd("the server's FIN")
 		client.send("still")
@@ -130,9 +128,7 @@ func TestServerSpeaksFirst(t *testing.T) {
 			t.Errorf("after connection %d the Service does not count as one whose server speaks first", i)
 		}
 	}
-	if n := r.service().Opaque.Load(); n != 3 {
-		t.Errorf("%d opaque connections, want 3", n)
-	}
+	r.counts("opaque connections", 3, r.service().Opaque.Load)
 }
 
 // What the proxy adds to the time until the banner: nothing that is a wait.
@@ -172,9 +168,7 @@ func TestSilentClients(t *testing.T) {
 		s.send(ok)
 		client.expect(ok, "the answer")
 		client.close()
-		if n := r.service().Opaque.Load(); n != 0 {
-			t.Errorf("%d opaque connections, want 0", n)
-		}
+		r.counts("opaque connections", 0, r.service().Opaque.Load)
 		o.noConnection("one is enough")
 	})
 	t.Run("an opaque client that speaks late uses the connection that was dialled ahead", func(t *testing.T) {
@@ -320,9 +314,7 @@ func TestOpaqueConnections(t *testing.T) {
 		client.close()
 		p.expectEnd("the end")
 		p.close()
-		if n := r.m.Loop(0).ConnectFailures.Load(); n != 2 {
-			t.Errorf("%d connect failures, want 2", n)
-		}
+		r.counts("connect failures", 2, r.m.Loop(0).ConnectFailures.Load)
 	})
 	t.Run("no endpoint can be reached", func(t *testing.T) {
 		r := newRig(t)
@@ -336,13 +328,16 @@ func TestLargeOpaqueFlows(t *testing.T) {
 	n := size(t)
 	sums := make(chan [32]byte, 1)
 	s := newServer(t, func(_ int, c *net.TCPConn) {
+		sent := make(chan struct{})
 		go func() {
+			defer close(sent)
 			io.Copy(c, newNoise(2, n))
 			c.CloseWrite()
 		}()
 		h := sha256.New()
 		io.Copy(h, c)
 		sums <- [32]byte(h.Sum(nil))
+		<-sent
 	})
 	r := newRig(t)
 	r.declare(cluster.Opaque, s.addr)
@@ -397,9 +392,7 @@ func TestTLSPassesThrough(t *testing.T) {
 			if b, _ := io.ReadAll(resp.Body); string(b) != "example.com" {
 				t.Errorf("the server saw SNI %q", b)
 			}
-			if n := r.service().Opaque.Load(); n != 1 {
-				t.Errorf("%d opaque connections, want 1", n)
-			}
+			r.counts("opaque connections", 1, r.service().Opaque.Load)
 		})
 	}
 }
@@ -433,13 +426,11 @@ func TestDeclaredProtocols(t *testing.T) {
 			s.expect(c.first, "the first bytes")
 			s.send(ok)
 			client.expect(ok, "the answer")
-			opaque := uint64(1)
+			opaque := 1
 			if c.http {
 				opaque = 0
 			}
-			if n := r.service().Opaque.Load(); n != opaque {
-				t.Errorf("%d opaque connections, want %d", n, opaque)
-			}
+			r.counts("opaque connections", opaque, r.service().Opaque.Load)
 			client.close()
 			s.close()
 		})
@@ -485,9 +476,7 @@ func TestFirstBytesByteByByte(t *testing.T) {
 		s.send(ok)
 		client.expect(ok, "the answer")
 		client.close()
-		if n := r.service().Opaque.Load(); n != 0 {
-			t.Errorf("%d opaque connections, want 0", n)
-		}
+		r.counts("opaque connections", 0, r.service().Opaque.Load)
 	})
 	t.Run("a client that ends before it is recognised: the server sees the same", func(t *testing.T) {
 		r, o := one(t)

@@ -95,6 +95,7 @@ func (w *Worker) Serve(c *loop.Conn, dst netip.AddrPort) {
 // http1 serves the requests of a connection, and the tunnel that one of them may end in.
 func (w *Worker) http1(s h1.Stream, r *route) {
 	d := h1.NewDownstream(s, w.h1)
+	defer d.Close() // also when a panic passes
 	if d.Serve(func(x *h1.Exchange) { w.exchange(r, x) }) {
 		w.upgraded(d, r)
 	}

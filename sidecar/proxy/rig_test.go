@@ -64,7 +64,7 @@ func newRig(t *testing.T, change ...func(*Options)) *rig {
 		words.Passthroughs = append(words.Passthroughs, reason.String())
 	}
 	r.m = metrics.New(1, words)
-	r.resolver = &resolver{targets: map[netip.AddrPort]*discovery.Target{}}
+	r.resolver = &resolver{targets: map[netip.AddrPort]*discovery.Target{}, reason: discovery.UnknownService}
 	r.target = discovery.NewTarget("default", "web", "", 80, snapshot(t, 1, cluster.Undeclared, ""))
 	r.resolver.set(clusterIP, r.target)
 
@@ -185,6 +185,15 @@ func (r *rig) eventually(what string, cond func() bool) {
 	}
 }
 
+// counts waits until a counter has a value: what is counted is counted behind the bytes that a peer sees.
+func (r *rig) counts(what string, want int, get func() uint64) {
+	r.t.Helper()
+	var n uint64
+	if !r.poll(func() bool { n = get(); return n == uint64(want) }) {
+		r.t.Errorf("%d %s, want %d", n, what, want)
+	}
+}
+
 // snapshot makes one over the endpoints, with the default policy.
 func snapshot(t *testing.T, generation uint64, p cluster.Protocol, policy string, eps ...*cluster.Endpoint) *discovery.Snapshot {
 	t.Helper()
@@ -266,8 +275,8 @@ func (r *rig) attempts(o classify.Outcome) (n uint64) {
 type resolver struct {
 	mu      sync.Mutex
 	targets map[netip.AddrPort]*discovery.Target
-	reason  discovery.Reason // for destinations without a target; Found stands for UnknownService
-	resolve func(dst netip.AddrPort, done func(discovery.Answer))
+	reason  discovery.Reason // for destinations without a target
+	resolve func(done func(discovery.Answer))
 }
 
 func (r *resolver) set(dst netip.AddrPort, t *discovery.Target) {
@@ -282,15 +291,25 @@ func (r *resolver) Lookup(dst netip.AddrPort) discovery.Answer {
 	if t := r.targets[dst]; t != nil && t.Hold() {
 		return discovery.Answer{Target: t}
 	}
-	if r.reason != discovery.Found {
-		return discovery.Answer{Reason: r.reason}
-	}
-	return discovery.Answer{Reason: discovery.UnknownService}
+	return discovery.Answer{Reason: r.reason}
 }
 
-func (r *resolver) Resolve(dst netip.AddrPort, done func(discovery.Answer)) { r.resolve(dst, done) }
-func (r *resolver) Run(context.Context) error                               { return nil }
-func (r *resolver) Status() discovery.Status                                { return discovery.Status{Synced: true} }
+func (r *resolver) Resolve(_ netip.AddrPort, done func(discovery.Answer)) {
+	r.mu.Lock()
+	resolve := r.resolve
+	r.mu.Unlock()
+	resolve(done)
+}
+
+// unknown says what is answered for destinations without a target, and what resolves them when that is Pending.
+func (r *resolver) unknown(reason discovery.Reason, resolve func(done func(discovery.Answer))) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.reason, r.resolve = reason, resolve
+}
+
+func (r *resolver) Run(context.Context) error { return nil }
+func (r *resolver) Status() discovery.Status  { return discovery.Status{Synced: true} }
 
 // closedPort answers an address where nothing listens.
 func closedPort(t *testing.T) netip.AddrPort {

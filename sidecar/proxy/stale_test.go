@@ -38,9 +38,9 @@ func (r *rig) beforeNextPick(f func()) {
 	s := *r.target.Snapshot()
 	picker := s.Picker
 	s.Picker = pickBefore{picker, func() {
-		if f != nil {
-			f()
+		if run := f; run != nil {
 			f = nil
+			run()
 		}
 	}}
 	r.target.Publish(&s)
@@ -60,9 +60,7 @@ func TestRequestThatCrossesTheServersCloseIsSentAgain(t *testing.T) {
 			s.send(ok)
 			client.expect(ok, "the answer")
 			client.close()
-			if n := r.attempts(classify.Unprocessed); n != 1 {
-				t.Errorf("%d attempts count as not processed, want 1", n)
-			}
+			r.counts("attempts count as not processed", 1, func() uint64 { return r.attempts(classify.Unprocessed) })
 		})
 	}
 }
@@ -83,9 +81,7 @@ func TestRequestThatTheServerReadBeforeItsResetIsNotSentAgain(t *testing.T) {
 	s.reset()
 	client.expectReset("the request may have had an effect, so the client has to know")
 	o.noConnection("but the request must not be sent twice")
-	if n := r.attempts(classify.Cut); n != 1 {
-		t.Errorf("%d attempts count as cut, want 1", n)
-	}
+	r.counts("attempts count as cut", 1, func() uint64 { return r.attempts(classify.Cut) })
 }
 
 func TestIdempotentRequestIsSentAgainBehindAReset(t *testing.T) {
@@ -232,15 +228,9 @@ func TestConnectFailures(t *testing.T) {
 			s.send(ok)
 			client.expect(ok, "the answer")
 			client.close()
-			if n := r.attempts(classify.ConnectFailed); n != 2 {
-				t.Errorf("%d attempts count as connect failures, want 2", n)
-			}
-			if n := r.m.Loop(0).ConnectFailures.Load(); n != 2 {
-				t.Errorf("%d connect failures, want 2", n)
-			}
-			if n := r.service().Retries[classify.ConnectFailed].Load(); n != 2 {
-				t.Errorf("%d retries, want 2", n)
-			}
+			r.counts("attempts count as connect failures", 2, func() uint64 { return r.attempts(classify.ConnectFailed) })
+			r.counts("connect failures", 2, r.m.Loop(0).ConnectFailures.Load)
+			r.counts("retries", 2, r.service().Retries[classify.ConnectFailed].Load)
 		})
 	}
 	t.Run("all endpoints refuse: 503 that names them", func(t *testing.T) {
@@ -254,9 +244,7 @@ func TestConnectFailures(t *testing.T) {
 		if !strings.HasPrefix(answer, "HTTP/1.1 503 Service Unavailable\r\n") || !strings.Contains(answer, "2 tried, the last was "+b.String()) {
 			t.Errorf("got %q, want 503 with %q", answer, want)
 		}
-		if n := r.service().Classes[5].Load(); n != 1 {
-			t.Errorf("%d requests count as 5xx, want 1", n)
-		}
+		r.counts("requests count as 5xx", 1, r.service().Classes[5].Load)
 	})
 	t.Run("an endpoint that refused is avoided, and found again", func(t *testing.T) {
 		r, o := newRig(t), newOrigin(t)
@@ -289,9 +277,7 @@ func TestConnectFailures(t *testing.T) {
 		s.send(ok)
 		client.expect(ok, "the answer")
 		client.close()
-		if n := r.service().Attempts[2][classify.Answered].Load(); n != 1 {
-			t.Errorf("%d attempts count as sent to the original destination, want 1", n)
-		}
+		r.counts("attempts count as sent to the original destination", 1, r.service().Attempts[2][classify.Answered].Load)
 	})
 	t.Run("no endpoints, and the original destination refuses: so do we", func(t *testing.T) {
 		r := newRig(t)
@@ -301,9 +287,7 @@ func TestConnectFailures(t *testing.T) {
 		client := r.dial()
 		client.send(get)
 		client.expectReset("what the client would see")
-		if n := r.service().Classes[0].Load(); n != 1 {
-			t.Errorf("%d requests count as not answered, want 1", n)
-		}
+		r.counts("requests count as not answered", 1, r.service().Classes[0].Load)
 	})
 }
 
@@ -326,17 +310,13 @@ func TestAnswerCutBeforeItsHead(t *testing.T) {
 		s.send(ok)
 		client.expect(ok, "the answer")
 		client.close()
-		if n := r.service().Retries[classify.Cut].Load(); n != 1 {
-			t.Errorf("%d retries, want 1", n)
-		}
+		r.counts("retries", 1, r.service().Retries[classify.Cut].Load)
 	})
 	t.Run("POST is not", func(t *testing.T) {
 		r, client, good := cut(t, post)
 		client.expectEnd("the client sees what the proxy saw: FIN and no answer")
 		good.noConnection("though the request may have had an effect")
-		if n := r.service().Classes[0].Load(); n != 1 {
-			t.Errorf("%d requests count as not answered, want 1", n)
-		}
+		r.counts("requests count as not answered", 1, r.service().Classes[0].Load)
 	})
 	t.Run("nor GET when the budget is used up", func(t *testing.T) {
 		r, bad, good := newRig(t, func(o *Options) { o.Budget.Burst, o.Budget.Ratio, o.Budget.PerSecond = 0, 0, 0 }), newOrigin(t), newOrigin(t)
@@ -348,9 +328,7 @@ func TestAnswerCutBeforeItsHead(t *testing.T) {
 		s.reset()
 		client.expectReset("the client sees what the proxy saw")
 		good.noConnection("though the budget is used up")
-		if n := r.service().Refused.Load(); n != 1 {
-			t.Errorf("%d retries refused, want 1", n)
-		}
+		r.counts("retries refused", 1, r.service().Refused.Load)
 	})
 }
 

@@ -1,6 +1,7 @@
 package nettest
 
 import (
+	"net/netip"
 	"os"
 	"strings"
 	"testing"
@@ -80,7 +81,7 @@ func TestAServiceGoesAndComesBack(t *testing.T) {
 	if _, _, err := m.get(shopURL + "/pod"); err != nil {
 		t.Errorf("a call to a Service that is gone, while kube-proxy still has it: %v", err)
 	}
-	m.publish(m.servers...)
+	m.discover("shop", []netip.Addr{shop4, shop6}, shopPorts, m.servers...)
 	more("requests to the Service that is back")
 	wait().none(t)
 }

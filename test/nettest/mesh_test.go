@@ -147,6 +147,13 @@ func (m *mesh) publish(ready ...*server) {
 // service makes a Service known to the node and to discovery.
 func (m *mesh) service(name string, vips []netip.Addr, ports []manifest.Port, ready ...*server) {
 	m.t.Helper()
+	m.discover(name, vips, ports, ready...)
+	m.kubeProxy(vips, ports, ready...)
+}
+
+// discover makes a Service known to discovery only.
+func (m *mesh) discover(name string, vips []netip.Addr, ports []manifest.Port, ready ...*server) {
+	m.t.Helper()
 	s := manifest.Service{Name: name, ClusterIPs: vips, Ports: ports}
 	for _, r := range ready {
 		for _, a := range r.Addrs {
@@ -156,7 +163,6 @@ func (m *mesh) service(name string, vips []netip.Addr, ports []manifest.Port, re
 	if err := s.Write(m.dir); err != nil {
 		m.t.Fatal(err)
 	}
-	m.kubeProxy(vips, ports, ready...)
 }
 
 // kubeProxy makes a Service known to the node only.

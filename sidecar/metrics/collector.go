@@ -1,6 +1,7 @@
 package metrics
 
 import (
+	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -85,7 +86,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	gauge(descAge, age.Seconds())
 	gauge(descTargets, float64(targets))
 	for i, s := range c.s.Loops() {
-		name := string(rune('0' + i))
+		name := strconv.Itoa(i)
 		counter(descPolls, float64(s.Polls), name)
 		counter(descShort, float64(s.AcceptFailures), name)
 		buckets := map[float64]uint64{}

@@ -14,7 +14,7 @@ type Metrics struct {
 	loops []*Loop
 
 	mu       sync.Mutex
-	services map[string]*Service // by name and loop; guarded by mu
+	services map[serviceKey]*Service // guarded by mu
 }
 
 // Words are the values of labels whose packages stand above this one, in the order of their numbers.
@@ -24,9 +24,14 @@ type Words struct {
 	Passthroughs []string // why a connection passed through
 }
 
+type serviceKey struct {
+	name string
+	loop int
+}
+
 // New makes the counters of a process with that many loops.
 func New(loops int, w Words) *Metrics {
-	m := &Metrics{words: w, services: map[string]*Service{}}
+	m := &Metrics{words: w, services: map[serviceKey]*Service{}}
 	for range loops {
 		m.loops = append(m.loops, &Loop{
 			Refusals:     make([]atomic.Uint64, len(w.Refusals)),
@@ -77,7 +82,7 @@ type Service struct {
 
 // Service answers loop i's counters of the Service port of that name, and makes them at the first call.
 func (m *Metrics) Service(name string, i int) *Service {
-	key := name + "#" + string(rune('0'+i))
+	key := serviceKey{name, i}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	s := m.services[key]

@@ -16,13 +16,18 @@ type route struct {
 	w      *Worker
 	target *discovery.Target // held; nil for a destination without a Service
 	dst    netip.AddrPort
-	stats  *metrics.Service
-	budget *retry.Budget
+	*service
 
 	pick  balancer.Request
 	tried [8]*cluster.Endpoint // the first of pick.Tried
 
 	tunnel *h1.Upstream // where the connection's tunnel leads
+}
+
+// service is what a worker keeps of one Service port.
+type service struct {
+	stats  *metrics.Service
+	budget retry.Budget
 }
 
 // unknownName is the name under which destinations without a Service are counted; their addresses would be labels without bound.
@@ -40,11 +45,10 @@ func (r *route) set(t *discovery.Target) {
 	if t != nil {
 		name = t.Name
 	}
-	r.stats = r.w.o.Metrics.Service(name, r.w.l.Index())
-	r.budget = r.w.budgets[name]
-	if r.budget == nil {
-		r.budget = &retry.Budget{Settings: r.w.o.Budget}
-		r.w.budgets[name] = r.budget
+	r.service = r.w.services[name]
+	if r.service == nil {
+		r.service = &service{stats: r.w.o.Metrics.Service(name, r.w.l.Index()), budget: retry.Budget{Settings: r.w.o.Budget}}
+		r.w.services[name] = r.service
 	}
 }
 

@@ -135,7 +135,12 @@ func Parse(args []string, lookup func(string) (string, bool), usage io.Writer) (
 	})
 	choice(Termination, "native", "what SIGTERM means: native, the application has ended already; classic, it ends at the same time and may still call",
 		map[string]func(){"native": func() { s.Native = true }, "classic": func() { s.Native = false }})
-	fs.BoolVar(&s.Pprof, Pprof, false, "serve /debug/pprof on the admin port")
+	fs.BoolFunc(Pprof, "serve /debug/pprof on the admin port", func(v string) (err error) {
+		if s.Pprof, err = strconv.ParseBool(v); err != nil {
+			return errors.New("allowed are true and false")
+		}
+		return nil
+	})
 	integer(&s.Loops, Loops, 0, 0, 64, "event loops; 0 is one for each CPU the container may use")
 	integer(&s.HeadLimit, HeadLimit, 64<<10, 1<<10, 1<<20, "largest head of an HTTP/1.x message in bytes")
 	duration(&s.ConnectTimeout, ConnectTimeout, time.Second, time.Millisecond, "how long one connect to an endpoint may take")

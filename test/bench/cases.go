@@ -56,6 +56,7 @@ const (
 
 var (
 	cpuPerRequest = metric{key: "cpu_us", title: "CPU", unit: "µs/request", digits: 1, ratio: true}
+	allCalls      = metric{key: "all", title: "system calls", unit: "/request", digits: 2}
 	switches      = metric{key: "switches", title: "context switches", unit: "/request", digits: 2}
 )
 
@@ -64,8 +65,7 @@ func allCases() []testcase {
 	return []testcase{
 		{name: "full", title: "HTTP/1.1 keep-alive, 50 connections, full speed", mode: requests, noise: "cpu_us",
 			how: "wrk -t 1 -c 50 http://SERVICE/", measure: fullSpeed,
-			metrics: []metric{cpuPerRequest, switches, {key: "allocs", title: "allocations", unit: "/request", digits: 3},
-				{key: "rps", title: "requests", unit: "/s"}}},
+			metrics: []metric{cpuPerRequest, switches, {key: "rps", title: "requests", unit: "/s"}}},
 		{name: "rate", title: "HTTP/1.1 keep-alive, 50 connections, 1,000 requests/s in all", mode: requests, noise: "cpu_us",
 			how: "loader rate --connections=50 --rate=1000", measure: fixedRate, metrics: []metric{cpuPerRequest, switches}},
 		{name: "latency", title: "HTTP/1.1 keep-alive, 64 connections, 5,000 requests/s in all", mode: requests, direct: true, noise: "p50",
@@ -89,10 +89,13 @@ func allCases() []testcase {
 				{key: "after_mib", title: "RSS 5 s after closing them", unit: "MiB", digits: 1}}},
 		{name: "syscalls", title: "system calls, HTTP/1.1 keep-alive, full speed with 50 connections", mode: requests, once: true,
 			how: "perf stat -e raw_syscalls:sys_enter -p PROXY -- wrk -t 1 -c 50 http://SERVICE/", measure: syscallsFull,
-			metrics: []metric{{key: "all", title: "system calls", unit: "/request", digits: 2}}},
+			metrics: []metric{allCalls, {key: "allocs", title: "allocations", unit: "/request", digits: 4}}},
 		{name: "syscalls1", title: "system calls, HTTP/1.1 keep-alive, one connection", mode: requests, once: true,
 			how: "perf stat -e raw_syscalls:sys_enter -p PROXY -- wrk -t 1 -c 1 http://SERVICE/", measure: syscallsOne,
-			metrics: []metric{{key: "all", title: "system calls", unit: "/request", digits: 2}}},
+			metrics: []metric{allCalls}},
+		{name: "syscallsc", title: "system calls, HTTP/1.0, a connection for each request", mode: requests, once: true,
+			how: "perf stat -e raw_syscalls:sys_enter -p PROXY -- ab -c 32 http://SERVICE/", measure: syscallsConnect,
+			metrics: []metric{allCalls}},
 	}
 }
 
@@ -123,10 +126,6 @@ func fullSpeed(b *bench, w *way) (values, error) {
 	if _, err := wrk(w, fullConns, time.Second); err != nil { // pools fill, buffers grow
 		return nil, err
 	}
-	allocs, err := allocations(w)
-	if err != nil {
-		return nil, err
-	}
 	u := &used{w: w}
 	if err := u.begin(); err != nil {
 		return nil, err
@@ -137,33 +136,7 @@ func fullSpeed(b *bench, w *way) (values, error) {
 	}
 	v := u.per(n)
 	v["rps"] = n / b.sizes.Full.Seconds()
-	if allocs != nil {
-		made, err := allocs()
-		if err != nil {
-			return nil, err
-		}
-		v["allocs"] = made / n
-	}
 	return v, nil
-}
-
-// allocations answers a function that tells how many heap objects the sidecar has made since, without those that asking
-// makes; nil for others.
-func allocations(w *way) (since func() (float64, error), err error) {
-	if w.name != sluice {
-		return nil, nil
-	}
-	var m [3]float64
-	for i := range 2 {
-		if m[i], err = mallocs(w); err != nil {
-			return nil, err
-		}
-	}
-	asking := m[1] - m[0]
-	return func() (float64, error) {
-		m[2], err = mallocs(w)
-		return max(m[2]-m[1]-asking, 0), err
-	}, nil
 }
 
 func fixedRate(b *bench, w *way) (values, error) {
@@ -253,21 +226,20 @@ func memory(b *bench, w *way) (values, error) {
 	if err := b.sleep(settle); err != nil {
 		return nil, err
 	}
-	resident := func(into *float64) func() error {
-		return func() (err error) {
-			*into, err = residentOf(w.proxy.Process.Pid)
-			return err
-		}
+	resident := func(into *float64, when string) (err error) {
+		*into, err = residentOf(w.proxy.Process.Pid)
+		b.profileMemory(w, when)
+		return err
 	}
 	var idle, holding, after float64
-	if err := resident(&idle)(); err != nil {
+	if err := resident(&idle, "idle"); err != nil {
 		return nil, err
 	}
 	stdin, release := io.Pipe()
 	var r struct{ Held int }
 	begin := func() error {
 		defer release.Close()
-		return errors.Join(b.sleep(settle), resident(&holding)())
+		return errors.Join(b.sleep(settle), resident(&holding, "holding"))
 	}
 	err = w.loading(&r, stdin, begin, func() error { return nil }, "hold", "--target="+w.vip().String(), fmt.Sprintf("--connections=%d", b.sizes.Idle))
 	release.Close()
@@ -277,7 +249,7 @@ func memory(b *bench, w *way) (values, error) {
 	if r.Held != b.sizes.Idle {
 		return nil, fmt.Errorf("%d of %d idle connections were closed", b.sizes.Idle-r.Held, b.sizes.Idle)
 	}
-	if err := errors.Join(b.sleep(settle), resident(&after)()); err != nil {
+	if err := errors.Join(b.sleep(settle), resident(&after, "after")); err != nil {
 		return nil, err
 	}
 	return values{"listen_ms": listening.Seconds() * 1e3, "first_ms": first.Seconds() * 1e3, "idle_mib": idle / 1024,
@@ -309,28 +281,4 @@ func (w *way) firstAnswer(started time.Time) (listening, first time.Duration, er
 		time.Sleep(pause)
 	}
 	return 0, 0, errors.New("no answer after the start")
-}
-
-func syscallsFull(b *bench, w *way) (values, error) { return syscalls(b, w, fullConns) }
-func syscallsOne(b *bench, w *way) (values, error)  { return syscalls(b, w, 1) }
-
-func syscalls(b *bench, w *way, connections int) (values, error) {
-	if _, err := wrk(w, connections, time.Second); err != nil {
-		return nil, err
-	}
-	counts, out, err := countSyscalls(w, append([]string{"wrk"}, wrkArgs(w, connections, b.sizes.Full)...)...)
-	if err != nil {
-		return nil, err
-	}
-	n, err := parseWrk(out)
-	if err != nil {
-		return nil, err
-	}
-	v := make(values)
-	for name, c := range counts {
-		if c > 0 {
-			v[name] = c / n
-		}
-	}
-	return v, nil
 }

@@ -63,7 +63,9 @@ func prepare(ctx context.Context, o options, dir string, out io.Writer) (p prepa
 	p.versions["haproxy"] = version(ctx, "haproxy", "-v")
 	p.versions["nginx"] = version(ctx, "nginx", "-v")
 	if why := perfWorks(ctx); why != "" {
-		p.cannot["syscalls"], p.cannot["syscalls1"] = why, why
+		for _, name := range []string{"syscalls", "syscalls1", "syscallsc"} {
+			p.cannot[name] = why
+		}
 	}
 	return p, nil
 }

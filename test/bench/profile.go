@@ -27,3 +27,27 @@ func (b *bench) profiling(c testcase, w *way) (wait func()) {
 	})
 	return done.Wait
 }
+
+// profileMemory writes what the sidecar says about its memory, when that was asked for. Call it after memory was read: answering
+// takes memory.
+func (b *bench) profileMemory(w *way, when string) {
+	if !b.profile || w.name != sluice || b.round != 1 {
+		return
+	}
+	for _, what := range []struct {
+		port       int
+		path, file string
+	}{
+		{healthPort, "/metrics", "memory-" + when + ".metrics"},
+		{adminPort, "/debug/pprof/heap", "memory-" + when + ".heap.pprof"},
+		{adminPort, "/debug/pprof/goroutine?debug=1", "memory-" + when + ".goroutines"},
+	} {
+		text, err := w.get(what.port, what.path, 10*time.Second)
+		if err == nil {
+			err = os.WriteFile(filepath.Join(b.options.out, what.file), text, 0o644)
+		}
+		if err != nil {
+			fmt.Fprintf(b.out, "  memory, %s: %v\n", when, err)
+		}
+	}
+}

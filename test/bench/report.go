@@ -19,6 +19,7 @@ type report struct {
 	Threads  int               `json:"threads"`
 	Rounds   int               `json:"rounds"`
 	Quick    bool              `json:"quick"`
+	Partial  bool              `json:"partial"` // only some cases or peers were asked for
 	Limits   limits            `json:"limits"`
 	Seconds  float64           `json:"seconds"`
 	LeftOut  []string          `json:"leftOut,omitempty"`
@@ -38,7 +39,8 @@ type targetResult struct {
 }
 
 func newReport(m machine, o options) *report {
-	return &report{Date: time.Now().UTC().Format(time.DateOnly), Machine: m, Threads: o.threads, Rounds: o.rounds, Quick: o.quick, Limits: o.limits}
+	return &report{Date: time.Now().UTC().Format(time.DateOnly), Machine: m, Threads: o.threads, Rounds: o.rounds, Quick: o.quick,
+		Partial: len(o.cases)+len(o.peers) > 0, Limits: o.limits}
 }
 
 // outcome answers a case's, nil when it was not done.
@@ -110,6 +112,9 @@ func (r *report) finish(out io.Writer, dir string) (code int, err error) {
 	reasons := make(map[string]bool)
 	for _, target := range allTargets() {
 		v, x, why := target.check(r.Outcomes)
+		if v == missing && r.outcome(target.Case) == nil && r.Partial {
+			continue // nobody asked for it
+		}
 		res := targetResult{Text: target.Text, Gate: target.limit(target.Gate), Verdict: v, value: x}
 		if target.Aim > 0 {
 			res.Aim = target.limit(target.Aim)

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -64,10 +63,13 @@ func parseWrk(out string) (float64, error) {
 	return strconv.ParseFloat(m[1], 64)
 }
 
+func abArgs(w *way, connections, n int) []string {
+	return []string{"-q", "-l", "-s", "10", "-c", strconv.Itoa(connections), "-n", strconv.Itoa(n), "http://" + w.vip().String() + "/"}
+}
+
 // ab makes n requests, each on a connection of its own.
 func ab(w *way, connections, n int) (float64, error) {
-	out, err := w.run("ab", "-q", "-l", "-s", "10", "-c", strconv.Itoa(connections), "-n", strconv.Itoa(n),
-		"http://"+w.vip().String()+"/")
+	out, err := w.run("ab", abArgs(w, connections, n)...)
 	if err != nil {
 		return 0, err
 	}
@@ -135,60 +137,4 @@ func follow(c *meshtest.Cmd, result any, begin, end func() error) error {
 		err = errors.Join(err, errors.New("the loader ended without a result"))
 	}
 	return err
-}
-
-// syscallEvents are counted one by one besides their sum.
-var syscallEvents = []string{"read", "write", "recvfrom", "sendto", "readv", "writev", "recvmsg", "sendmsg", "accept4", "connect", "close",
-	"epoll_wait", "epoll_pwait", "epoll_ctl", "futex", "nanosleep", "getsockopt", "setsockopt", "clock_gettime", "splice"}
-
-const allSyscalls = "raw_syscalls:sys_enter"
-
-// countSyscalls runs a client under perf, which counts the system calls that the proxy makes meanwhile.
-func countSyscalls(w *way, client ...string) (counts map[string]float64, out string, err error) {
-	pids, err := tree(w.proxy.Process.Pid)
-	if err != nil {
-		return nil, "", err
-	}
-	var list []string
-	for _, p := range pids {
-		list = append(list, strconv.Itoa(p))
-	}
-	events := allSyscalls
-	for _, e := range syscallEvents {
-		events += ",syscalls:sys_enter_" + e
-	}
-	file := filepath.Join(w.dir, "perf.csv")
-	out, err = w.run("perf", append([]string{"stat", "-x", ";", "-o", file, "-e", events, "-p", strings.Join(list, ","), "--"}, client...)...)
-	if err != nil {
-		return nil, "", err
-	}
-	text, err := os.ReadFile(file)
-	if err != nil {
-		return nil, "", err
-	}
-	counts, err = parsePerf(string(text))
-	return counts, out, err
-}
-
-// parsePerf reads "count;unit;event;…" lines. The sum of all calls is under "all".
-func parsePerf(text string) (map[string]float64, error) {
-	counts := make(map[string]float64)
-	for line := range strings.Lines(text) {
-		f := strings.Split(strings.TrimSpace(line), ";")
-		if len(f) < 3 || strings.HasPrefix(line, "#") {
-			continue
-		}
-		n, err := strconv.ParseFloat(f[0], 64)
-		if err != nil {
-			return nil, fmt.Errorf("perf did not count %s: %s", f[2], f[0])
-		}
-		counts[strings.TrimPrefix(f[2], "syscalls:sys_enter_")] = n
-	}
-	all, ok := counts[allSyscalls]
-	if !ok {
-		return nil, fmt.Errorf("perf: no count of %s in %q", allSyscalls, text)
-	}
-	delete(counts, allSyscalls)
-	counts["all"] = all
-	return counts, nil
 }

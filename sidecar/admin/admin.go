@@ -122,6 +122,9 @@ func (s *Server) Close() {
 // HealthAddr answers where health is served.
 func (s *Server) HealthAddr() string { return s.health.Addr().String() }
 
+// AdminAddr answers where the rest is served.
+func (s *Server) AdminAddr() string { return s.admin.Addr().String() }
+
 // live asks every loop for a sign of life.
 func (s *Server) live(w http.ResponseWriter, r *http.Request) {
 	answers := make(chan struct{}, len(s.o.Loops))
@@ -185,7 +188,8 @@ func (s *Server) clusters(w http.ResponseWriter, _ *http.Request) {
 		}
 		views = append(views, v)
 	}
-	writeJSON(w, map[string]any{"source": st.Source, "synced": st.Synced, "age_seconds": st.Age.Seconds(), "clusters": views})
+	writeJSON(w, map[string]any{"source": st.Source, "synced": st.Synced, "age_seconds": st.Age.Seconds(), "problems": append([]string{}, st.Problems...),
+		"clusters": views})
 }
 
 func writeJSON(w http.ResponseWriter, v any) {

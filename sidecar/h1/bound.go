@@ -104,13 +104,16 @@ func (x *Exchange) opens(res *Response) bool {
 	return true
 }
 
-// mindClient looks at what a bound connection's client sends while it waits for an answer. A further request waits its turn; an
-// unfinished one behind which the client ends, or one too large to be read, shows that these are not requests: the endpoint may
+// mindClient looks at what a client does while it waits for an answer. Its FIN directly behind the request is passed on; behind bytes
+// of a further request it is that one's. On a bound connection such bytes are looked at too: a request waits its turn, but an
+// unfinished one behind which the client ends, or one too large to be read, shows that these are not requests, and the endpoint may
 // want them before it answers.
 func (x *Exchange) mindClient(up *Upstream) error {
 	d := x.d
+	// Without a FIN only a bound connection comes here; of others nobody looks twice.
+	x.finSeen = d.bound == nil
 	eof, err := x.lookAhead()
-	if err != nil {
+	if err != nil || d.Conn.PeerGone() {
 		return errClientGone
 	}
 	rest := x.next.buf[x.next.r:x.next.w]
@@ -123,6 +126,9 @@ func (x *Exchange) mindClient(up *Upstream) error {
 		if eof {
 			x.tell(up)
 		}
+		return nil
+	}
+	if d.bound == nil {
 		return nil
 	}
 	var further Request

@@ -18,7 +18,7 @@ func (x *Exchange) Send(up *Upstream) Result {
 		if err := x.sendTaken(up); err != nil && x.d.bound == nil {
 			return x.fail(up, SideUpstream, err)
 		}
-		if x.d.halfClosed && len(x.d.Buffered()) == x.taken {
+		if x.d.halfClosed && len(x.d.Buffered()) == x.taken && x.next.buf == nil {
 			x.tell(up)
 		}
 	} else {
@@ -108,21 +108,9 @@ func (x *Exchange) awaitUpstream(up *Upstream) (Side, error) {
 		case d.Conn.PeerGone():
 			return SideDownstream, errClientGone
 		case up.Conn.Readable():
-		case d.bound != nil && x.clientNews():
+		case x.clientNews():
 			if err := x.mindClient(up); err != nil {
 				return SideDownstream, err
-			}
-		case x.clientNews():
-			x.finSeen = true
-			// Behind bytes of a further request the FIN is that one's.
-			if x.next.buf == nil && d.atEOF() {
-				d.halfClosed = true
-				if len(d.Buffered()) == x.taken {
-					x.tell(up)
-				}
-			}
-			if d.Conn.PeerGone() {
-				return SideDownstream, errClientGone
 			}
 		}
 	}

@@ -74,22 +74,6 @@ func (s *Stream) Unread(buf []byte, r, w int) {
 	s.buf, s.r, s.w = buf, r, w
 }
 
-// atEOF reports whether the peer's FIN follows what is buffered directly. Only to be asked when the peer has sent one: it
-// reads on without moving what is buffered, and answers false where there is no room to.
-func (s *Stream) atEOF() bool {
-	if s.buf == nil {
-		s.buf = s.Conn.Loop().Buffer(loop.Small)
-	}
-	for s.w < len(s.buf) && s.Conn.Readable() {
-		n, err := s.Conn.Read(s.buf[s.w:])
-		s.w += n
-		if err != nil {
-			return true
-		}
-	}
-	return false
-}
-
 // Close gives the buffer back and closes the connection.
 func (s *Stream) Close() {
 	s.Drop()

@@ -99,6 +99,7 @@ type process struct {
 	loops     []*loop.Loop
 	workers   []*proxy.Worker
 	listeners [][]*loop.Listener // of each loop
+	started   bool
 	metrics   *metrics.Metrics
 	log       *slog.Logger
 }
@@ -149,6 +150,7 @@ func listen(l *loop.Loop, port uint16) ([]*loop.Listener, error) {
 }
 
 func (p *process) start() {
+	p.started = true
 	for i, l := range p.loops {
 		for _, ln := range p.listeners[i] {
 			l.Go(func() {
@@ -221,6 +223,9 @@ func (p *process) end() {
 			l.Post(p.workers[i].Close)
 		}
 		l.Stop()
+		if !p.started {
+			go l.Run() // it ends at once, and closes what the loop holds
+		}
 	}
 	late := time.After(stopTime)
 	for i, l := range p.loops {

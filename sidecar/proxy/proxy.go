@@ -55,7 +55,7 @@ type Worker struct {
 // New makes the worker of a loop.
 func New(l *loop.Loop, o Options) *Worker {
 	w := &Worker{o: o, l: l, stats: o.Metrics.Loop(l.Index()), silence: silence,
-		rand:    rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),
+		rand:     rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),
 		services: map[string]*service{}, direct: map[netip.AddrPort]*cluster.Endpoint{}}
 	w.pools = upstream.New(l, o.Upstream, w.stats)
 	w.h1 = h1.Options{HeadLimit: o.HeadLimit, Refused: func(r h1.Reason) { w.stats.Refusals[r].Add(1) }}

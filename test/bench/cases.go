@@ -23,6 +23,7 @@ type testcase struct {
 	how     string // the command behind it, for a reader who wants to repeat one case
 	mode    mode
 	direct  bool     // is also done without a proxy
+	latency bool     // is about time that passes, not CPU time
 	once    bool     // counts rather than times: two rounds are enough
 	noise   string   // HAProxy's figure that tells whether a round was quiet; empty: the case does not depend on it
 	added   []string // figures that also count as the difference to no proxy
@@ -68,7 +69,7 @@ func allCases() []testcase {
 			metrics: []metric{cpuPerRequest, switches, {key: "rps", title: "requests", unit: "/s"}}},
 		{name: "rate", title: "HTTP/1.1 keep-alive, 50 connections, 1,000 requests/s in all", mode: requests, noise: "cpu_us",
 			how: "loader rate --connections=50 --rate=1000", measure: fixedRate, metrics: []metric{cpuPerRequest, switches}},
-		{name: "latency", title: "HTTP/1.1 keep-alive, 64 connections, 5,000 requests/s in all", mode: requests, direct: true, noise: "p50",
+		{name: "latency", title: "HTTP/1.1 keep-alive, 64 connections, 5,000 requests/s in all", mode: requests, direct: true, latency: true, noise: "p50",
 			how: "loader rate --connections=64 --rate=5000", measure: latency, added: []string{"p50", "p99", "p999"},
 			metrics: []metric{{key: "p50", title: "p50", unit: "µs"}, {key: "p99", title: "p99", unit: "µs"},
 				{key: "p999", title: "p99.9", unit: "µs"}, {key: "added_p50", title: "added p50", unit: "µs", ratio: true},

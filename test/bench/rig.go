@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -278,5 +279,25 @@ func (r *rig) close() {
 	}
 }
 
-// reloadServers makes the HTTP servers close their idle connections; their listening sockets stay.
-func (r *rig) reloadServers() error { return r.commands[0].Process.Signal(syscall.SIGHUP) }
+// reloadServers makes the HTTP servers close their idle connections; their listening sockets stay. It waits until the old
+// worker has ended.
+func (r *rig) reloadServers() error {
+	master := r.commands[0].Process
+	before, err := tree(master.Pid)
+	if err != nil {
+		return err
+	}
+	if err := master.Signal(syscall.SIGHUP); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(r.ctx, startTime)
+	defer cancel()
+	return meshtest.Poll(ctx, "the servers' old worker to end", func() (bool, error) {
+		now, err := tree(master.Pid)
+		replaced := len(now) == len(before)
+		for _, pid := range before {
+			replaced = replaced && (pid == master.Pid || !slices.Contains(now, pid))
+		}
+		return replaced, err
+	})
+}

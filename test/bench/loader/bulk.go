@@ -92,10 +92,14 @@ func give(o options) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	return nil, giveOn(l)
+}
+
+func giveOn(l net.Listener) error {
 	for {
 		c, err := l.Accept()
 		if err != nil {
-			return nil, err
+			return err
 		}
 		go func() {
 			defer c.Close()

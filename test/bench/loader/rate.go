@@ -57,9 +57,11 @@ type rateLoad struct {
 
 func rate(o options) (any, error) {
 	runtime.LockOSThread()
-	l := &rateLoad{o: o, conns: make(map[int]*rateConn), random: rand.New(rand.NewPCG(o.seed, 0)),
+	defer runtime.UnlockOSThread()
+	l := &rateLoad{o: o, epoll: -1, timer: -1, conns: make(map[int]*rateConn), random: rand.New(rand.NewPCG(o.seed, 0)),
 		request: fmt.Appendf(nil, "GET %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: loader\r\nAccept: */*\r\n\r\n", o.path, o.target.Addr()),
 		result:  rateResult{Errors: make(map[string]int)}}
+	defer l.close()
 	if err := l.open(); err != nil {
 		return nil, err
 	}
@@ -90,6 +92,14 @@ func (l *rateLoad) open() (err error) {
 		}
 	}
 	return nil
+}
+
+func (l *rateLoad) close() {
+	for fd := range l.conns {
+		unix.Close(fd)
+	}
+	unix.Close(l.timer)
+	unix.Close(l.epoll)
 }
 
 func (l *rateLoad) watch(fd int) error {

@@ -1,0 +1,147 @@
+package main
+
+import (
+	"math"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// cpuCase is a case whose noise shows in cpu_us.
+var cpuCase = testcase{name: "full", noise: "cpu_us", metrics: []metric{cpuPerRequest}}
+
+// rounds makes samples of HAProxy and Sluice, one round for each pair.
+func rounds(name string, pairs ...[2]float64) (s []sample) {
+	for i, p := range pairs {
+		s = append(s, sample{Case: name, Peer: haproxy, Round: i + 1, Values: values{"cpu_us": p[0]}},
+			sample{Case: name, Peer: sluice, Round: i + 1, Values: values{"cpu_us": p[1]}})
+	}
+	return s
+}
+
+func TestRoundsCount(t *testing.T) {
+	busy := rounds("full", [2]float64{10, 8}, [2]float64{10, 8}, [2]float64{10, 8})
+	for i := range 4 {
+		busy[i].Others = 0.5
+	}
+	once := rounds("full", [2]float64{10, 8}, [2]float64{10, 8}, [2]float64{10, 8})
+	once[2].Others, once[3].Others = 0.4, 0.5
+	without := rounds("full", [2]float64{0, 8}, [2]float64{0, 8})
+	for i := range without {
+		if without[i].Peer == haproxy {
+			without[i].Values = nil
+		}
+	}
+	for name, tt := range map[string]struct {
+		samples []sample
+		kept    []int
+		noise   string
+	}{
+		"all, when HAProxy's figure stays":     {samples: rounds("full", [2]float64{10, 8}, [2]float64{12, 8}, [2]float64{11, 8}), kept: []int{1, 2, 3}},
+		"but for the one in which it moved":    {samples: rounds("full", [2]float64{10, 8}, [2]float64{15, 8}, [2]float64{11, 8}), kept: []int{1, 3}},
+		"not, when it moved in too many":       {samples: rounds("full", [2]float64{10, 8}, [2]float64{15, 8}, [2]float64{20, 8}), noise: "from 10 to 20"},
+		"not, when it moved in one of two":     {samples: rounds("full", [2]float64{10, 8}, [2]float64{15, 8}), noise: "from 10 to 15"},
+		"not, when others used the machine":    {samples: busy, noise: "in 2 of 3 rounds"},
+		"but for one in which others did":      {samples: once, kept: []int{1, 3}},
+		"not, when HAProxy was not measured":   {samples: without, noise: "not measured"},
+		"only those of the case":               {samples: append(rounds("rate", [2]float64{90, 8}), rounds("full", [2]float64{10, 8})...), kept: []int{1}},
+		"the quiet ones after a storm as well": {samples: rounds("full", [2]float64{50, 8}, [2]float64{10, 8}, [2]float64{10, 8}), kept: []int{2, 3}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := judge(cpuCase, tt.samples, limits{Moved: 0.2, Others: 0.3})
+			if !slices.Equal(o.Kept, tt.kept) || (o.Noise == "") != (tt.noise == "") || !strings.Contains(o.Noise, tt.noise) {
+				t.Errorf("kept %v, noise %q; want %v, %q", o.Kept, o.Noise, tt.kept, tt.noise)
+			}
+		})
+	}
+}
+
+func TestLatencyWantsAQuieterMachine(t *testing.T) {
+	c := cpuCase
+	c.latency = true
+	s := rounds("full", [2]float64{10, 8}, [2]float64{10, 8})
+	for i := range s {
+		s[i].Others = 0.2
+	}
+	if o := judge(c, s, limits{Moved: 0.2, Others: 0.3}); !strings.Contains(o.Noise, "more than 15 %") {
+		t.Errorf("kept %v, noise %q", o.Kept, o.Noise)
+	}
+}
+
+func TestRatiosAreOfOneRound(t *testing.T) {
+	// The machine became twice as slow; the ratios did not move.
+	o := judge(testcase{name: "full", metrics: []metric{cpuPerRequest}},
+		rounds("full", [2]float64{10, 8}, [2]float64{20, 16}, [2]float64{40, 36}), limits{Moved: 0.2, Others: 1})
+	f := o.Figures[sluice]["cpu_us"]
+	if f.Ratio != 0.8 || f.RatioWorst != 0.9 || f.Median != 16 || f.Min != 8 || f.Max != 36 {
+		t.Errorf("got %+v", f)
+	}
+}
+
+func TestAddedLatencyIsTheDifferenceToNoProxyInTheSameRound(t *testing.T) {
+	c := testcase{name: "latency", added: []string{"p50"}}
+	var s []sample
+	for round, base := range []float64{100, 200} {
+		for peer, more := range map[string]float64{direct: 0, haproxy: 50, sluice: 25} {
+			s = append(s, sample{Case: "latency", Peer: peer, Round: round + 1, Values: values{"p50": base + more}})
+		}
+	}
+	o := judge(c, s, limits{Moved: 0.2, Others: 1})
+	if f := o.Figures[sluice]["added_p50"]; f.Median != 25 || f.Ratio != 0.5 {
+		t.Errorf("Sluice adds %+v", f)
+	}
+	if _, ok := o.Figures[direct]["added_p50"]; ok {
+		t.Error("no proxy adds something to itself")
+	}
+}
+
+func TestTargetsAreChecked(t *testing.T) {
+	gate := target{Case: "full", Metric: "cpu_us", Ratio: true, Gate: 1, Aim: 0.85}
+	with := func(ratio float64, noise string) []outcome {
+		return []outcome{{Case: "full", Noise: noise, Figures: map[string]map[string]figure{sluice: {"cpu_us": {Median: 10, Ratio: ratio}}}}}
+	}
+	for name, tt := range map[string]struct {
+		outcomes []outcome
+		want     verdict
+	}{
+		"better than the aim":         {with(0.8, ""), better},
+		"between aim and gate":        {with(0.9, ""), holds},
+		"exactly the gate":            {with(1, ""), holds},
+		"above the gate":              {with(1.01, ""), short},
+		"above it on a noisy machine": {with(1.01, "storm"), unsure},
+		"without HAProxy":             {with(0, ""), missing},
+		"a case that was not done":    {nil, missing},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got, _, _ := gate.check(tt.outcomes); got != tt.want {
+				t.Errorf("got %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestEveryTargetAndEveryPanelNamesAFigureThatIsMeasured(t *testing.T) {
+	for _, target := range allTargets() {
+		if _, m, ok := find(target.Case, target.Metric); !ok {
+			t.Errorf("%q: %s %s is not measured", target.Text, target.Case, target.Metric)
+		} else if target.Ratio && !m.ratio {
+			t.Errorf("%q: %s %s has no ratio", target.Text, target.Case, target.Metric)
+		}
+	}
+	for _, p := range panels {
+		if _, _, ok := find(p.name, p.metric); !ok {
+			t.Errorf("the panel %s %s is not measured", p.name, p.metric)
+		}
+	}
+}
+
+func TestMedian(t *testing.T) {
+	for want, v := range map[float64][]float64{2: {3, 1, 2}, 2.5: {4, 1, 2, 3}, 7: {7}} {
+		if got := median(v); got != want {
+			t.Errorf("median of %v is %v, want %v", v, got, want)
+		}
+	}
+	if !math.IsNaN(median(nil)) {
+		t.Error("no values have a median")
+	}
+}

@@ -33,6 +33,9 @@ type Target struct {
 
 	// ServerFirst is set when a connection was seen on which the server spoke first, so that later ones need not wait.
 	ServerFirst atomic.Bool
+	// ClientFirst is set when a connection was seen on which the client spoke first, so that later ones are given more time
+	// before an endpoint is dialled in case it is the server's turn.
+	ClientFirst atomic.Bool
 
 	removed  atomic.Bool
 	snapshot atomic.Pointer[Snapshot]

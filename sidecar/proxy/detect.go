@@ -21,6 +21,9 @@ const (
 	// silence is how long a client may stay silent before an endpoint is dialled in case the server speaks first. An HTTP
 	// client's first bytes come well within it.
 	silence = 300 * time.Microsecond
+	// longSilence is the same where clients were seen to speak first: a busy machine delays first bytes by milliseconds, and each
+	// dial in vain costs an endpoint a connection.
+	longSilence = 20 * time.Millisecond
 	// unfinished is how long the first bytes may stay too few to tell.
 	unfinished = 200 * time.Millisecond
 )
@@ -50,7 +53,11 @@ func (w *Worker) detect(s *h1.Stream, r *route) (kind, *ahead) {
 			return kindGone, a
 		}
 	}
-	return w.firstBytes(s, declared), a
+	k := w.firstBytes(s, declared)
+	if k != kindGone && r.target != nil && !r.target.ClientFirst.Load() && len(s.Buffered()) > 0 {
+		r.target.ClientFirst.Store(true)
+	}
+	return k, a
 }
 
 // minded waits until the client speaks or goes; once that takes long it dials, and waits until the server speaks or cannot be
@@ -59,7 +66,11 @@ func (w *Worker) minded(s *h1.Stream, r *route) *ahead {
 	l := w.l
 	// Without a Service there is nothing to choose, so a connection is needed in any case.
 	if r.target != nil && !r.target.ServerFirst.Load() {
-		if l.Wait(l.Now()+int64(w.silence), s.Conn, nil, s.Conn.Readable) != loop.ErrTimeout {
+		quiet := w.silence
+		if r.target.ClientFirst.Load() {
+			quiet = max(quiet, longSilence)
+		}
+		if l.Wait(l.Now()+int64(quiet), s.Conn, nil, s.Conn.Readable) != loop.ErrTimeout {
 			return nil
 		}
 	}

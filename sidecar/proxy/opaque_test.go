@@ -493,3 +493,19 @@ func TestFirstBytesByteByByte(t *testing.T) {
 		_ = r
 	})
 }
+
+// Where clients were seen to speak first, a client that a busy machine holds up for a moment does not cost an endpoint a connection.
+func TestClientsThatSpeakFirstAreRemembered(t *testing.T) {
+	r, o := one(t)
+	client := r.dial()
+	client.send("GET /1 HTTP/1.1\r\nHost: a\r\n\r\n")
+	s := o.accept()
+	s.expect("GET /1 HTTP/1.1\r\nHost: a\r\n\r\n", "the request")
+	s.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+	client.expect("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", "the answer")
+	if !r.target.ClientFirst.Load() {
+		t.Error("after a request the Service does not count as one whose clients speak first")
+	}
+	client.close()
+	s.close()
+}

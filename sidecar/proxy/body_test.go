@@ -397,7 +397,8 @@ func TestSlowReader(t *testing.T) {
 	}) {
 		t.Fatal("the server was never stopped")
 	}
-	if last > 32<<20 {
+	// The kernel lets a receive buffer grow to tcp_rmem's last number, 32 MiB on some machines, on each of two connections.
+	if last > 80<<20 {
 		t.Errorf("%d MiB are on the way to a client that does not read", last>>20)
 	}
 	quick := r.dial()

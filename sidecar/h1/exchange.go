@@ -115,9 +115,6 @@ func (x *Exchange) settle() ending {
 	} else {
 		x.d.Advance(x.taken)
 	}
-	if x.end == again && x.unread() {
-		return closing
-	}
 	return x.end
 }
 

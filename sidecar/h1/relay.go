@@ -192,7 +192,9 @@ func (x *Exchange) Forward(up *Upstream) Result {
 			return failed(side, err)
 		}
 	}
-	x.awaitPump(up, wanted)
+	if !result.Tunnel || d.bound != nil {
+		x.awaitPump(up, wanted) // in a tunnel the pump goes on, see Settle
+	}
 	if d.bound != nil {
 		result.Tunnel = !keep || !res.Persistent || x.unread() || x.told || len(up.Buffered()) > 0
 	}

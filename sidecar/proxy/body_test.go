@@ -51,6 +51,14 @@ func TestExpectContinue(t *testing.T) {
 		client.expect(lines("HTTP/1.1 417 Expectation Failed", "Content-Length: 0", "Connection: close"), "the answer")
 		client.expectEnd("the client is told that the connection ends")
 		s.expectEnd("so is the server")
+		next := r.dial()
+		next.send(get)
+		s = o.accept()
+		s.expect(get, "the next request goes on a new connection")
+		s.send(ok)
+		next.expect(ok, "the answer")
+		next.close()
+		r.counts("reuses", 0, r.m.Loop(0).Reuses.Load)
 	})
 	t.Run("a client that does not wait", func(t *testing.T) {
 		r, o := one(t)
@@ -124,6 +132,25 @@ func TestServerAnswersBeforeTheBodyIsRead(t *testing.T) {
 		client.expect(ok, "the next answer")
 		client.close()
 	})
+	t.Run("413 and close of a server that neither reads nor closes", func(t *testing.T) {
+		r, o := one(t)
+		client := r.dial()
+		client.send(head)
+		go func() { // more than all buffers on the way
+			b := make([]byte, 64<<10)
+			for range 1000 {
+				if _, err := client.c.Write(b); err != nil {
+					return
+				}
+			}
+		}()
+		s := o.accept()
+		s.expect(head, "the head")
+		r.eventually("the upload to be stuck", stuck(r))
+		s.send(tooLarge)
+		client.expect(tooLarge, "the answer")
+		r.eventually("the connection to the server to be given up", func() bool { return r.m.Loop(0).Upstreams.Load() == 0 })
+	})
 	t.Run("a server that answers, closes and resets", func(t *testing.T) {
 		r, o := one(t)
 		client := r.dial()
@@ -133,6 +160,17 @@ func TestServerAnswersBeforeTheBodyIsRead(t *testing.T) {
 		s.close() // with bytes unread: the kernel resets
 		client.expect(tooLarge, "the answer outlives the reset")
 	})
+}
+
+// stuck reports whether the loop has had nothing to do for a while.
+func stuck(r *rig) func() bool {
+	polls, since := uint64(0), time.Now()
+	return func() bool {
+		if n := r.l.Stats().Polls; n != polls {
+			polls, since = n, time.Now()
+		}
+		return time.Since(since) > 100*time.Millisecond
+	}
 }
 
 func TestCloseDelimitedAnswers(t *testing.T) {
@@ -457,6 +495,14 @@ func TestHalfClose(t *testing.T) {
 		s.send(ok)
 		client.expect(ok, "the answer")
 		client.expectEnd("and the end")
+		next := r.dial()
+		next.send(get)
+		s = o.accept()
+		s.expect(get, "a connection on which FIN was sent serves nobody else")
+		s.send(ok)
+		next.expect(ok, "the answer")
+		next.close()
+		r.counts("reuses", 0, r.m.Loop(0).Reuses.Load)
 	})
 	t.Run("FIN while the server thinks", func(t *testing.T) {
 		r, o := one(t)

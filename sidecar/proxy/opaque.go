@@ -80,7 +80,7 @@ func (w *Worker) upgraded(d *h1.Downstream, r *route) {
 	up := r.tunnel
 	defer w.done(leg{up.Conn, up.Endpoint})
 	defer up.Conn.Close()
-	w.count(tunnel.Run(d.Conn, up.Conn, d, up))
+	w.count(tunnel.RunAfter(d.Settle, d.Conn, up.Conn, d, up))
 }
 
 // passthrough sends a connection on to where it was going, unread.

@@ -57,6 +57,24 @@ func TestUpgrade(t *testing.T) {
 		client.reset()
 		s.expectReset("a reset passes as one")
 	})
+	t.Run("101 before the request's body has come: the rest goes first", func(t *testing.T) {
+		r, o := one(t)
+		client := r.dial()
+		begin := strings.Replace(handshake, "GET", "POST", 1)
+		begin = strings.TrimSuffix(begin, "\r\n") + "Content-Length: 1000000\r\n\r\n"
+		client.send(begin)
+		s := o.accept()
+		s.expect(begin, "the head")
+		s.send(switching + "from the server")
+		client.expect(switching+"from the server", "nobody waits for the body")
+		rest := strings.Repeat("b", 1_000_000) + "from the client"
+		go client.c.Write([]byte(rest))
+		s.expect(rest, "the body, whole, and then the tunnel")
+		client.closeWrite()
+		s.expectEnd("the FIN")
+		s.close()
+		client.expectEnd("and the end")
+	})
 	t.Run("the server declines", func(t *testing.T) {
 		r, o := one(t)
 		client := r.dial()

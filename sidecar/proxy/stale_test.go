@@ -65,6 +65,58 @@ func TestRequestThatCrossesTheServersCloseIsSentAgain(t *testing.T) {
 	}
 }
 
+// Several kept connections are dead at once: the request that finds one of them out tries no other.
+func TestRequestBehindADeadConnectionGoesOnANewOne(t *testing.T) {
+	r, o := one(t)
+	var clients, servers []*peer
+	for range 4 {
+		c := r.dial()
+		c.send(get)
+		s := o.accept()
+		s.expect(get, "the first requests, at once")
+		clients, servers = append(clients, c), append(servers, s)
+	}
+	for i, s := range servers {
+		s.send(ok)
+		clients[i].expect(ok, "the first answers")
+	}
+	r.eventually("the connections to be kept", func() bool { return r.m.Loop(0).Idle.Load() == 4 })
+	r.beforeNextPick(func() {
+		for _, s := range servers {
+			s.close()
+		}
+	})
+	clients[0].send(post)
+	s := o.accept()
+	s.expect(post, "the request comes on a new connection")
+	s.send(ok)
+	clients[0].expect(ok, "the answer")
+	for _, c := range clients {
+		c.close()
+	}
+	r.counts("attempts were in vain", 1, func() uint64 { return r.attempts(classify.Unprocessed) })
+}
+
+// The head was sent, the body has not come yet: another server gets both.
+func TestRequestIsSentAgainBeforeItsBodyHasCome(t *testing.T) {
+	r, bad, good := newRig(t), newOrigin(t), newOrigin(t)
+	r.inOrder(bad.addr, good.addr)
+	head := "PUT / HTTP/1.1\r\nHost: web\r\nContent-Length: 600000\r\n\r\n"
+	client := r.dial()
+	client.send(head)
+	s := bad.accept()
+	s.expect(head, "the head")
+	s.reset()
+	s = good.accept()
+	s.expect(head, "the head again")
+	body := strings.Repeat("b", 600_000)
+	go client.c.Write([]byte(body))
+	s.expect(body, "and the body")
+	s.send(ok)
+	client.expect(ok, "the answer")
+	client.close()
+}
+
 // A server may read a request, act on it and reset the connection before its kernel has acknowledged anything: on connections
 // that go to and fro, acknowledgements are held back for 40 ms. Missing acknowledgements prove nothing then.
 func TestRequestThatTheServerReadBeforeItsResetIsNotSentAgain(t *testing.T) {

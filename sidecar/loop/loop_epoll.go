@@ -47,7 +47,10 @@ type Loop struct {
 	// parkHead links the coroutines that wait in Park.
 	parkHead *Task
 	bufs     buffers
-	pipes    []pipe
+	pipe     pipe // kept for the next Splice; zero is none
+	// pipeUsed and pipeRefused are when a pipe was last asked for, and last too small; pipeMinded says that a coroutine will close it.
+	pipeUsed, pipeRefused int64
+	pipeMinded            bool
 
 	slots     []slot // by the number in an event's data
 	freeSlots []uint32
@@ -155,10 +158,9 @@ func (l *Loop) close() {
 		t.stop()
 	}
 	l.idle = nil
-	for _, p := range l.pipes {
-		p.close()
+	if l.pipe != (pipe{}) {
+		l.pipe.close()
 	}
-	l.pipes = nil
 	l.mu.Lock()
 	l.ended = true
 	unix.Close(l.wakefd)

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -19,40 +20,68 @@ func (p pipe) close() {
 }
 
 const (
-	pipeSize  = 1 << 20 // bytes; the largest an unprivileged process may ask for (pipe-max-size)
-	pipesKept = 8
+	// pipeSize is in bytes. The kernel bounds the pipe pages of one user (pipe-user-pages-soft, 64 MiB), and the proxies of all pods
+	// of a node are one user to it, so a pipe is no larger than what pays and none is kept for long.
+	pipeSize = 256 << 10
+	// pipeLeast is the smallest pipe that is cheaper than copying. Past its user's bound the kernel hands out 8 KiB.
+	pipeLeast = 64 << 10
+	// pipeIdle is how long a pipe that nobody uses is kept.
+	pipeIdle = int64(time.Second)
 )
 
-func (l *Loop) getPipe() (pipe, error) {
-	if k := len(l.pipes); k > 0 {
-		p := l.pipes[k-1]
-		l.pipes = l.pipes[:k-1]
-		return p, nil
+// getPipe answers a pipe, or false when there is none worth using.
+func (l *Loop) getPipe() (pipe, bool) {
+	l.pipeUsed = l.now
+	if p := l.pipe; p != (pipe{}) {
+		l.pipe = pipe{}
+		return p, true
 	}
 	var fds [2]int
-	if err := unix.Pipe2(fds[:], unix.O_NONBLOCK|unix.O_CLOEXEC); err != nil {
-		return pipe{}, os.NewSyscallError("pipe2", err)
+	if l.pipeRefused != 0 && l.now < l.pipeRefused+pipeIdle || unix.Pipe2(fds[:], unix.O_NONBLOCK|unix.O_CLOEXEC) != nil {
+		return pipe{}, false
 	}
-	// A refusal (the user's share of pipe pages is used up) leaves a small pipe, which works too.
-	unix.FcntlInt(uintptr(fds[0]), unix.F_SETPIPE_SZ, pipeSize)
-	return pipe{fds[0], fds[1]}, nil
+	p := pipe{fds[0], fds[1]}
+	size, err := unix.FcntlInt(uintptr(p.r), unix.F_SETPIPE_SZ, pipeSize)
+	if err != nil {
+		size, _ = unix.FcntlInt(uintptr(p.r), unix.F_GETPIPE_SZ, 0)
+	}
+	if size < pipeLeast {
+		l.pipeRefused = l.now
+		p.close()
+		return pipe{}, false
+	}
+	return p, true
 }
 
+// putPipe keeps an empty pipe for a while, if none is kept yet.
 func (l *Loop) putPipe(p pipe, empty bool) {
-	if empty && len(l.pipes) < pipesKept {
-		l.pipes = append(l.pipes, p)
+	if !empty || l.pipe != (pipe{}) || l.stopping {
+		p.close()
 		return
 	}
-	p.close()
+	l.pipe = p
+	if l.pipeMinded {
+		return
+	}
+	l.pipeMinded = true
+	l.Go(func() {
+		defer func() { l.pipeMinded = false }()
+		for l.Sleep(time.Duration(pipeIdle)) == nil && l.now < l.pipeUsed+pipeIdle {
+		}
+		if l.pipe != (pipe{}) {
+			l.pipe.close()
+			l.pipe = pipe{}
+		}
+	})
 }
 
 // Splice moves what src has to read, up to max bytes (negative: without bound), to dst without copying it through the process,
 // and returns when nothing more is there: it waits for dst, not for src. It answers how many bytes dst took. The error is io.EOF
-// when src ended; of others, srcErr says whether src failed rather than dst.
+// when src ended; of others, srcErr says whether src failed rather than dst. Where the kernel gives no pipe worth using it copies.
 func (l *Loop) Splice(dst, src *Conn, max int64) (n int64, srcErr bool, err error) {
-	p, err := l.getPipe()
-	if err != nil {
-		return 0, false, err
+	p, ok := l.getPipe()
+	if !ok {
+		return l.copyOnce(dst, src, max)
 	}
 	held := 0 // bytes in the pipe
 	defer func() { l.putPipe(p, held == 0) }()
@@ -71,10 +100,25 @@ func (l *Loop) Splice(dst, src *Conn, max int64) (n int64, srcErr bool, err erro
 			}
 			held -= k
 			n += int64(k)
+			l.charge(k)
 		}
-		l.charge(callCost)
 	}
 	return n, false, nil
+}
+
+// copyOnce is Splice by one read and its write.
+func (l *Loop) copyOnce(dst, src *Conn, max int64) (n int64, srcErr bool, err error) {
+	buf := l.Buffer(Large)
+	defer l.Release(buf)
+	if max >= 0 && max < int64(len(buf)) {
+		buf = buf[:max]
+	}
+	k, err := src.TryRead(buf)
+	if err != nil {
+		return 0, true, err
+	}
+	k, err = dst.Write(buf[:k])
+	return int64(k), false, err
 }
 
 // spliceIn moves what is there to the empty pipe w; 0 is nothing.

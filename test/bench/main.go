@@ -184,10 +184,11 @@ func run(ctx context.Context, o options, out io.Writer) (code int, err error) {
 			rep.LeftOut = append(rep.LeftOut, fmt.Sprintf("%s: %s", c.name, why))
 			continue
 		}
-		if err := b.do(c); err != nil {
-			return 0, err
-		}
+		err := b.do(c)
 		rep.Samples = b.samples
+		if err != nil {
+			return 0, errors.Join(err, rep.write(o.out)) // what was measured until then may have taken long
+		}
 		rep.Outcomes = append(rep.Outcomes, judge(c, b.samples, o.limits))
 		rep.printCase(out, c)
 	}

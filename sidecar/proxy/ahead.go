@@ -27,7 +27,7 @@ func (w *Worker) dialAhead(r *route) *ahead {
 	a.own.pick = w.pickRequest()
 	w.l.Go(func() {
 		a.watcher = w.l.Current()
-		a.leg, a.err = w.connect(&a.own)
+		a.leg, a.err = w.connect(&a.own, &a.left)
 		a.dialled = true
 		if a.err == nil {
 			w.l.Wait(loop.Never, a.conn, nil, func() bool { return a.decided || a.conn.Readable() })

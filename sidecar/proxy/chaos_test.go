@@ -14,6 +14,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/sluice-mesh/sluice/sidecar/classify"
 )
 
 // pattern is n bytes that belong to an id.
@@ -180,6 +182,48 @@ func TestChaos(t *testing.T) {
 			}
 			wg.Wait()
 		})
+	}
+}
+
+// The loop is stopped in the middle of it: everything ends, at once.
+func TestStopInTheMiddleOfChaos(t *testing.T) {
+	for seed := range uint64(5) {
+		r := newRig(t)
+		r.on(func() { r.w.silence = 50 * time.Microsecond })
+		r.serve(chaos(t, seed), chaos(t, seed+100))
+		var wg sync.WaitGroup
+		for k := range 8 {
+			wg.Add(1)
+			go func() {
+				defer wg.Done()
+				rng := rand.New(rand.NewPCG(seed, uint64(1000+k)))
+				for i := 0; ; i++ {
+					c, err := net.Dial("tcp", r.addr.String())
+					if err != nil {
+						return // the listener is gone
+					}
+					c.SetDeadline(time.Now().Add(patience))
+					chaoticClient(t, rng, c.(*net.TCPConn), k*10_000+i*100)
+					c.Close()
+				}
+			}()
+		}
+		r.eventually("some answers", func() bool { return r.attempts(classify.Answered) >= 20*(seed+1) })
+		r.on(func() { r.w.Close() })
+		r.l.Stop()
+		select {
+		case <-r.l.Done():
+		case <-time.After(patience):
+			t.Fatalf("seed %d: the loop does not end", seed)
+		}
+		wg.Wait()
+		if n := r.m.Loop(0).Open.Load() + r.m.Loop(0).Upstreams.Load() + r.m.Loop(0).Idle.Load(); n != 0 {
+			t.Errorf("seed %d: %d connections count as there", seed, n)
+		}
+		if n := r.l.BuffersOut(); n != 0 {
+			t.Errorf("seed %d: %d buffers are lent", seed, n)
+		}
+		r.stopped = true
 	}
 }
 

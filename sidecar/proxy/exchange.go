@@ -9,6 +9,7 @@ import (
 	"github.com/sluice-mesh/sluice/sidecar/classify"
 	"github.com/sluice-mesh/sluice/sidecar/cluster"
 	"github.com/sluice-mesh/sluice/sidecar/h1"
+	"github.com/sluice-mesh/sluice/sidecar/metrics"
 	"github.com/sluice-mesh/sluice/sidecar/outlier"
 )
 
@@ -24,7 +25,7 @@ func (w *Worker) exchange(r *route, x *h1.Exchange) {
 			w.giveUp(r, x, last)
 			return
 		}
-		a := w.attempt(r, x, ep, fresh)
+		a := w.attempt(r, x, ep, fresh, choice == metrics.Original)
 		r.stats.Attempts[choice][a.outcome].Add(1)
 		if a.outcome == classify.Answered {
 			r.stats.Answered(a.status)
@@ -48,7 +49,7 @@ func (w *Worker) exchange(r *route, x *h1.Exchange) {
 			// request goes on new connections.
 			fresh = true
 		} else {
-			r.failed(ep)
+			r.failed(ep, a.outcome != classify.ConnectFailed)
 		}
 	}
 }
@@ -62,11 +63,12 @@ type end struct {
 	reused  bool
 }
 
-// attempt sends the request to one endpoint and, when an answer comes, passes it on.
-func (w *Worker) attempt(r *route, x *h1.Exchange, ep *cluster.Endpoint, fresh bool) end {
+// attempt sends the request to one endpoint and, when an answer comes, passes it on. It may insist on a fresh connection, and be
+// patient with the connect.
+func (w *Worker) attempt(r *route, x *h1.Exchange, ep *cluster.Endpoint, fresh, patient bool) end {
 	load := w.load(ep)
 	load.InFlight++
-	up, err := w.connection(ep, fresh)
+	up, err := w.connection(ep, fresh, patient)
 	if err != nil {
 		load.InFlight--
 		outlier.ConnectFailed(load, w.l.Now())
@@ -112,11 +114,11 @@ func (w *Worker) attempt(r *route, x *h1.Exchange, ep *cluster.Endpoint, fresh b
 	return a
 }
 
-func (w *Worker) connection(ep *cluster.Endpoint, fresh bool) (*h1.Upstream, error) {
+func (w *Worker) connection(ep *cluster.Endpoint, fresh, patient bool) (*h1.Upstream, error) {
 	if !fresh {
-		return w.pools.Get(ep)
+		return w.pools.Get(ep, patient)
 	}
-	c, err := w.pools.Dial(ep)
+	c, err := w.pools.Dial(ep, patient)
 	if err != nil {
 		return nil, err
 	}
@@ -153,7 +155,7 @@ func (w *Worker) giveUp(r *route, x *h1.Exchange, last end) {
 	case classify.ConnectFailed:
 		if r.target != nil && len(r.target.Snapshot().Set.Endpoints) > 0 {
 			r.stats.Answered(503)
-			x.Reply(503, fmt.Sprintf("no endpoint of %s can be reached: %d tried, the last was %s: %v",
+			x.Reply(503, fmt.Sprintf("no endpoint of %s can be reached: %d addresses tried, the last was %s: %v",
 				r.target.Name, len(r.pick.Tried), last.ep.Addr, last.err))
 			return
 		}

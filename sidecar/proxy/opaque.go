@@ -8,6 +8,7 @@ import (
 	"github.com/sluice-mesh/sluice/sidecar/cluster"
 	"github.com/sluice-mesh/sluice/sidecar/h1"
 	"github.com/sluice-mesh/sluice/sidecar/loop"
+	"github.com/sluice-mesh/sluice/sidecar/metrics"
 	"github.com/sluice-mesh/sluice/sidecar/outlier"
 	"github.com/sluice-mesh/sluice/sidecar/tunnel"
 )
@@ -20,26 +21,27 @@ type leg struct {
 
 var errNoEndpoint = errors.New("no endpoint left to try")
 
-// connect dials endpoints until one answers; each is tried once. The endpoint's InFlight is counted until done.
-func (w *Worker) connect(r *route) (leg, error) {
+// connect dials endpoints until one answers, or until nobody wants the leg any more (nil: it stays wanted); each is tried once. The
+// endpoint's InFlight is counted until done.
+func (w *Worker) connect(r *route, unwanted *bool) (leg, error) {
 	r.begin()
 	err := errNoEndpoint
 	for {
-		ep, _ := r.next()
-		if ep == nil {
+		ep, choice := r.next()
+		if ep == nil || unwanted != nil && *unwanted {
 			return leg{}, err
 		}
 		load := w.load(ep)
 		load.InFlight++
 		var c *loop.Conn
-		if c, err = w.pools.Dial(ep); err == nil {
+		if c, err = w.pools.Dial(ep, choice == metrics.Original); err == nil {
 			outlier.Connected(load)
 			w.stats.Upstreams.Add(1)
 			return leg{c, ep}, nil
 		}
 		load.InFlight--
 		outlier.ConnectFailed(load, w.l.Now())
-		r.failed(ep)
+		r.failed(ep, false)
 	}
 }
 
@@ -54,7 +56,7 @@ func (w *Worker) takeOr(a *ahead, r *route) (g leg, err error) {
 	if a != nil {
 		g, err = w.take(a)
 	} else {
-		g, err = w.connect(r)
+		g, err = w.connect(r, nil)
 	}
 	if err != nil {
 		w.o.Log.Debug("connection failed", slog.String("cluster", r.name()), slog.Any("error", err))

@@ -28,8 +28,9 @@ func TestMain(m *testing.M) { meshtest.Main(m) }
 // patience bounds every wait of these tests; it is only ever used up by a failure.
 const patience = 10 * time.Second
 
-// clusterIP is where every connection of a rig was going, unless the test says otherwise.
-var clusterIP = netip.MustParseAddrPort("192.0.2.10:80")
+// clusterIP is where every connection of a rig was going, unless the test says otherwise. Nobody listens there: the last way out is
+// refused.
+var clusterIP = netip.MustParseAddrPort("127.0.0.99:9")
 
 // rig is a real loop with a real listener and Worker, in front of servers on the loopback address. At its end it checks that
 // nothing is left over: connections, coroutines, buffers, attempts in flight.

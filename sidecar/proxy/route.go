@@ -20,6 +20,10 @@ type route struct {
 
 	pick  balancer.Request
 	tried [8]*cluster.Endpoint // the first of pick.Tried
+	// unsent says that no attempt so far got further than a connect.
+	unsent bool
+	// lost says that there was a target, and that it is kept current no more.
+	lost bool
 
 	tunnel *h1.Upstream // where the connection's tunnel leads
 }
@@ -59,16 +63,27 @@ func (r *route) release() {
 }
 
 // begin prepares the picks of one request or connection.
-func (r *route) begin() { r.pick.Tried = r.tried[:0] }
+func (r *route) begin() {
+	r.pick.Tried = r.tried[:0]
+	r.unsent = true
+}
 
-// renew looks a target up again that is kept current no more: a keep-alive connection may outlive its Service.
+// renew looks a target up again that is kept current no more: a keep-alive connection may outlive its Service, or the right to
+// read it. Its endpoints may be somebody else's pods by now, so without another target the original destination is all there is.
 func (r *route) renew() {
-	if r.target == nil || !r.target.Removed() {
-		return
-	}
-	if a := r.w.o.Resolver.Lookup(r.dst); a.Target != nil {
+	switch {
+	case r.lost:
+		if a := r.w.o.Resolver.Lookup(r.dst); a.Target != nil {
+			r.set(a.Target)
+			r.lost = false
+		}
+	case r.target != nil && r.target.Removed():
+		a := r.w.resolve(r.dst)
 		r.target.Release()
 		r.set(a.Target)
+		if r.lost = a.Target == nil; r.lost {
+			r.w.stats.Passthroughs[a.Reason].Add(1)
+		}
 	}
 }
 
@@ -81,17 +96,19 @@ func (r *route) protocol() cluster.Protocol {
 }
 
 // next picks an endpoint that was not tried yet, or answers nil. A Service without any, as a destination without a Service, is
-// reached at the original destination, where kube-proxy takes over.
+// reached at the original destination, where kube-proxy takes over; so is one none of whose endpoints could be connected to, as
+// the last way out: nothing was sent yet, and what we know may be old.
 func (r *route) next() (*cluster.Endpoint, metrics.Choice) {
 	choice := metrics.First
 	if len(r.pick.Tried) > 0 {
 		choice = metrics.Again
 	}
 	if r.target != nil {
-		s := r.target.Snapshot()
-		if len(s.Set.Endpoints) > 0 {
+		if s := r.target.Snapshot(); len(s.Set.Endpoints) > 0 {
 			r.pick.Now = r.w.l.Now()
-			return s.Picker.Pick(&r.pick), choice
+			if ep := s.Picker.Pick(&r.pick); ep != nil || !r.unsent {
+				return ep, choice
+			}
 		}
 	}
 	ep := r.w.directTo(r.dst)
@@ -103,8 +120,11 @@ func (r *route) next() (*cluster.Endpoint, metrics.Choice) {
 	return ep, metrics.Original
 }
 
-// failed notes that the request is not to be sent to ep again.
-func (r *route) failed(ep *cluster.Endpoint) { r.pick.Tried = append(r.pick.Tried, ep) }
+// failed notes that the request is not to be sent to ep again, and whether it may have been sent there.
+func (r *route) failed(ep *cluster.Endpoint, sent bool) {
+	r.pick.Tried = append(r.pick.Tried, ep)
+	r.unsent = r.unsent && !sent
+}
 
 // load answers the loop's own view of an endpoint.
 func (w *Worker) load(ep *cluster.Endpoint) *cluster.Load { return &ep.Load[w.l.Index()] }

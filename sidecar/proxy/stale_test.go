@@ -16,6 +16,7 @@ import (
 	"github.com/sluice-mesh/sluice/sidecar/classify"
 	"github.com/sluice-mesh/sluice/sidecar/cluster"
 	"github.com/sluice-mesh/sluice/sidecar/discovery"
+	"github.com/sluice-mesh/sluice/sidecar/metrics"
 )
 
 const post = "POST /effect HTTP/1.1\r\nHost: web\r\nContent-Length: 4\r\n\r\nbody"
@@ -292,11 +293,42 @@ func TestConnectFailures(t *testing.T) {
 		client := r.dial()
 		client.send(get)
 		answer := client.rest()
-		want := "sluice: no endpoint of default/web:80 can be reached: 2 tried, the last was " + b.String() + ": connect: connection refused\n"
-		if !strings.HasPrefix(answer, "HTTP/1.1 503 Service Unavailable\r\n") || !strings.Contains(answer, "2 tried, the last was "+b.String()) {
+		want := "sluice: no endpoint of default/web:80 can be reached: 3 addresses tried, the last was " + clusterIP.String() + ": connect"
+		if !strings.HasPrefix(answer, "HTTP/1.1 503 Service Unavailable\r\n") || !strings.Contains(answer, want) {
 			t.Errorf("got %q, want 503 with %q", answer, want)
 		}
 		r.counts("requests count as 5xx", 1, r.service().Classes[5].Load)
+	})
+	t.Run("all endpoints refuse: the original destination is the last way out", func(t *testing.T) {
+		r, o := newRig(t), newOrigin(t)
+		r.inOrder(closedPort(t), closedPort(t))
+		r.goingTo(o.addr)
+		r.resolver.set(o.addr, r.target)
+		client := r.dial()
+		client.send(post)
+		s := o.accept()
+		s.expect(post, "the request, which was never sent before")
+		s.send(ok)
+		client.expect(ok, "the answer")
+		client.close()
+		r.counts("attempts at the original destination", 1, r.service().Attempts[metrics.Original][classify.Answered].Load)
+	})
+	t.Run("a request that may have arrived does not go to the original destination", func(t *testing.T) {
+		r, o, last := newRig(t), newOrigin(t), newOrigin(t)
+		r.inOrder(o.addr, closedPort(t))
+		r.goingTo(last.addr)
+		r.resolver.set(last.addr, r.target)
+		client := r.dial()
+		client.send(get)
+		s := o.accept()
+		s.expect(get, "the request")
+		s.reset()
+		if answer := client.rest(); !strings.HasPrefix(answer, "HTTP/1.1 503 ") {
+			t.Errorf("got %q, want 503: kube-proxy might choose the same endpoint again", answer)
+		}
+		if n := r.service().Attempts[metrics.Original][classify.Answered].Load(); n != 0 {
+			t.Errorf("%d attempts at the original destination, want none", n)
+		}
 	})
 	t.Run("an endpoint that refused is avoided, and found again", func(t *testing.T) {
 		r, o := newRig(t), newOrigin(t)
@@ -400,4 +432,36 @@ func TestTargetIsRenewedWhileAConnectionLives(t *testing.T) {
 	client.expect(ok, "the answer")
 	client.close()
 	r.eventually("the old target to be released", func() bool { return old.Retire(time.Now().Add(time.Hour)) })
+}
+
+// Nobody says any more whose the endpoints are: their addresses may be other pods' by now, so the requests go to where the
+// connection was going, until there is a target again.
+func TestConnectionWhoseTargetIsLost(t *testing.T) {
+	r, o := one(t)
+	kubeProxy := newOrigin(t)
+	r.goingTo(kubeProxy.addr)
+	r.resolver.set(kubeProxy.addr, r.target)
+	client, _ := warm(r, o)
+	old := r.target
+	r.resolver.set(kubeProxy.addr, nil)
+	r.resolver.unknown(discovery.Unavailable, nil)
+	old.Remove()
+	client.send(get)
+	s := kubeProxy.accept()
+	s.expect(get, "the request at the original destination")
+	s.send(ok)
+	client.expect(ok, "the answer")
+	r.counts("passthroughs", 1, r.m.Loop(0).Passthroughs[discovery.Unavailable].Load)
+	r.eventually("the old target to be released", func() bool { return old.Retire(time.Now().Add(time.Hour)) })
+
+	after := newOrigin(t)
+	r.target = discovery.NewTarget("default", "web", "", 80, snapshot(t, 1, cluster.Undeclared, ""))
+	r.serve(after.addr)
+	r.resolver.set(kubeProxy.addr, r.target)
+	client.send(get)
+	s = after.accept()
+	s.expect(get, "the request at the endpoint that is known again")
+	s.send(ok)
+	client.expect(ok, "the answer")
+	client.close()
 }

@@ -1,0 +1,69 @@
+package main
+
+import (
+	"context"
+	"path"
+	"time"
+)
+
+// suite is a set of tests that were written elsewhere, or a set of programs that were, and how they are run in a rig.
+type suite struct {
+	name    string
+	source  string // where it comes from, with the version
+	quick   bool   // part of a quick run
+	timed   bool   // its time through the proxy is held to slowest
+	columns []string
+	// prepare fetches and builds what is needed, into a directory of the cache that is the suite's own. It runs once.
+	prepare func(ctx context.Context, dir string) error
+	// run runs all cases in a rig. An error says that it could not be run at all.
+	run func(ctx context.Context, dir string, r *rig) (results, error)
+	// again runs one case once more, so that what fails by chance is not taken for a difference; nil is none.
+	again func(ctx context.Context, dir string, r *rig, name string) (verdict, error)
+	// differences are those that are known, each with its reason.
+	differences []difference
+}
+
+// slowest is how much longer a timed suite may take than directly: protocols in which the server speaks first show every wait
+// of a proxy for bytes that do not come.
+const slowest = 1.2
+
+// difference is a case that passes directly and may fail through the proxy.
+type difference struct {
+	name   string // a pattern of path.Match
+	column string // where; "" is in every column of ours
+	reason string
+}
+
+type verdict struct {
+	ok     bool
+	detail string // why not
+	took   time.Duration
+}
+
+type results map[string]verdict
+
+func (rs results) passed() (n int) {
+	for _, v := range rs {
+		if v.ok {
+			n++
+		}
+	}
+	return n
+}
+
+func (rs results) took() (d time.Duration) {
+	for _, v := range rs {
+		d += v.took
+	}
+	return d
+}
+
+// explain answers the reason for which a case may fail in a column.
+func (s *suite) explain(name, column string) (string, bool) {
+	for _, d := range s.differences {
+		if match, _ := path.Match(fileName(d.name), fileName(name)); match && (d.column == "" || d.column == column) {
+			return d.reason, true
+		}
+	}
+	return "", false
+}

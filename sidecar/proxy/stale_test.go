@@ -293,7 +293,7 @@ func TestConnectFailures(t *testing.T) {
 		client := r.dial()
 		client.send(get)
 		answer := client.rest()
-		want := "sluice: no endpoint of default/web:80 can be reached: 3 addresses tried, the last was " + clusterIP.String() + ": connect"
+		want := "sluice: no endpoint of default/web:80 can be reached: 3 addresses tried, the last was " + clusterIP.String() + ": "
 		if !strings.HasPrefix(answer, "HTTP/1.1 503 Service Unavailable\r\n") || !strings.Contains(answer, want) {
 			t.Errorf("got %q, want 503 with %q", answer, want)
 		}

@@ -50,9 +50,15 @@ func New(l *loop.Loop, o Options, stats *metrics.Loop) *Pools {
 	return &Pools{l: l, o: o, stats: stats, pools: map[*cluster.Endpoint]*pool{}}
 }
 
-// Dial connects to an endpoint.
-func (p *Pools) Dial(ep *cluster.Endpoint) (*loop.Conn, error) {
-	c, err := p.l.Dial(ep.Addr, loop.DialOptions{Timeout: p.o.ConnectTimeout, KeepAlive: p.o.KeepAlive, UserTimeout: p.o.UserTimeout})
+// Dial connects to an endpoint. ConnectTimeout is there to choose another one in time; where there is none, patient leaves the
+// bound to the kernel, as it would be without us.
+func (p *Pools) Dial(ep *cluster.Endpoint, patient bool) (*loop.Conn, error) {
+	o := loop.DialOptions{Timeout: p.o.ConnectTimeout, KeepAlive: p.o.KeepAlive, UserTimeout: p.o.UserTimeout}
+	if patient {
+		// TCP_USER_TIMEOUT would bound the connect as well.
+		o.Timeout, o.UserTimeout = 0, 0
+	}
+	c, err := p.l.Dial(ep.Addr, o)
 	if err != nil {
 		p.stats.ConnectFailures.Add(1)
 		return nil, err
@@ -61,8 +67,8 @@ func (p *Pools) Dial(ep *cluster.Endpoint) (*loop.Conn, error) {
 	return c, nil
 }
 
-// Get answers an idle connection to ep that is still good, the most recently used first, or dials one.
-func (p *Pools) Get(ep *cluster.Endpoint) (*h1.Upstream, error) {
+// Get answers an idle connection to ep that is still good, the most recently used first, or dials one as Dial does.
+func (p *Pools) Get(ep *cluster.Endpoint, patient bool) (*h1.Upstream, error) {
 	if q := p.pools[ep]; q != nil {
 		for n := len(q.idle); n > 0; n = len(q.idle) {
 			u := q.idle[n-1]
@@ -77,7 +83,7 @@ func (p *Pools) Get(ep *cluster.Endpoint) (*h1.Upstream, error) {
 			u.Close()
 		}
 	}
-	c, err := p.Dial(ep)
+	c, err := p.Dial(ep, patient)
 	if err != nil {
 		return nil, err
 	}

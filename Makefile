@@ -17,15 +17,18 @@ help: ## this list
 
 .PHONY: demo
 demo: ## show the main job: one keep-alive client, three servers, one of them killed (Linux)
-	@test/deps.sh iptables
+	@test/deps.sh ip iptables
 	@$(GO) run ./test/demo
 
 .PHONY: test
-test: lint ## all that must pass: linters, tests, tests of the net engine, tests under the race detector
-	@test/deps.sh iptables ip6tables
+test: deps lint ## all that must pass: linters, tests, tests of the net engine, tests under the race detector
 	$(GO) test ./...
 	$(GO) test -tags netloop ./sidecar/...
-	$(GO) test -race ./...
+	CGO_ENABLED=1 $(GO) test -race ./...
+
+.PHONY: deps
+deps: # what the tests need besides Go: a C compiler for the race detector, networks, clients and servers to try
+	@test/deps.sh cc ip iptables ip6tables setpriv curl ab wrk redis-server redis-cli
 
 .PHONY: lint
 lint: ## gofmt, go vet, staticcheck

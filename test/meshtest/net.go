@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -151,6 +152,9 @@ type TestNet struct {
 func NewNet(t testing.TB) *TestNet {
 	t.Helper()
 	if err := Permitted(); err != nil {
+		if os.Getenv("SLUICE_NO_SKIP") != "" {
+			t.Fatalf("SLUICE_NO_SKIP is set, and this test needs network namespaces: %v", err)
+		}
 		t.Skipf("this test needs network namespaces: %v", err)
 	}
 	n, err := Open()

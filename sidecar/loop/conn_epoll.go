@@ -477,6 +477,7 @@ func (l *Loop) Dial(addr netip.AddrPort, o DialOptions) (*Conn, error) {
 
 func setOptions(fd int, o DialOptions) {
 	unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
+	unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_OOBINLINE, 1) // see Listen
 	if o.UserTimeout > 0 {
 		unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(o.UserTimeout/time.Millisecond))
 	}

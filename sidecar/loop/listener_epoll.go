@@ -32,9 +32,13 @@ func (l *Loop) Listen(addr netip.AddrPort) (*Listener, error) {
 		var serr error
 		err := c.Control(func(fd uintptr) {
 			serr = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEPORT, 1)
+			// Accepted sockets inherit these.
 			if serr == nil {
-				// Accepted sockets inherit it.
 				serr = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
+			}
+			if serr == nil {
+				// An urgent byte (RFC 6093) would be taken out of what is read, and lost: FTP's ABOR ends with one.
+				serr = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_OOBINLINE, 1)
 			}
 		})
 		if err != nil {

@@ -24,7 +24,6 @@ type Loop struct {
 	lns      map[*Listener]struct{}
 	parked   map[*Task]struct{}
 	stopping bool
-	ended    bool
 	started  bool
 	pending  []func()
 

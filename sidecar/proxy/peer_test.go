@@ -265,13 +265,6 @@ func (s *server) stop() {
 	s.wg.Wait()
 }
 
-// open answers how many connections the server has.
-func (s *server) open() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return len(s.conns)
-}
-
 // lines joins lines with CRLF, an empty one at the end: a head.
 func lines(l ...string) string { return strings.Join(l, "\r\n") + "\r\n\r\n" }
 

@@ -119,7 +119,7 @@ func Parse(args []string, lookup func(string) (string, bool), usage io.Writer) (
 	}
 	port(&s.ProxyPort, ProxyPort, 15301, "where redirected connections arrive, on the loopback addresses")
 	port(&s.HealthPort, HealthPort, 15302, "/livez, /readyz and /metrics, on all addresses")
-	port(&s.AdminPort, AdminPort, 15303, "everything else of the admin interface, on the loopback addresses")
+	port(&s.AdminPort, AdminPort, 15303, "everything else of the admin interface, on 127.0.0.1")
 	choice(Discovery, "kube", "where Services and their endpoints come from", map[string]func(){
 		"kube": func() { s.Discovery = "kube" }, "files": func() { s.Discovery = "files" }})
 	fs.StringVar(&s.Manifests, Manifests, "", "`directory` with manifests (Service, EndpointSlice), with --discovery=files")
@@ -141,7 +141,7 @@ func Parse(args []string, lookup func(string) (string, bool), usage io.Writer) (
 		}
 		return nil
 	})
-	integer(&s.Loops, Loops, 0, 0, 64, "event loops; 0 is one for each CPU the container may use")
+	integer(&s.Loops, Loops, 0, 0, 64, "event loops; 0 is one for each CPU the container may use, two at most")
 	integer(&s.HeadLimit, HeadLimit, 64<<10, 1<<10, 1<<20, "largest head of an HTTP/1.x message in bytes")
 	duration(&s.ConnectTimeout, ConnectTimeout, time.Second, time.Millisecond, "how long one connect to an endpoint may take")
 	duration(&s.IdleTimeout, IdleTimeout, 3*time.Second, 10*time.Millisecond, "how long an idle connection to an endpoint is kept")

@@ -1,6 +1,6 @@
 // Package access gives the proxies of opted-in namespaces the read access they need: one ClusterRoleBinding from the
 // groups of those namespaces' service accounts to the ClusterRole sluice-sidecar, which may read Services,
-// EndpointSlices and ServiceCIDRs, and nothing else.
+// EndpointSlices, and nothing else.
 //
 // It is one binding for all namespaces, and not one for each, because of what the webhook has to be allowed: RBAC can
 // limit changes to an object by its name, so this takes the right to change one named binding, where bindings of its own

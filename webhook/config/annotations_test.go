@@ -51,6 +51,7 @@ func TestPrecedence(t *testing.T) {
 		"ipv6":                 {"auto", "auto", "off", "auto"},
 		"native-sidecar":       {"auto", "on", "off", "on"},
 		"log-level":            {"info", "debug", "error", "warn"},
+		"proxy-loops":          {"0", "1", "4", "64"},
 		"pprof":                {"false", "true", "false", "true"},
 		"proxy-image":          {"", "a:1", "r.example:5000/b@sha256:00", "c"},
 		"image-pull-policy":    {"IfNotPresent", "Always", "Never", "IfNotPresent"},

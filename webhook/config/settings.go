@@ -29,6 +29,7 @@ type Settings struct {
 
 	NativeSidecar NativeMode
 	LogLevel      string
+	Loops         int // event loops of the proxy; 0 leaves it to the proxy
 	PProf         bool
 
 	// Init is what the init container reads, the proxy's port and user among it. RedirectCIDRs empty stands for the

@@ -53,6 +53,8 @@ var settings = []setting{
 		func(s *Settings) *NativeMode { return &s.NativeSidecar }, oneOf(nativeModes...), text),
 	row("log-level", "the proxy's: debug, info, warn or error",
 		func(s *Settings) *string { return &s.LogLevel }, oneOf(logLevels...), text),
+	row("proxy-loops", "event loops of the proxy: 0 to 64; 0 is one for each CPU it may use, two at most",
+		func(s *Settings) *int { return &s.Loops }, parseLoops, strconv.Itoa),
 	row("pprof", "profiling on the proxy's admin port: true or false",
 		func(s *Settings) *bool { return &s.PProf }, initconfig.ParseBool, strconv.FormatBool),
 	row("proxy-image", "image of the proxy and the init container",

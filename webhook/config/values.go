@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -66,4 +67,13 @@ func join[T fmt.Stringer](list []T) string {
 		texts = append(texts, v.String())
 	}
 	return strings.Join(texts, ",")
+}
+
+// parseLoops reads a number of event loops, as the proxy's flag takes it.
+func parseLoops(s string) (int, error) {
+	n, err := strconv.Atoi(s)
+	if err != nil || n < 0 || n > 64 {
+		return 0, fmt.Errorf("%q: want a whole number from 0 to 64", s)
+	}
+	return n, nil
 }

@@ -75,6 +75,9 @@ func proxyContainer(s *config.Settings, resources corev1.ResourceRequirements, n
 		// A proxy that has not answered for a minute will not recover; one that is merely short of CPU will.
 		LivenessProbe: probe("/livez", s.HealthPort, 10, 5, 6),
 	}
+	if s.Loops > 0 {
+		c.Args = append(c.Args, "--loops="+strconv.Itoa(s.Loops))
+	}
 	if s.PProf {
 		c.Args = append(c.Args, "--pprof")
 	}

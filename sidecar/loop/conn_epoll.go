@@ -23,6 +23,8 @@ type Conn struct {
 	readable, writable bool
 	// finned is EPOLLRDHUP: the peer sent FIN, perhaps behind bytes not read yet. It never means abort.
 	finned bool
+	// urgent is EPOLLPRI: a read ends at an urgent byte, though more may be there (tcp_recvmsg, net/ipv4/tcp.c).
+	urgent bool
 	// broken is EPOLLERR or EPOLLHUP: reset, or both directions ended.
 	broken bool
 	closed bool
@@ -38,7 +40,7 @@ type Conn struct {
 	dialled       bool
 }
 
-const connEvents = unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLRDHUP | epollET
+const connEvents = unix.EPOLLIN | unix.EPOLLPRI | unix.EPOLLOUT | unix.EPOLLRDHUP | epollET
 
 func (l *Loop) newConn(fd int, remote netip.AddrPort) (*Conn, error) {
 	c := &Conn{l: l, fd: fd, remote: remote}
@@ -52,8 +54,9 @@ func (l *Loop) newConn(fd int, remote netip.AddrPort) (*Conn, error) {
 }
 
 func (c *Conn) event(ev uint32) {
-	if ev&(unix.EPOLLIN|unix.EPOLLRDHUP|unix.EPOLLERR|unix.EPOLLHUP) != 0 {
+	if ev&(unix.EPOLLIN|unix.EPOLLPRI|unix.EPOLLRDHUP|unix.EPOLLERR|unix.EPOLLHUP) != 0 {
 		c.readable = true
+		c.urgent = c.urgent || ev&unix.EPOLLPRI != 0
 		c.l.wake(c.reader)
 	}
 	if ev&(unix.EPOLLOUT|unix.EPOLLERR|unix.EPOLLHUP) != 0 {
@@ -207,7 +210,7 @@ func (c *Conn) TryRead(p []byte) (int, error) {
 		case syscall.EINTR:
 			continue
 		case syscall.EAGAIN:
-			c.readable = false
+			c.readable, c.urgent = false, false
 			return 0, nil
 		default:
 			c.broken = true
@@ -220,7 +223,7 @@ func (c *Conn) TryRead(p []byte) (int, error) {
 			c.finned = true
 			return 0, c.end(io.EOF)
 		}
-		if int(n) < len(p) && !c.finned && !c.broken {
+		if int(n) < len(p) && !c.finned && !c.broken && !c.urgent {
 			// Nothing is left, and new bytes will make a new edge. Behind a FIN there is no further edge: read on.
 			c.readable = false
 		}

@@ -58,7 +58,8 @@ func (t *Target) Snapshot() *Snapshot { return t.snapshot.Load() }
 // Publish replaces the snapshot.
 func (t *Target) Publish(s *Snapshot) { t.snapshot.Store(s) }
 
-// Remove says that the Service, or this address or port of it, exists no more. The last snapshot stays.
+// Remove says that the Service, or this address or port of it, exists no more, or that the source may no longer be asked
+// about it. The last snapshot stays.
 func (t *Target) Remove() { t.removed.Store(true) }
 
 // Removed reports whether the target no longer is what its destination leads to, and is no longer kept current. Those
@@ -123,9 +124,12 @@ const (
 	NodeLocal
 	// OtherProxy means that the Service names another proxy in the label service.kubernetes.io/service-proxy-name.
 	OtherProxy
+	// Forbidden means that the source (the API server) refuses to answer: there is no permission for the Service or its
+	// endpoints, or there is no longer any.
+	Forbidden
 
 	// LastReason is the last of the above.
-	LastReason = OtherProxy
+	LastReason = Forbidden
 )
 
 // String answers the word used in metrics and logs.
@@ -145,6 +149,8 @@ func (r Reason) String() string {
 		return "internal-traffic-policy"
 	case OtherProxy:
 		return "service-proxy-name"
+	case Forbidden:
+		return "discovery-forbidden"
 	}
 	return "found"
 }

@@ -23,6 +23,14 @@
 // the others go on when it got through. A watch is resumed where it ended; when the server has forgotten that place (410),
 // everything is listed anew. HTTP/2 pings find a connection that hangs within pingIdle + pingWait.
 //
+// # When permission is lost
+//
+// A refusal (401, 403) is not an outage: the server works, and nobody will say any more where the endpoints are. When a
+// list or watch of one Service has been refused for Options.RefusedFor without a break, its targets are removed and its
+// addresses answer Forbidden, so that new connections pass through to kube-proxy at once. Its followers go on asking, at
+// jittered intervals of at most maxRefused, and put it back from a new list once both watch again. The API server checks
+// permission when a watch is opened only: one that is open goes on until its lifetime ends, and stays current until then.
+//
 // # Goroutines
 //
 // Two for each followed Service, and those that client-go starts for a watch. Run waits for all of them.

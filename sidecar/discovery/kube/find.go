@@ -3,12 +3,10 @@ package kube
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/netip"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/types"
@@ -71,15 +69,6 @@ func (r *Resolver) ask(ctx context.Context, q query, list *corev1.ServiceList) e
 	r.gate.learn(err, false)
 	if answered(err) {
 		r.answered(err)
-	}
-	return err
-}
-
-// refusal says what to do about a request that the API server refused.
-func refusal(err error) error {
-	if apierrors.IsForbidden(err) {
-		return fmt.Errorf("%w (the pod's service account may not do it: the sidecar needs get, list and watch of services "+
-			"and of endpointslices.discovery.k8s.io in all namespaces)", err)
 	}
 	return err
 }

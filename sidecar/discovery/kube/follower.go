@@ -38,7 +38,13 @@ type follower struct {
 	// Called by the follower's goroutine only.
 	onList  func(runtime.Object)
 	onEvent func(kind watch.EventType, object runtime.Object)
-	onError func(error) // nil when a request succeeded again
+	// onError is told nil when a watch is open again, and barred when refusals have lasted for longer than refusedFor, until
+	// then.
+	onError func(err error, barred bool)
+
+	refusedFor time.Duration
+	refused    streak
+	barred     bool
 
 	from  string       // resource version to watch from; "" is to list first
 	since atomic.Int64 // Unix nanoseconds since when it is not known to be current; 0 while it is
@@ -47,25 +53,46 @@ type follower struct {
 // run follows until ctx ends.
 func (f *follower) run(ctx context.Context) {
 	f.lost()
-	refused := time.Duration(0)
+	pause := time.Duration(0)
 	for ctx.Err() == nil {
 		err := f.step(ctx)
 		if ctx.Err() != nil {
 			return
 		}
-		f.onError(err)
+		left := f.judge(err)
+		f.onError(err, f.barred)
 		switch {
 		case err == nil || !answered(err):
-			refused = 0 // nothing to wait for, or the gate is what waits
+			pause = 0 // nothing to wait for, or the gate is what waits
 			continue
 		case expired(err):
-			refused = 0
+			pause = 0
 			sleep(ctx, rand.N(minPause)) // thousands of followers may have been told so at once
 			continue
 		}
-		refused = min(max(2*refused, minRefused), maxRefused)
-		sleep(ctx, refused/2+rand.N(refused/2))
+		pause = min(max(2*pause, minRefused), maxRefused)
+		sleep(ctx, min(pause/2+rand.N(pause/2), left))
 	}
+}
+
+// judge draws the conclusion from a request that failed, if it was refused. Left is the time after which one more refusal
+// bars the follower. What a barred one has seen is not resumed from: when it is let in again, it begins with a list.
+func (f *follower) judge(err error) (left time.Duration) {
+	left = maxRefused
+	if !refused(err) {
+		f.refused = streak{}
+		return left
+	}
+	awaySince, _ := f.gate.downSince()
+	if lasted := f.refused.add(time.Now(), awaySince); lasted >= f.refusedFor {
+		f.barred = true
+	} else if !f.barred {
+		left = f.refusedFor - lasted
+	}
+	if f.barred {
+		f.from = ""
+	}
+	return left
 }
 
 // step lists if need be, and watches until the watch ends. An error is that of a request; a watch that came to its end is
@@ -90,7 +117,8 @@ func (f *follower) step(ctx context.Context) error {
 		return err
 	})
 	if err == nil {
-		f.onError(nil)
+		f.refused, f.barred = streak{}, false
+		f.onError(nil, false)
 		err = f.drain(ctx, w, began)
 		w.Stop()
 	}

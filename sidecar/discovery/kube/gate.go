@@ -134,7 +134,7 @@ func (g *gate) wake() {
 	g.changed = make(chan struct{})
 }
 
-// downSince answers when the server went away; ok is false while it is there.
+// downSince answers when the server went away; ok is false while it is there, and since is of the last time, if any.
 func (g *gate) downSince() (since time.Time, ok bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -36,6 +36,9 @@ type Options struct {
 	AbsentFor time.Duration
 	// RetryAfter is how long connections to an address pass through at once after the API server did not answer for it; 1 s.
 	RetryAfter time.Duration
+	// RefusedFor is how long the API server may refuse (401, 403) to say more of a Service in use before its targets are
+	// removed and its connections pass through; 5 s. Access rules that are about to settle take less.
+	RefusedFor time.Duration
 }
 
 // Resolver is discovery from the Kubernetes API. Its methods are safe for concurrent use.
@@ -76,6 +79,7 @@ func New(opts Options) (*Resolver, error) {
 	opts.IdleAfter = cmp.Or(opts.IdleAfter, 10*time.Minute)
 	opts.AbsentFor = cmp.Or(opts.AbsentFor, 5*time.Second)
 	opts.RetryAfter = cmp.Or(opts.RetryAfter, time.Second)
+	opts.RefusedFor = cmp.Or(opts.RefusedFor, 5*time.Second)
 	if opts.Log == nil {
 		opts.Log = slog.Default()
 	}

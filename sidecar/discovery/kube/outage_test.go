@@ -95,7 +95,7 @@ func TestWithoutPermissionEverythingPassesThroughAndIsReported(t *testing.T) {
 	a := shop(t)
 	a.setRefuse(func(verb, resource, _ string) int { return 403 })
 	r := start(t, a, Options{RetryAfter: time.Millisecond})
-	r.expect(cart, "discovery-unavailable")
+	r.expect(cart, "discovery-forbidden")
 	r.wait("the problem", func() bool {
 		return strings.Contains(problems(r), "list services of all namespaces: services is forbidden") &&
 			strings.Contains(problems(r), "the sidecar needs get, list and watch of services and of endpointslices.discovery.k8s.io")

@@ -2,7 +2,6 @@ package kube
 
 import (
 	"context"
-	"errors"
 	"net/netip"
 	"sync/atomic"
 	"time"
@@ -88,12 +87,12 @@ func (r *Resolver) resolve(addr netip.Addr, l *lookup) {
 	ctx, cancel := context.WithTimeout(r.ctx, lookupTimeout)
 	defer cancel()
 	err := r.bring(ctx, addr)
-	switch {
-	case err == nil:
-	case errors.Is(err, errNoService):
-		r.absent.add(addr, discovery.UnknownService, r.opts.AbsentFor)
-	default:
-		r.absent.add(addr, discovery.Unavailable, r.opts.RetryAfter)
+	if err != nil {
+		reason, age := reasonFor(err), r.opts.RetryAfter
+		if reason == discovery.UnknownService {
+			age = r.opts.AbsentFor
+		}
+		r.absent.add(addr, reason, age)
 	}
 
 	r.mu.Lock()

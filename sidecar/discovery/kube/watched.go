@@ -41,6 +41,7 @@ type watched struct {
 	haveSlices  bool
 	service     assemble.Service
 	bySlice     map[string]*assemble.Slice
+	barred      map[string]bool // the resources whose follower has been refused for too long
 	targets     assemble.Targets
 	problems    map[string][]string // by object or request
 }
@@ -48,24 +49,25 @@ type watched struct {
 // newWatched makes what follows a Service, not started yet.
 func (r *Resolver) newWatched(name types.NamespacedName) *watched {
 	w := &watched{r: r, name: name, ready: make(chan struct{}), gone: make(chan struct{}),
-		bySlice: map[string]*assemble.Slice{}, targets: assemble.Targets{Loops: r.opts.Loops}, problems: map[string][]string{}}
+		bySlice: map[string]*assemble.Slice{}, barred: map[string]bool{},
+		targets: assemble.Targets{Loops: r.opts.Loops}, problems: map[string][]string{}}
 	w.ctx, w.cancel = context.WithCancel(r.ctx)
 	w.asked.Store(time.Now().UnixNano())
-	w.services = follower{client: r.client, gate: r.gate,
+	w.services = follower{client: r.client, gate: r.gate, refusedFor: r.opts.RefusedFor,
 		query: query{api: r.client.core, resource: "services", namespace: name.Namespace,
 			options: metav1.ListOptions{FieldSelector: fields.OneTermEqualSelector("metadata.name", name.Name).String()}},
 		list:    func() runtime.Object { return &corev1.ServiceList{} },
 		onList:  w.onServiceList,
 		onEvent: w.onService,
-		onError: func(err error) { w.onError("services", err) },
+		onError: func(err error, barred bool) { w.onError("services", err, barred) },
 	}
-	w.slices = follower{client: r.client, gate: r.gate,
+	w.slices = follower{client: r.client, gate: r.gate, refusedFor: r.opts.RefusedFor,
 		query: query{api: r.client.discovery, resource: "endpointslices", namespace: name.Namespace,
 			options: metav1.ListOptions{LabelSelector: discoveryv1.LabelServiceName + "=" + name.Name}},
 		list:    func() runtime.Object { return &discoveryv1.EndpointSliceList{} },
 		onList:  w.onSliceList,
 		onEvent: w.onSlice,
-		onError: func(err error) { w.onError("endpointslices", err) },
+		onError: func(err error, barred bool) { w.onError("endpointslices", err, barred) },
 	}
 	return w
 }
@@ -157,12 +159,19 @@ func (w *watched) sliceName(name string) string {
 	return "EndpointSlice " + w.name.Namespace + "/" + name
 }
 
-// update publishes what follows from the Service and its slices, once both are known. w is locked.
+// update publishes what follows from the Service and its slices, once both are known, or that they may not be known. w is
+// locked.
 func (w *watched) update() {
-	if w.ended || !w.haveService || !w.haveSlices {
+	service := w.service
+	switch {
+	case w.ended || !w.haveService:
+		return
+	case len(w.barred) > 0:
+		service.Reason = discovery.Forbidden
+	case !w.haveSlices:
 		return
 	}
-	changed := w.targets.Update(w.service, slices.Collect(maps.Values(w.bySlice)))
+	changed := w.targets.Update(service, slices.Collect(maps.Values(w.bySlice)))
 	if changed || !w.isReady {
 		w.r.install(w, w.table())
 	}
@@ -222,16 +231,21 @@ func (w *watched) retire(unusedSince time.Time) bool {
 }
 
 // onError notes that a follower's request was refused, or was not. That the API server is away is the gate's to report.
-func (w *watched) onError(what string, err error) {
+func (w *watched) onError(what string, err error, barred bool) {
 	if err != nil && (!answered(err) || expired(err)) {
 		return
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if err == nil {
+	switch {
+	case err == nil:
 		w.report(what, nil)
-	} else {
+		w.unbar(what)
+	case !w.barred[what]: // said once, though lists may be refused where watches were
 		w.report(what, []error{refusal(err)})
+		if barred {
+			w.bar(what)
+		}
 	}
 }
 

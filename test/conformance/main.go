@@ -59,7 +59,9 @@ func conformance(ctx context.Context, quick bool, only string, verbose bool) (un
 	if err := os.Chmod(dir, 0o755); err != nil { // the proxy's user reads its manifests there
 		return 0, err
 	}
-	if _, err := output(exec.CommandContext(ctx, "go", "build", "-o", dir+"/", "github.com/sluice-mesh/sluice/cmd/sidecar")); err != nil {
+	const module = "github.com/sluice-mesh/sluice/"
+	build := exec.CommandContext(ctx, "go", "build", "-o", dir+"/", module+"cmd/sidecar", module+"test/conformance")
+	if _, err := output(build); err != nil {
 		return 0, err
 	}
 	var rigs []*rig

@@ -40,7 +40,6 @@ func measure(ctx context.Context, s *suite, rigs []*rig) *report {
 		rep.err = err
 		return rep
 	}
-	best := map[string]time.Duration{}
 	for round := 0; round == 0 || s.timed && round < timedRounds && rep.slow(); round++ {
 		for _, r := range rigs {
 			if s.columns != nil && !slices.Contains(s.columns, r.name) {
@@ -51,13 +50,10 @@ func measure(ctx context.Context, s *suite, rigs []*rig) *report {
 				rep.err = fmt.Errorf("%s: %w", r.name, err)
 				return rep
 			}
-			if took := rs.took(); best[r.name] == 0 || took < best[r.name] {
-				best[r.name] = took
-			}
-			if s.timed && r.name != directly {
-				rep.ratio[r.name] = best[r.name].Seconds() / best[directly].Seconds()
-			}
 			rep.add(r.name, rs)
+			if s.timed && r.name != directly {
+				rep.ratio[r.name] = ratio(rs, rep.results[directly], rep.ratio[r.name])
+			}
 		}
 	}
 	for _, r := range rigs {
@@ -68,17 +64,34 @@ func measure(ctx context.Context, s *suite, rigs []*rig) *report {
 	return rep
 }
 
-// add takes the results of a round; what failed in a round before and passes now passes.
+// add takes the results of a round; what failed in a round before and passes now passes, and the quickest time counts.
 func (rep *report) add(column string, rs results) {
-	if rep.results[column] == nil {
-		rep.results[column] = rs
-		return
+	all := rep.results[column]
+	if all == nil {
+		all = results{}
+		rep.results[column] = all
 	}
 	for name, v := range rs {
-		if v.ok {
-			rep.results[column][name] = v
+		if old, ran := all[name]; !ran || v.ok && (!old.ok || v.took < old.took) {
+			all[name] = v
 		}
 	}
+}
+
+// ratio answers how much longer rs took than base, over the cases that passed in both, or what it was before when that was less.
+func ratio(rs, base results, before float64) float64 {
+	var ours, theirs time.Duration
+	for name, v := range rs {
+		if b := base[name]; v.ok && b.ok {
+			ours += v.took
+			theirs += b.took
+		}
+	}
+	now := ours.Seconds() / max(theirs.Seconds(), 1e-9)
+	if before > 0 {
+		return min(now, before)
+	}
+	return now
 }
 
 // repeat runs what passes directly and failed here alone and a second time.

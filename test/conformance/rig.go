@@ -40,7 +40,7 @@ type rig struct {
 	stop func()
 }
 
-// openRig makes a rig. bin holds the sidecar; dir is for logs and manifests and must be readable by the proxy's user.
+// openRig makes a rig. bin holds the sidecar and this program; dir is for logs and manifests and must be readable by the proxy's user.
 func openRig(ctx context.Context, name, bin, dir string) (*rig, error) {
 	ns, err := meshtest.OpenNamespace()
 	if err != nil {
@@ -80,10 +80,6 @@ func (r *rig) startProxy(ctx context.Context, bin, dir string) (wait func(), err
 			}
 		}
 	}
-	self, err := os.Executable()
-	if err != nil {
-		return nil, err
-	}
 	manifests := filepath.Join(dir, strings.ReplaceAll(r.name, " ", "-"))
 	if err := os.MkdirAll(manifests, 0o755); err != nil {
 		return nil, err
@@ -91,7 +87,7 @@ func (r *rig) startProxy(ctx context.Context, bin, dir string) (wait func(), err
 	argv := []string{filepath.Join(bin, "sidecar"), "--discovery=files", "--manifests=" + manifests, "--unknown-destinations=proxy"}
 	switch r.name {
 	case copied:
-		argv = []string{self, "copy"}
+		argv = []string{filepath.Join(bin, "conformance"), "copy"}
 	case asAService:
 		if err := everything().Write(manifests); err != nil {
 			return nil, err

@@ -51,13 +51,6 @@ func (rs results) passed() (n int) {
 	return n
 }
 
-func (rs results) took() (d time.Duration) {
-	for _, v := range rs {
-		d += v.took
-	}
-	return d
-}
-
 // explain answers the reason for which a case may fail in a column.
 func (s *suite) explain(name, column string) (string, bool) {
 	for _, d := range s.differences {

@@ -40,6 +40,7 @@ var suites = []*suite{
 		difference{"TestServerSetKeepAlivesEnabledClosesConns", asAService, shared},
 		difference{"TestTransportIgnores408", asAService, shared},
 		difference{"TestTransportRemovesDeadIdleConnections", asAService, shared},
+		difference{"TestTransportServerClosingUnexpectedly", asAService, shared},
 	),
 	goTests("Go net/http/httputil", "", "net/http/httputil",
 		difference{"TestReverseProxyHijackCopyError", asAService, unasked},

@@ -121,6 +121,9 @@ func (r *report) finish(out io.Writer, dir string) (code int, err error) {
 		}
 		if v != missing {
 			res.Got = target.limit(x)
+			if worst := r.outcome(target.Case).Figures[sluice][target.Metric].RatioWorst; target.Ratio {
+				res.Got += fmt.Sprintf(" (worst round %.2f×)", worst)
+			}
 		}
 		r.Targets = append(r.Targets, res)
 		fmt.Fprintf(t, "  %s\tat most %s\taim %s\tis %s\t%s\n", res.Text, res.Gate, dash(res.Aim), dash(res.Got), v)

@@ -57,11 +57,14 @@ func TestRollingUpdateUnderLoad(t *testing.T) {
 	ns := namespace(t, optIn)
 	servers(t, ns, "web", 3)
 	l := startLoad(t, ns, "load", "--url=http://web/pod", "--rate=500", "--concurrency=10", "--duration=30s")
+	// POST may not be sent twice, so it shows what GET's retries could hide.
+	post := startLoad(t, ns, "post", "--url=http://web/echo", "--method=POST", "--body=hello", "--expect=hello", "--rate=100", "--concurrency=5", "--duration=30s")
 	time.Sleep(2 * time.Second)
 	apply(t, ns, serverYAML("web", 3, "2"))
 	available(t, ns, "web")
 	s := l.end(t, time.Minute)
 	s.mustBeWhole(t, 14000)
+	post.end(t, time.Minute).mustBeWhole(t, 2800)
 	if len(s.Pods) != 6 {
 		t.Errorf("the requests reached %d pods, want 3 old and 3 new ones: %v", len(s.Pods), s.Pods)
 	}

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -349,4 +350,29 @@ func get(t *testing.T, v any, args ...string) {
 	if err := json.Unmarshal([]byte(out), v); err != nil {
 		t.Fatalf("%v in %s", err, out)
 	}
+}
+
+// counted adds up the series of one of the sidecar's metrics, of those that have all the given texts in them. It asks through the API
+// server, so it works on any cluster.
+func counted(t *testing.T, ns, pod, metric string, with ...string) float64 {
+	t.Helper()
+	page := kube(t, "get", "--raw", "/api/v1/namespaces/"+ns+"/pods/"+pod+":15302/proxy/metrics")
+	sum := 0.0
+lines:
+	for _, line := range strings.Split(page, "\n") {
+		if !strings.HasPrefix(line, metric+"{") && !strings.HasPrefix(line, metric+" ") {
+			continue
+		}
+		for _, text := range with {
+			if !strings.Contains(line, text) {
+				continue lines
+			}
+		}
+		n, err := strconv.ParseFloat(line[strings.LastIndexByte(line, ' ')+1:], 64)
+		if err != nil {
+			t.Fatalf("%s: %v", line, err)
+		}
+		sum += n
+	}
+	return sum
 }

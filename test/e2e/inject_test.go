@@ -91,6 +91,10 @@ func TestOptInOptOutAndFieldsKept(t *testing.T) {
 	}
 	// The pod's own init container calls a Service before the application starts: rules and proxy are up by then.
 	kube(t, "-n", ns, "wait", "--for=condition=Ready", "pod/rich", "--timeout=60s")
+	mustHaveStartedBehindTheProxy(t, ns, "rich", "first")
+	if n := counted(t, ns, "rich", "sluice_requests_total", `service="`+ns+`/web:80"`, `code_class="2xx"`); n != 1 {
+		t.Errorf("the sidecar counts %v requests of the pod's own init container, want 1: it did not go through the sidecar", n)
+	}
 	var with, without pod
 	get(t, &with, "-n", ns, "get", "pod", "rich")
 	get(t, &without, "-n", plain, "get", "pod", "rich")
@@ -139,6 +143,41 @@ func TestOptInOptOutAndFieldsKept(t *testing.T) {
 	get(t, &again, "-n", ns, "get", "pod", "copied")
 	if a, b := names(again.Spec.InitContainers), names(with.Spec.InitContainers); !reflect.DeepEqual(a, b) {
 		t.Errorf("injected again: %v, want %v", a, b)
+	}
+}
+
+// mustHaveStartedBehindTheProxy fails the test when a container had to be restarted, as it is when its first call fails, or began
+// before the proxy was ready.
+func mustHaveStartedBehindTheProxy(t *testing.T, ns, name, container string) {
+	t.Helper()
+	type status struct {
+		Name         string
+		RestartCount int
+		Started      bool
+		State        map[string]struct{ StartedAt time.Time }
+	}
+	var p struct {
+		Status struct{ InitContainerStatuses, ContainerStatuses []status }
+	}
+	get(t, &p, "-n", ns, "get", "pod", name)
+	began := func(s status) time.Time {
+		for _, state := range s.State {
+			return state.StartedAt
+		}
+		return time.Time{}
+	}
+	var proxy, app status
+	for _, s := range append(p.Status.InitContainerStatuses, p.Status.ContainerStatuses...) {
+		switch s.Name {
+		case proxyName:
+			proxy = s
+		case container:
+			app = s
+		}
+	}
+	if app.RestartCount != 0 || !proxy.Started || proxy.RestartCount != 0 || began(app).Before(began(proxy)) {
+		t.Errorf("%s was started %d times more, at %v; the proxy (ready %v, started %d times more) at %v", container, app.RestartCount,
+			began(app), proxy.Started, proxy.RestartCount, began(proxy))
 	}
 }
 

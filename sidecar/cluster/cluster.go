@@ -36,8 +36,8 @@ func (p Protocol) String() string {
 }
 
 // Endpoint is one address of a Service port: a pod. Identity, and so the pointer, lasts as long as the same pod
-// (UID, else address) serves the same address and port; a set that is published anew holds the same pointers for those that
-// stayed. All fields but Load are immutable.
+// (UID, else address) at the same address and port stays in the published set: a set that is published anew holds the same
+// pointers for those that stayed, and new ones, with a new Load, for those that come back. All fields but Load are immutable.
 type Endpoint struct {
 	Addr     netip.AddrPort
 	Name     string // the pod's name; the address where the slice names no pod

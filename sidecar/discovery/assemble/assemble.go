@@ -14,9 +14,6 @@ type Port struct {
 	Snapshot *discovery.Snapshot
 
 	candidates candidates
-	// known are the endpoints that were in a set and are still in a slice, sorted by address. One that is not picked for a
-	// while, because it is not ready or terminates, keeps its pointer here.
-	known []*cluster.Endpoint
 }
 
 // Assemble answers, for each address and TCP port of a Service, what is to be published: the previous snapshot itself
@@ -46,7 +43,11 @@ func assemblePort(s Service, p ServicePort, v4 bool, all []*Slice, previous Port
 		port.candidates = previous.candidates
 	}
 	port.candidates = port.candidates.with(all)
-	set.Endpoints, port.known, set.Terminating = endpointsOf(port.candidates.sorted, previous.known, loops)
+	var before []*cluster.Endpoint
+	if previous.Snapshot != nil {
+		before = previous.Snapshot.Set.Endpoints
+	}
+	set.Endpoints, set.Terminating = endpointsOf(port.candidates.sorted, before, loops)
 
 	policy := s.Policy
 	if old := previous.Snapshot; old != nil {

@@ -57,12 +57,11 @@ func TestProtocolOf(t *testing.T) {
 }
 
 // twin is what has to be published, worked out from nothing each time: for each address and port, who says what of each
-// address, and who is to be believed. Published are the addresses and UIDs to pick from; believed has "destination
-// address UID" of all, the unusable ones too: these keep their pointers.
-func twin(s Service, all []*discoveryv1.EndpointSlice) (published map[netip.AddrPort][]string, believedAtAll map[string]bool) {
-	published, believedAtAll = map[netip.AddrPort][]string{}, map[string]bool{}
+// address, and who is to be believed. It answers the addresses and UIDs to pick from.
+func twin(s Service, all []*discoveryv1.EndpointSlice) map[netip.AddrPort][]string {
+	published := map[netip.AddrPort][]string{}
 	if s.Reason != discovery.Found {
-		return published, believedAtAll
+		return published
 	}
 	for _, ip := range s.Addrs {
 		for _, p := range s.Ports {
@@ -100,9 +99,6 @@ func twin(s Service, all []*discoveryv1.EndpointSlice) (published map[netip.Addr
 					}
 				}
 			}
-			for at, says := range believed {
-				believedAtAll[fmt.Sprintf("%v %v %s", dst, at, says.uid)] = true
-			}
 			for rank := 2; rank >= 1 && len(published[dst]) == 0; rank-- {
 				for at, says := range believed {
 					if says.rank == rank {
@@ -113,11 +109,11 @@ func twin(s Service, all []*discoveryv1.EndpointSlice) (published map[netip.Addr
 			slices.Sort(published[dst])
 		}
 	}
-	return published, believedAtAll
+	return published
 }
 
 // Slices change, come and go at random; what is published must be what the twin says, endpoints must keep their pointers
-// for as long as their pod is in a slice, and a snapshot must change exactly when its contents do.
+// for as long as their pod is published and no longer, and a snapshot must change exactly when its contents do.
 func TestAssembleAgreesWithItsTwin(t *testing.T) {
 	conditions := []string{"", "", "!ready", "!terminating", "!terminating", "!down", "!gone"}
 	for seed := range uint64(60) {
@@ -129,7 +125,7 @@ func TestAssembleAgreesWithItsTwin(t *testing.T) {
 		objects := map[string]*discoveryv1.EndpointSlice{}
 		parsed := map[string]*Slice{}
 		targets := Targets{Loops: 1}
-		pointers := map[string]*cluster.Endpoint{}
+		pointers, ever := map[string]*cluster.Endpoint{}, map[*cluster.Endpoint]bool{}
 		before := map[netip.AddrPort]*discovery.Snapshot{}
 		for range 60 {
 			name := string(rune('a' + rnd.IntN(5)))
@@ -155,12 +151,8 @@ func TestAssembleAgreesWithItsTwin(t *testing.T) {
 			table := &discovery.Table{Targets: map[netip.AddrPort]*discovery.Target{}, Addrs: map[netip.Addr]discovery.Reason{}}
 			targets.AddTo(table)
 
-			want, believed := twin(service, slices.Collect(maps.Values(objects)))
-			for key := range pointers {
-				if !believed[key] {
-					delete(pointers, key)
-				}
-			}
+			want := twin(service, slices.Collect(maps.Values(objects)))
+			pointersNow := map[string]*cluster.Endpoint{}
 			for dst, target := range table.Targets {
 				s := target.Snapshot()
 				got := []string{}
@@ -168,8 +160,10 @@ func TestAssembleAgreesWithItsTwin(t *testing.T) {
 					key := fmt.Sprintf("%v %v %s", dst, e.Addr, e.UID)
 					if was := pointers[key]; was != nil && was != e {
 						t.Errorf("seed %d: another pointer for %s", seed, key)
+					} else if was == nil && ever[e] {
+						t.Errorf("seed %d: %s was out of the set and has its old pointer", seed, key)
 					}
-					pointers[key] = e
+					pointersNow[key], ever[e] = e, true
 					got = append(got, fmt.Sprintf("%v %s", e.Addr, e.UID))
 				}
 				if !slices.IsSortedFunc(s.Set.Endpoints, func(a, b *cluster.Endpoint) int { return a.Addr.Compare(b.Addr) }) {
@@ -188,6 +182,7 @@ func TestAssembleAgreesWithItsTwin(t *testing.T) {
 				}
 				before[dst] = s
 			}
+			pointers = pointersNow
 			if len(table.Targets) != len(want) {
 				t.Fatalf("seed %d: %d targets, want %d", seed, len(table.Targets), len(want))
 			}

@@ -98,11 +98,10 @@ func compare(a, b candidate) int {
 
 // endpointsOf answers the endpoints to pick from: the ready candidates, or if there are none those that still serve while
 // they terminate. Of an address and port that is in several slices, as happens while the controller moves it from one to
-// another, the first candidate is believed. Known endpoints that are candidates keep their pointers, and stay known. All
-// lists are sorted by address.
-func endpointsOf(sorted []candidate, known []*cluster.Endpoint, loops int) (
-	endpoints, stillKnown []*cluster.Endpoint, areTerminating bool) {
-
+// another, the first candidate is believed. Those that were in the set before keep their pointers; one that was out of it,
+// as a pod that failed its probe, comes back as a new endpoint: what was observed of it then says nothing about it now.
+// Both lists are sorted by address.
+func endpointsOf(sorted []candidate, before []*cluster.Endpoint, loops int) (endpoints []*cluster.Endpoint, areTerminating bool) {
 	best := terminating
 	usable := 0
 	for _, c := range sorted {
@@ -114,7 +113,6 @@ func endpointsOf(sorted []candidate, known []*cluster.Endpoint, loops int) (
 		}
 	}
 	endpoints = make([]*cluster.Endpoint, 0, usable)
-	apart := false // stillKnown has more than endpoints, and so is a list of its own
 	var last netip.AddrPort
 	for i := range sorted {
 		c := &sorted[i]
@@ -123,32 +121,19 @@ func endpointsOf(sorted []candidate, known []*cluster.Endpoint, loops int) (
 			continue
 		}
 		last = at
-		for len(known) > 0 && known[0].Addr != at && known[0].Addr.Compare(at) < 0 {
-			known = known[1:]
-		}
-		var e *cluster.Endpoint
-		switch {
-		case len(known) > 0 && same(known[0], c):
-			e = known[0]
-		case c.condition == best:
-			e = newEndpoint(c, loops)
-		default:
+		if c.condition != best {
 			continue
 		}
-		if c.condition != best && !apart {
-			apart, stillKnown = true, slices.Clone(endpoints)
+		for len(before) > 0 && before[0].Addr.Compare(at) < 0 {
+			before = before[1:]
 		}
-		if apart {
-			stillKnown = append(stillKnown, e)
-		}
-		if c.condition == best {
-			endpoints = append(endpoints, e)
+		if len(before) > 0 && same(before[0], c) {
+			endpoints = append(endpoints, before[0])
+		} else {
+			endpoints = append(endpoints, newEndpoint(c, loops))
 		}
 	}
-	if !apart { // as nearly always
-		stillKnown = endpoints
-	}
-	return endpoints, stillKnown, best == terminating && len(endpoints) > 0
+	return endpoints, best == terminating && len(endpoints) > 0
 }
 
 // same reports whether an endpoint is the candidate: the same pod (or, without pods, the same name) at the same address.

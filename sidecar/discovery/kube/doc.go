@@ -6,8 +6,8 @@
 //
 // Services are listed by the field selector spec.clusterIP, which the API server keeps for the primary address only. For
 // an address that no Service has as its primary one, all Services are listed in pages and the secondary addresses of
-// dual-stack Services remembered; this list is made at most once a minute, and only when a pod calls an address that is
-// secondary or nobody's. The request
+// dual-stack Services remembered; this list is made at most once a minute, or once in ten minutes where all Services have
+// addresses of one family, and only when a pod calls an address that is secondary or nobody's. The request
 //
 //	list services            of all namespaces   to find an address
 //	list, watch services     of one namespace    to follow one Service

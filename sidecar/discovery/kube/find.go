@@ -19,6 +19,10 @@ const (
 	secondaryPage = 250
 	// secondaryAge is how long the secondary addresses that were found are believed.
 	secondaryAge = time.Minute
+	// singleStackAge is how long it is believed that there are none of an address family, which is all that the Services
+	// have: an address is secondary only where the primary one is of the other family. It is long as clusters seldom become
+	// dual-stack; until it is noticed, connections to a secondary address pass through.
+	singleStackAge = 10 * time.Minute
 
 	// findQPS and findBurst bound the lists that finding out addresses makes: a process that calls every address of a range
 	// must not become a load for the API server. What is over the limit passes through.
@@ -79,6 +83,7 @@ type secondaries struct {
 	lock   chan struct{} // a mutex that can be waited for with a context
 	listed time.Time     // when the list was begun
 	by     map[netip.Addr]types.NamespacedName
+	v4, v6 bool // what the addresses of all Services are
 }
 
 // find answers the Service of a secondary address, and lists all of them when that was not done for a while.
@@ -89,7 +94,7 @@ func (s *secondaries) find(ctx context.Context, r *Resolver, addr netip.Addr) (t
 	case <-ctx.Done():
 		return types.NamespacedName{}, ctx.Err()
 	}
-	if time.Since(s.listed) > secondaryAge {
+	if time.Since(s.listed) > s.age(addr) {
 		if err := s.list(ctx, r); err != nil {
 			return types.NamespacedName{}, err
 		}
@@ -100,10 +105,19 @@ func (s *secondaries) find(ctx context.Context, r *Resolver, addr netip.Addr) (t
 	return types.NamespacedName{}, errNoService
 }
 
+// age answers how long the last list is believed for an address.
+func (s *secondaries) age(addr netip.Addr) time.Duration {
+	if addr.Is4() && s.v4 && !s.v6 || addr.Is6() && s.v6 && !s.v4 {
+		return singleStackAge
+	}
+	return secondaryAge
+}
+
 // list goes through all Services page by page, and keeps what is secondary.
 func (s *secondaries) list(ctx context.Context, r *Resolver) error {
 	begun := time.Now()
 	by := map[netip.Addr]types.NamespacedName{}
+	v4, v6 := false, false
 	q := query{api: r.client.core, resource: "services", options: metav1.ListOptions{Limit: secondaryPage}}
 	for {
 		var page corev1.ServiceList
@@ -112,12 +126,15 @@ func (s *secondaries) list(ctx context.Context, r *Resolver) error {
 		}
 		for i := range page.Items {
 			service, _ := assemble.ParseService(&page.Items[i])
+			for _, addr := range service.Addrs {
+				v4, v6 = v4 || addr.Is4(), v6 || addr.Is6()
+			}
 			for _, addr := range service.Addrs[min(1, len(service.Addrs)):] {
 				by[addr] = types.NamespacedName{Namespace: service.Namespace, Name: service.Name}
 			}
 		}
 		if q.options.Continue = page.Continue; page.Continue == "" {
-			s.listed, s.by = begun, by
+			s.listed, s.by, s.v4, s.v6 = begun, by, v4, v6
 			return nil
 		}
 	}

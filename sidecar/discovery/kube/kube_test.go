@@ -303,6 +303,43 @@ func TestDualStack(t *testing.T) {
 	}
 }
 
+// Where no Service can have a secondary address of a family, all Services are not listed again and again for its addresses.
+func TestHowOftenAllServicesAreListed(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		dual     bool
+		asked    string
+		listed   time.Duration // ago
+		wantList bool
+	}{
+		{"IPv4 only, two minutes ago", false, "10.96.0.99", 2 * time.Minute, false},
+		{"IPv4 only, long ago", false, "10.96.0.99", 11 * time.Minute, true},
+		{"an IPv6 address, though there were none", false, "fd00:96::99", 2 * time.Minute, true},
+		{"an IPv6 address right after the list", false, "fd00:96::99", 10 * time.Second, false},
+		{"dual-stack, two minutes ago", true, "10.96.0.99", 2 * time.Minute, true},
+		{"dual-stack, right after the list", true, "10.96.0.99", 10 * time.Second, false},
+		{"dual-stack, the other family", true, "fd00:96::99", 2 * time.Minute, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			a := shop(t)
+			if c.dual {
+				a.put(service("shop", "both", "fd00:96::10", "10.96.0.30"))
+			}
+			r := start(t, a, Options{})
+			r.wait("a sign of life", func() bool { return r.Status().Synced })
+			r.expect(netip.MustParseAddrPort("10.96.0.98:80"), "unknown-service")
+			r.secondary.lock <- struct{}{}
+			r.secondary.listed = time.Now().Add(-c.listed)
+			<-r.secondary.lock
+			a.took()
+			r.expect(netip.AddrPortFrom(netip.MustParseAddr(c.asked), 80), "unknown-service")
+			if got := slices.Contains(a.took(), "list  services"); got != c.wantList {
+				t.Errorf("listed: %v, want %v", got, c.wantList)
+			}
+		})
+	}
+}
+
 func TestAnAddressThatIsNobodysIsRemembered(t *testing.T) {
 	a := shop(t)
 	r := start(t, a, Options{AbsentFor: time.Hour})

@@ -65,3 +65,4 @@ images: ## the container image, with Docker
 	docker build -t $(IMAGE) .
 
 include test/cluster/cluster.mk
+include test/bench/bench.mk

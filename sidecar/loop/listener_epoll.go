@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"syscall"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -46,6 +47,8 @@ func (l *Loop) Listen(addr netip.AddrPort) (*Listener, error) {
 		}
 		return serr
 	}}
+	// Go listens with MPTCP unless told otherwise; on the loopback address that buys nothing and costs with each call.
+	lc.SetMultipathTCP(false)
 	nl, err := lc.Listen(context.Background(), "tcp", addr.String())
 	if err != nil {
 		return nil, err
@@ -97,11 +100,14 @@ func (ln *Listener) Accept() (*Conn, error) {
 			ln.waiter = nil
 			continue
 		}
-		fd, sa, err := unix.Accept4(ln.fd, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
-		switch err {
-		case nil:
-			c, err := ln.l.newConn(fd, addrOf(sa))
+		fd, peer, errno := accept(ln.fd)
+		switch errno {
+		case 0:
+			c, err := ln.l.newConn(fd, peer)
 			if err == nil {
+				if !ln.addr.Addr().IsUnspecified() {
+					c.local = ln.addr
+				}
 				ln.l.charge(0)
 				return c, nil
 			}
@@ -117,7 +123,7 @@ func (ln *Listener) Accept() (*Conn, error) {
 			}
 		case unix.EINTR, unix.ECONNABORTED, unix.EPROTO, unix.EPERM:
 		default:
-			return nil, os.NewSyscallError("accept", err)
+			return nil, os.NewSyscallError("accept", errno)
 		}
 	}
 }
@@ -126,6 +132,36 @@ func (ln *Listener) Accept() (*Conn, error) {
 func (ln *Listener) short() error {
 	ln.l.stats.acceptFailures.Add(1)
 	return ln.l.Sleep(100 * time.Millisecond)
+}
+
+// accept is accept4 by a raw call. Package unix would ask for the socket's protocol as well, to tell Bluetooth from others.
+func accept(fd int) (int, netip.AddrPort, syscall.Errno) {
+	var sa unix.RawSockaddrAny
+	size := uint32(unix.SizeofSockaddrAny)
+	n, _, errno := syscall.RawSyscall6(syscall.SYS_ACCEPT4, uintptr(fd), uintptr(unsafe.Pointer(&sa)), uintptr(unsafe.Pointer(&size)),
+		unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0, 0)
+	if errno != 0 {
+		return -1, netip.AddrPort{}, errno
+	}
+	return int(n), rawAddr(&sa), 0
+}
+
+func rawAddr(sa *unix.RawSockaddrAny) netip.AddrPort {
+	switch sa.Addr.Family {
+	case unix.AF_INET:
+		in := (*unix.RawSockaddrInet4)(unsafe.Pointer(sa))
+		return netip.AddrPortFrom(netip.AddrFrom4(in.Addr), ntohs(&in.Port))
+	case unix.AF_INET6:
+		in := (*unix.RawSockaddrInet6)(unsafe.Pointer(sa))
+		return unmap(netip.AddrPortFrom(netip.AddrFrom16(in.Addr), ntohs(&in.Port)))
+	}
+	return netip.AddrPort{}
+}
+
+// ntohs reads a port, which the kernel keeps in network order.
+func ntohs(p *uint16) uint16 {
+	b := (*[2]byte)(unsafe.Pointer(p))
+	return uint16(b[0])<<8 | uint16(b[1])
 }
 
 // Close closes the listening socket; connections already in its queue are reset by the kernel.

@@ -24,6 +24,7 @@ func (l *Loop) Listen(addr netip.AddrPort) (*Listener, error) {
 		}
 		return serr
 	}}
+	lc.SetMultipathTCP(false)
 	nl, err := lc.Listen(context.Background(), "tcp", addr.String())
 	if err != nil {
 		return nil, err

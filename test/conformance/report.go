@@ -20,7 +20,10 @@ type report struct {
 }
 
 // timedRounds are run of a timed suite, at most: further ones when it was slow, and the quickest counts.
-const timedRounds = 3
+const timedRounds = 5
+
+// slowCase is how much longer a case of a timed suite takes through a proxy for it to be named.
+const slowCase = 40 * time.Millisecond
 
 // slow reports whether a timed suite took too long through us.
 func (rep *report) slow() bool {
@@ -144,6 +147,11 @@ func (rep *report) progress(w io.Writer, verbose bool) {
 	for name, v := range rep.results[directly] {
 		if verbose && !v.ok {
 			fmt.Fprintf(w, "  fails directly: %s: %s\n", name, v.detail)
+		}
+		for _, c := range columns[1:] {
+			if more := rep.results[c][name].took - v.took; verbose && rep.suite.timed && rep.results[c][name].ok && more > slowCase {
+				fmt.Fprintf(w, "  slower, %s: %s: %v more than %v\n", c, name, more.Round(time.Millisecond/10), v.took.Round(time.Millisecond/10))
+			}
 		}
 	}
 	for _, d := range rep.differences() {

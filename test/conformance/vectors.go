@@ -49,7 +49,7 @@ func vectorSuite(name, file string, differences ...difference) *suite {
 		}
 		o := &recorder{}
 		go o.serve(l)
-		defer l.Close()
+		defer o.stop(l)
 		rs := results{}
 		for _, v := range vectors {
 			if rs[v.ID], err = o.try(ctx, r, wire(v.Payload)); err != nil {
@@ -75,8 +75,19 @@ func wire(payload string) (b []byte) {
 
 // recorder is an origin that reads requests as net/http does, which takes more than the proxy does: it would read what slipped through.
 type recorder struct {
-	mu   sync.Mutex
-	read []string
+	mu    sync.Mutex
+	read  []string
+	conns []net.Conn
+}
+
+// stop closes the connections as well: the proxy keeps some, and the next recorder has the same address.
+func (o *recorder) stop(l net.Listener) {
+	l.Close()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, c := range o.conns {
+		c.Close()
+	}
 }
 
 func (o *recorder) serve(l net.Listener) {
@@ -85,6 +96,9 @@ func (o *recorder) serve(l net.Listener) {
 		if err != nil {
 			return
 		}
+		o.mu.Lock()
+		o.conns = append(o.conns, c)
+		o.mu.Unlock()
 		go func() {
 			defer c.Close()
 			b := bufio.NewReader(c)

@@ -72,7 +72,10 @@ func (r *Resolver) ask(ctx context.Context, q query, list *corev1.ServiceList) e
 	}
 	r.gate.learn(err, false)
 	if answered(err) {
-		r.answered(err)
+		r.answered("access", err)
+	}
+	if err == nil {
+		r.permitted()
 	}
 	return err
 }

@@ -133,19 +133,24 @@ func (r *Resolver) greet() {
 	for r.ctx.Err() == nil && !r.synced.Load() {
 		err := r.gate.do(r.ctx, func() error { return r.client.list(r.ctx, q, &corev1.ServiceList{}) })
 		if answered(err) {
-			r.answered(err)
+			r.answered("greeting", err)
 		}
 	}
 }
 
 // answered notes that the API server answered a request that is not one Service's, with a refusal or without.
-func (r *Resolver) answered(refused error) {
+func (r *Resolver) answered(what string, refused error) {
 	r.synced.Store(true)
-	if refused == nil {
-		r.problems.Set("access", nil)
-		return
+	if refused != nil {
+		r.problems.Set(what, []string{refusal(refused).Error()})
 	}
-	r.problems.Set("access", []string{refusal(refused).Error()})
+}
+
+// permitted notes that there is permission. Each kind of request that was refused is not waited for: one account's
+// permissions come and go together, and if not, the next request says so again.
+func (r *Resolver) permitted() {
+	r.problems.Set("greeting", nil)
+	r.problems.Set("access", nil)
 }
 
 // onTurn reports that the API server is away, or back.

@@ -70,6 +70,7 @@ func (w *watched) unbar(what string) {
 	delete(w.barred, what)
 	if len(w.barred) == 0 {
 		w.report(w.targetsName(), nil)
+		w.r.permitted()
 	}
 	w.update()
 }

@@ -1,6 +1,7 @@
 package kube
 
 import (
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -66,6 +67,13 @@ func TestPermissionIsLostAndComesBack(t *testing.T) {
 			for _, request := range a.took() {
 				if strings.Contains(request, "spec.clusterIP") {
 					t.Errorf("connections made the request %q", request)
+				}
+			}
+
+			if c.verb == "" && c.resource == "" {
+				r.expect(netip.MustParseAddrPort("10.96.0.20:80"), "discovery-forbidden")
+				if p := problems(r); !strings.Contains(p, "list services of all namespaces") {
+					t.Errorf("problems %q", p)
 				}
 			}
 

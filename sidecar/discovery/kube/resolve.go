@@ -122,12 +122,16 @@ func (r *Resolver) bring(ctx context.Context, addr netip.Addr) error {
 		if err != nil {
 			return err
 		}
-		w.asked.Store(time.Now().UnixNano())
+		w.waiting.Add(1) // however long its lists take, it is not unused
 		select {
 		case <-w.ready:
 		case <-w.gone:
 		case <-ctx.Done():
-			return ctx.Err()
+		}
+		w.asked.Store(time.Now().UnixNano())
+		w.waiting.Add(-1)
+		if err := ctx.Err(); err != nil {
+			return err
 		}
 		if w.hasEnded() { // deleted, or retired in this very moment: ask again
 			continue

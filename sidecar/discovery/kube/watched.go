@@ -31,6 +31,7 @@ type watched struct {
 	services follower
 	slices   follower
 	asked    atomic.Int64  // Unix nanoseconds when a connection last asked for it
+	waiting  atomic.Int32  // look-ups that wait for ready
 	ready    chan struct{} // closed when both lists have come and their targets are in the table
 	gone     chan struct{} // closed when it is followed no more
 
@@ -218,7 +219,7 @@ func (w *watched) hasEnded() bool {
 func (w *watched) retire(unusedSince time.Time) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.ended || w.asked.Load() >= unusedSince.UnixNano() {
+	if w.ended || w.waiting.Load() > 0 || w.asked.Load() >= unusedSince.UnixNano() {
 		return false
 	}
 	retired, changed := w.targets.Retire(unusedSince)

@@ -21,8 +21,8 @@ func (d *Downstream) Bind(up *Upstream) { d.bound = up }
 // the rest of the request's body has been sent; meanwhile bytes may go the other way. It answers io.EOF when the client has ended
 // and the endpoint knows.
 func (d *Downstream) Settle() error {
-	x := &d.x
-	if x.d == nil {
+	x := d.x
+	if x == nil || x.d == nil {
 		return nil // there was none
 	}
 	if !x.settled {

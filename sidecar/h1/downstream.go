@@ -10,6 +10,8 @@ import (
 type Options struct {
 	// HeadLimit is the largest head, in bytes, of requests and responses; 0 is DefaultHeadLimit.
 	HeadLimit int
+	// Workspaces is shared by the connections of a loop; nil gives each connection its own.
+	Workspaces *Workspaces
 	// Refused is told of each request that was answered with an error of the codec; nil is told nothing.
 	Refused func(Reason)
 }
@@ -24,9 +26,11 @@ const (
 // Downstream is an application's connection.
 type Downstream struct {
 	Stream
-	o       Options
-	request Request
-	x       Exchange
+	o Options
+	// request and x are borrowed from o.Workspaces while a request is under way; nil while the connection is idle.
+	request *Request
+	x       *Exchange
+	space   *workspace
 	// halfClosed says that the client's FIN was read: no further request will come, the answer is still wanted.
 	halfClosed bool
 	// bound is the connection's own upstream, if it has one; raw says that it goes on as bytes. See Bind.
@@ -36,6 +40,9 @@ type Downstream struct {
 
 // NewDownstream takes over a connection and the bytes that were read ahead of it.
 func NewDownstream(s Stream, o Options) *Downstream {
+	if o.Workspaces == nil {
+		o.Workspaces = &Workspaces{}
+	}
 	return &Downstream{Stream: s, o: o}
 }
 
@@ -43,6 +50,12 @@ func NewDownstream(s Stream, o Options) *Downstream {
 // and is closed, or when an exchange ended as a tunnel: then it answers true at once and leaves the connection, with what was
 // read ahead, to the caller.
 func (d *Downstream) Serve(handle func(*Exchange)) (tunnel bool) {
+	defer func() {
+		// Behind a tunnel's exchange Settle still looks at it.
+		if !tunnel {
+			d.giveBack()
+		}
+	}()
 	for {
 		n, ok := d.readHead()
 		if !ok {
@@ -52,7 +65,7 @@ func (d *Downstream) Serve(handle func(*Exchange)) (tunnel bool) {
 			d.refuse(err)
 			return false
 		}
-		handle(&d.x)
+		handle(d.x)
 		switch d.x.settle() {
 		case again:
 		case tunnelled:
@@ -71,6 +84,7 @@ func (d *Downstream) Serve(handle func(*Exchange)) (tunnel bool) {
 func (d *Downstream) readHead() (n int, ok bool) {
 	for {
 		if len(d.Buffered()) > 0 {
+			d.borrow()
 			n, err := d.request.Parse(d.Buffered(), d.o.HeadLimit)
 			if err != nil {
 				if d.raw = d.bound != nil && outgrown(err); !d.raw {
@@ -82,7 +96,7 @@ func (d *Downstream) readHead() (n int, ok bool) {
 				return n, true
 			}
 		} else {
-			d.request.Reset()
+			d.giveBack()
 		}
 		if !d.more() {
 			return 0, false

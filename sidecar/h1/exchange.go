@@ -84,7 +84,7 @@ const (
 // begin makes an exchange of the head at the front of d's buffer. An error is the client's fault: the part of a chunked body that
 // came with the head is wrong.
 func (x *Exchange) begin(d *Downstream, headLen int) error {
-	*x = Exchange{Request: &d.request, d: d, headLen: headLen, taken: headLen, whole: true}
+	*x = Exchange{Request: d.request, d: d, headLen: headLen, taken: headLen, whole: true}
 	switch d.request.Body {
 	case Length:
 		n := min(int64(len(d.Buffered())-headLen), d.request.Length)

@@ -58,7 +58,7 @@ func New(l *loop.Loop, o Options) *Worker {
 		rand:     rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),
 		services: map[string]*service{}, direct: map[netip.AddrPort]*cluster.Endpoint{}}
 	w.pools = upstream.New(l, o.Upstream, w.stats)
-	w.h1 = h1.Options{HeadLimit: o.HeadLimit, Refused: func(r h1.Reason) { w.stats.Refusals[r].Add(1) }}
+	w.h1 = h1.Options{HeadLimit: o.HeadLimit, Workspaces: &h1.Workspaces{}, Refused: func(r h1.Reason) { w.stats.Refusals[r].Add(1) }}
 	return w
 }
 

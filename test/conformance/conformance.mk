@@ -6,6 +6,6 @@ conformance: ## other projects' test suites and clients through the proxy; print
 	@test/deps.sh ip iptables ip6tables curl ab wrk hey
 	$(GO) run ./test/conformance
 
-conformance-quick: ## the part of it that needs nothing but Go, as CI runs it (root)
+conformance-quick: ## the part of it that needs nothing but Go and iptables (root)
 	@test/deps.sh ip iptables ip6tables
 	$(GO) run ./test/conformance --quick

@@ -18,6 +18,5 @@
 //
 // Decide is the rule, a pure function. Controller applies it, on the leader only; Server serves the leaf, on every
 // replica. (github.com/open-policy-agent/cert-controller replaces the CA and the leaf in one step, so that for a moment
-// API servers reject what replicas serve; library-go's certrotation overlaps CAs, but does not look at whether the
-// webhook configurations have the new one before it signs.)
+// API servers reject what replicas serve.)
 package certs

@@ -65,6 +65,7 @@ func Run(stop, kill context.Context, s *config.Settings, log *slog.Logger) error
 	}()
 	p.start()
 	adm.Start()
+	go p.scavenge(background)
 	log.Info("ready to serve", slog.Any("listen", p.addrs()), slog.Int("loops", n), slog.String("discovery", s.Discovery),
 		slog.String("engine", loop.Implementation))
 

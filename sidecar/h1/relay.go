@@ -7,7 +7,7 @@ import (
 )
 
 // Send sends the request to up and waits for the head of its final answer; interim answers are passed on as they come. A
-// result without an error is followed by Forward on the same upstream, or by Send on another when the answer is not wanted.
+// result without an error is followed by Forward on the same upstream.
 func (x *Exchange) Send(up *Upstream) Result {
 	up.began = up.Conn.Sent()
 	up.response.Reset()
@@ -56,9 +56,6 @@ func (x *Exchange) Send(up *Upstream) Result {
 		up.Advance(n)
 	}
 }
-
-// Drop ends an attempt whose answer is not forwarded: the upstream connection is of no further use.
-func (x *Exchange) Drop(up *Upstream) { x.cancelPump(up) }
 
 // Replayable reports whether the request may still be sent once more: it is whole in memory and nothing of an answer was sent.
 func (x *Exchange) Replayable() bool { return !x.begun && !x.pump.consumed }

@@ -61,7 +61,18 @@ type Load struct {
 	SuspectUntil int64
 	Fails        uint32
 
-	_ [28]byte
+	// Bad counts bad outcomes in a row (errors answered, connections cut, lost races); Ejections how often the endpoint was
+	// ejected lately, which doubles the time; Probing says that one attempt finds out whether it may return. They are
+	// package outlier's.
+	Bad       uint16
+	Ejections uint8
+	Probing   bool
+
+	// Latency is the peak EWMA of the time to an answer's head in nanoseconds, as of LatencyAt. They are package balancer's.
+	Latency   float64
+	LatencyAt int64
+
+	_ [8]byte
 }
 
 // NewEndpoint makes an endpoint for a process of that many loops.

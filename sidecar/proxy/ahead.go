@@ -24,7 +24,6 @@ type ahead struct {
 func (w *Worker) dialAhead(r *route) *ahead {
 	// The dial may outlast the connection's detection, and its requests use its route meanwhile.
 	a := &ahead{wanted: w.l.Current(), own: *r}
-	a.own.pick = w.pickRequest()
 	w.l.Go(func() {
 		a.watcher = w.l.Current()
 		a.leg, a.err = w.connect(&a.own, &a.left)

@@ -16,11 +16,12 @@ import (
 // exchange is the way of one request: pick, send, classify, and again elsewhere until it is answered or nothing may be done.
 func (w *Worker) exchange(r *route, x *h1.Exchange) {
 	r.renew()
-	r.begin()
+	q := &r.one
+	q.begin(r)
 	r.budget.Deposit()
 	var last end
 	for fresh := false; ; {
-		ep, choice := r.next()
+		ep, choice := q.next()
 		if ep == nil {
 			w.giveUp(r, x, last)
 			return
@@ -49,7 +50,7 @@ func (w *Worker) exchange(r *route, x *h1.Exchange) {
 			// request goes on new connections.
 			fresh = true
 		} else {
-			r.failed(ep, a.outcome != classify.ConnectFailed)
+			q.failed(ep, a.outcome != classify.ConnectFailed)
 		}
 	}
 }
@@ -156,7 +157,7 @@ func (w *Worker) giveUp(r *route, x *h1.Exchange, last end) {
 		if r.target != nil && len(r.target.Snapshot().Set.Endpoints) > 0 {
 			r.stats.Answered(503)
 			x.Reply(503, fmt.Sprintf("no endpoint of %s can be reached: %d addresses tried, the last was %s: %v",
-				r.target.Name, len(r.pick.Tried), last.ep.Addr, last.err))
+				r.target.Name, len(r.one.pick.Tried), last.ep.Addr, last.err))
 			return
 		}
 		x.Abort()

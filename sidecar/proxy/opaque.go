@@ -24,10 +24,11 @@ var errNoEndpoint = errors.New("no endpoint left to try")
 // connect dials endpoints until one answers, or until nobody wants the leg any more (nil: it stays wanted); each is tried once. The
 // endpoint's InFlight is counted until done.
 func (w *Worker) connect(r *route, unwanted *bool) (leg, error) {
-	r.begin()
+	q := &r.one
+	q.begin(r)
 	err := errNoEndpoint
 	for {
-		ep, choice := r.next()
+		ep, choice := q.next()
 		if ep == nil || unwanted != nil && *unwanted {
 			return leg{}, err
 		}
@@ -41,7 +42,7 @@ func (w *Worker) connect(r *route, unwanted *bool) (leg, error) {
 		}
 		load.InFlight--
 		outlier.ConnectFailed(load, w.l.Now())
-		r.failed(ep, false)
+		q.failed(ep, false)
 	}
 }
 

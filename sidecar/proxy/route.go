@@ -3,7 +3,6 @@ package proxy
 import (
 	"net/netip"
 
-	"github.com/sluice-mesh/sluice/sidecar/balancer"
 	"github.com/sluice-mesh/sluice/sidecar/cluster"
 	"github.com/sluice-mesh/sluice/sidecar/discovery"
 	"github.com/sluice-mesh/sluice/sidecar/h1"
@@ -18,10 +17,8 @@ type route struct {
 	dst    netip.AddrPort
 	*service
 
-	pick  balancer.Request
-	tried [8]*cluster.Endpoint // the first of pick.Tried
-	// unsent says that no attempt so far got further than a connect.
-	unsent bool
+	// one is the request under way, on a connection that carries one at a time.
+	one request
 	// lost says that there was a target, and that it is kept current no more.
 	lost bool
 
@@ -38,7 +35,7 @@ type service struct {
 const unknownName = "unknown"
 
 func (w *Worker) newRoute(t *discovery.Target, dst netip.AddrPort) *route {
-	r := &route{w: w, dst: dst, pick: w.pickRequest()}
+	r := &route{w: w, dst: dst}
 	r.set(t)
 	return r
 }
@@ -60,12 +57,6 @@ func (r *route) release() {
 	if r.target != nil {
 		r.target.Release()
 	}
-}
-
-// begin prepares the picks of one request or connection.
-func (r *route) begin() {
-	r.pick.Tried = r.tried[:0]
-	r.unsent = true
 }
 
 // renew looks a target up again that is kept current no more: a keep-alive connection may outlive its Service, or the right to
@@ -93,37 +84,6 @@ func (r *route) protocol() cluster.Protocol {
 		return cluster.Undeclared
 	}
 	return r.target.Snapshot().Protocol
-}
-
-// next picks an endpoint that was not tried yet, or answers nil. A Service without any, as a destination without a Service, is
-// reached at the original destination, where kube-proxy takes over; so is one none of whose endpoints could be connected to, as
-// the last way out: nothing was sent yet, and what we know may be old.
-func (r *route) next() (*cluster.Endpoint, metrics.Choice) {
-	choice := metrics.First
-	if len(r.pick.Tried) > 0 {
-		choice = metrics.Again
-	}
-	if r.target != nil {
-		if s := r.target.Snapshot(); len(s.Set.Endpoints) > 0 {
-			r.pick.Now = r.w.l.Now()
-			if ep := s.Picker.Pick(&r.pick); ep != nil || !r.unsent {
-				return ep, choice
-			}
-		}
-	}
-	ep := r.w.directTo(r.dst)
-	for _, t := range r.pick.Tried {
-		if t == ep {
-			return nil, choice
-		}
-	}
-	return ep, metrics.Original
-}
-
-// failed notes that the request is not to be sent to ep again, and whether it may have been sent there.
-func (r *route) failed(ep *cluster.Endpoint, sent bool) {
-	r.pick.Tried = append(r.pick.Tried, ep)
-	r.unsent = r.unsent && !sent
 }
 
 // load answers the loop's own view of an endpoint.

@@ -42,6 +42,22 @@ func (o *Options) contain(f func()) {
 	f()
 }
 
+// Flusher is what collects writes during a turn of its loop; see AtTurnEnd.
+type Flusher interface {
+	// Flush sends what was collected. It must not wait.
+	Flush()
+}
+
+// flush is contain for a Flusher.
+func (o *Options) flush(f Flusher) {
+	defer func() {
+		if v := recover(); v != nil && o.OnPanic != nil {
+			o.OnPanic(v, debug.Stack())
+		}
+	}()
+	f.Flush()
+}
+
 // DialOptions say how Dial connects.
 type DialOptions struct {
 	// Timeout bounds the connect; 0 leaves it to the kernel (over two minutes).

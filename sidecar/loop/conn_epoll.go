@@ -255,6 +255,28 @@ func (c *Conn) Write(p []byte) (int, error) {
 	return done, nil
 }
 
+// TryWrite is Write that does not wait: it answers how much of p the kernel took.
+func (c *Conn) TryWrite(p []byte) (int, error) {
+	done := 0
+	for done < len(p) {
+		if err := c.check(); err != nil {
+			return done, err
+		}
+		n, _, errno := syscall.RawSyscall(syscall.SYS_WRITE, uintptr(c.fd), uintptr(unsafe.Pointer(unsafe.SliceData(p[done:]))), uintptr(len(p)-done))
+		switch errno {
+		case 0:
+			done += int(n)
+			c.sent += uint64(n)
+		case syscall.EINTR:
+		case syscall.EAGAIN:
+			return done, nil
+		default:
+			return done, c.end(os.NewSyscallError("write", errno))
+		}
+	}
+	return done, nil
+}
+
 // waitWrite handles a refused write: it answers nil when the write is to be tried again.
 func (c *Conn) waitWrite(errno syscall.Errno, call string) error {
 	switch errno {

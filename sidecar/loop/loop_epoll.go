@@ -36,14 +36,16 @@ type Loop struct {
 	polled   int                // events of the last poll
 	pollFunc func(uintptr) bool // made once: a closure for each park would be garbage
 
-	now    int64
-	cur    *Task
-	queue  []*Task // coroutines to resume in this turn
-	ready  []*Task // … in the next one
-	idle   []*Task // ended coroutines kept for reuse
-	live   int     // coroutines that run or wait
-	spent  int     // of the quantum
-	timers timers
+	now   int64
+	cur   *Task
+	queue []*Task // coroutines to resume in this turn
+	// flushers are to be called at this turn's end.
+	flushers []Flusher
+	ready    []*Task // … in the next one
+	idle     []*Task // ended coroutines kept for reuse
+	live     int     // coroutines that run or wait
+	spent    int     // of the quantum
+	timers   timers
 	// parkHead links the coroutines that wait in Park.
 	parkHead *Task
 	bufs     buffers
@@ -146,11 +148,25 @@ func (l *Loop) Run() {
 			l.resume(t)
 		}
 		l.queue = l.queue[:0]
+		l.flushAll()
 		l.stats.turn(clock() - began)
 		if l.stopping && l.live == 0 {
 			return
 		}
 	}
+}
+
+// AtTurnEnd calls f.Flush once every coroutine of this turn has run: what many of them write to one connection goes out in one
+// system call. On the loop only; each call of it is answered by one of Flush.
+func (l *Loop) AtTurnEnd(f Flusher) { l.flushers = append(l.flushers, f) }
+
+func (l *Loop) flushAll() {
+	for i := 0; i < len(l.flushers); i++ { // a Flush may add more
+		f := l.flushers[i]
+		l.flushers[i] = nil
+		l.opts.flush(f)
+	}
+	l.flushers = l.flushers[:0]
 }
 
 func (l *Loop) close() {

@@ -97,6 +97,10 @@ func (l *Loop) Post(f func()) bool {
 	return true
 }
 
+// AtTurnEnd calls f.Flush once every coroutine of this turn has run: what many of them write to one connection goes out in one
+// system call. On the loop only; each call of it is answered by one of Flush.
+func (l *Loop) AtTurnEnd(f Flusher) { l.Post(func() { l.opts.flush(f) }) }
+
 // Stop ends the loop: listeners close, every waiting call answers ErrStopped, and Run returns once all coroutines have
 // ended. Safe for concurrent use and for more than one call.
 func (l *Loop) Stop() {

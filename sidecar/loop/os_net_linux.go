@@ -43,6 +43,32 @@ func (c *Conn) control(f func(fd int)) error {
 	return rc.Control(func(fd uintptr) { f(int(fd)) })
 }
 
+// TryWrite is Write that does not wait: it answers how much of p the kernel took.
+func (c *Conn) TryWrite(p []byte) (done int, err error) {
+	for done < len(p) {
+		if err := c.check(); err != nil {
+			return done, err
+		}
+		n, werr := 0, error(nil)
+		if err := c.control(func(fd int) { n, werr = unix.Write(fd, p[done:]) }); err != nil {
+			return done, err
+		}
+		switch werr {
+		case nil:
+			done += n
+			c.sent += uint64(n)
+		case unix.EINTR:
+		case unix.EAGAIN:
+			return done, nil
+		default:
+			err := os.NewSyscallError("write", werr)
+			c.sawError(err)
+			return done, err
+		}
+	}
+	return done, nil
+}
+
 // Acknowledged answers how many of the Sent bytes the peer's kernel has acknowledged, also after a reset; ok is false when the
 // kernel does not tell. The peer's kernel may hold an acknowledgement back for 40 ms and more while its program has the bytes
 // already; only what a FIN did not acknowledge (FinFirst) was not delivered for certain.

@@ -24,6 +24,7 @@ var levels = map[string]int{
 	"webhook/certs": 3, "webhook/access": 3, "webhook/facts": 3, "webhook/report": 3, "initcontainer/apply": 3,
 
 	"sidecar/detect": 2, "sidecar/balancer": 2, "sidecar/outlier": 2, "sidecar/classify": 2, "sidecar/retry": 2,
+	"sidecar/rules":  2,
 	"webhook/inject": 2, "initcontainer/ruleset": 2,
 
 	"sidecar/cluster": 1, "sidecar/metrics": 1, "sidecar/config": 1, "webhook/config": 1, "initcontainer/config": 1,
@@ -43,6 +44,8 @@ var sideways = map[string]string{
 	"webhook/inject -> initcontainer/config":                "whoever writes a setting imports its name",
 	"webhook/config -> initcontainer/config":                "annotations are checked by who reads them",
 	"webhook/config -> sidecar/config":                      "annotations are checked by who reads them",
+	"sidecar/rules -> sidecar/balancer":                     "a setting is parsed by who honours it",
+	"webhook/config -> sidecar/rules":                       "annotations are checked by who reads them",
 	"webhook/config -> sidecar/balancer":                    "policies are named where they live",
 }
 

@@ -24,6 +24,7 @@ var levels = map[string]int{
 	"webhook/certs": 3, "webhook/access": 3, "webhook/facts": 3, "webhook/report": 3, "initcontainer/apply": 3,
 
 	"sidecar/detect": 2, "sidecar/balancer": 2, "sidecar/outlier": 2, "sidecar/classify": 2, "sidecar/retry": 2,
+	"sidecar/h2/hpack": 2, "sidecar/h2/head": 2,
 	"sidecar/rules":  2,
 	"webhook/inject": 2, "initcontainer/ruleset": 2,
 
@@ -35,6 +36,7 @@ var levels = map[string]int{
 // sideways are the edges within one level, or between programs, that are meant.
 var sideways = map[string]string{
 	"sidecar/upstream -> sidecar/h1":                        "the pool keeps h1's connections",
+	"sidecar/h2/head -> sidecar/h2/hpack":                   "it reads what hpack decoded",
 	"sidecar/discovery/kube -> sidecar/discovery":           "a source under its contract",
 	"sidecar/discovery/kube -> sidecar/discovery/assemble":  "both sources assemble in the same way",
 	"sidecar/discovery/files -> sidecar/discovery":          "a source under its contract",

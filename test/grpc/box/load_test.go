@@ -1,0 +1,77 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"net"
+	"strings"
+	"testing"
+	"time"
+)
+
+// served starts a server on loopback and answers its address.
+func served(t *testing.T, args ...string) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := l.Addr().String()
+	l.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- serve(ctx, append([]string{"--address", addr, "--pod", "a", "--drain", "1s"}, args...), nil) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+	return addr
+}
+
+func TestLoadCountsAnswersByPod(t *testing.T) {
+	addr := served(t)
+	var out bytes.Buffer
+	if err := load(t.Context(), []string{"--target", addr, "--requests", "100", "--wait-for-ready", "--strict"}, &out); err != nil {
+		t.Fatal(err)
+	}
+	var s summary
+	if err := json.Unmarshal(out.Bytes(), &s); err != nil {
+		t.Fatal(err)
+	}
+	if s.Requests != 100 || s.Failed != 0 || s.Pods["a"] != 100 {
+		t.Errorf("got %+v", s)
+	}
+}
+
+func TestLoadCountsFailuresByStatus(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Close() // nobody listens there
+	var out bytes.Buffer
+	err = load(t.Context(), []string{"--target", l.Addr().String(), "--requests", "3", "--strict"}, &out)
+	if err == nil || !strings.Contains(out.String(), "Unavailable: ") || !strings.Contains(out.String(), `"failed":3`) {
+		t.Errorf("got %v, %s", err, out.String())
+	}
+}
+
+func TestBulkComparesBothSides(t *testing.T) {
+	addr := served(t)
+	if err := load(t.Context(), []string{"--target", addr, "--requests", "1", "--wait-for-ready", "--strict"}, new(bytes.Buffer)); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{}, {"--down"}, {"--down", "--pause", "10ms"}} {
+		var out bytes.Buffer
+		if err := bulk(t.Context(), append([]string{"--target", addr, "--bytes", "4194304"}, args...), &out); err != nil {
+			t.Errorf("%q: %v", args, err)
+		}
+		var got transfer
+		if err := json.Unmarshal(out.Bytes(), &got); err != nil || got.Bytes != 4<<20 || got.Stalled > time.Minute.Seconds() {
+			t.Errorf("%q: %v, %+v", args, err, got)
+		}
+	}
+}

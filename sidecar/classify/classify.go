@@ -1,5 +1,5 @@
-// Package classify says what the end of one attempt means: whose fault it was and whether the request may be sent again. It
-// decides only; the proxy acts and counts.
+// Package classify says what the end of one attempt means, over HTTP/1.x, HTTP/2 and gRPC alike: whether the request may be sent
+// again, and what it says of the endpoint. It decides only; the proxy acts and counts.
 package classify
 
 // Outcome is the end of an attempt.
@@ -10,7 +10,8 @@ const (
 	Answered Outcome = iota
 	// ConnectFailed says that no connection to the endpoint came about.
 	ConnectFailed
-	// Unprocessed says that the connection failed before the endpoint's kernel had acknowledged a byte of the request.
+	// Unprocessed says that no program saw the request: the connection failed before the endpoint's kernel had acknowledged a
+	// byte of it, or the endpoint refused the stream (REFUSED_STREAM, or a stream above GOAWAY's last).
 	Unprocessed
 	// Cut says that the connection failed after that and before the answer's head was whole.
 	Cut
@@ -20,11 +21,19 @@ const (
 	Truncated
 	// ClientGone says that the client ended the connection, or sent a body that cannot be read.
 	ClientGone
+	// ServerError is an answer with a status that the Service's rules take for a reason to ask another endpoint, and of which
+	// nothing was passed on.
+	ServerError
+	// TimedOut says that no answer's head came within the attempt's time.
+	TimedOut
+	// LostRace says that another attempt of the same request was answered first.
+	LostRace
 
 	outcomes
 )
 
-var outcomeNames = [outcomes]string{"answered", "connect-failed", "unprocessed", "cut", "bad-answer", "truncated", "client-gone"}
+var outcomeNames = [outcomes]string{"answered", "connect-failed", "unprocessed", "cut", "bad-answer", "truncated", "client-gone",
+	"server-error", "timed-out", "lost-race"}
 
 // String answers the word used in metrics and logs.
 func (o Outcome) String() string { return outcomeNames[o] }
@@ -53,7 +62,7 @@ func Decide(o Outcome, replayable, idempotent bool) Retry {
 	switch o {
 	case ConnectFailed, Unprocessed:
 		return Free
-	case Cut:
+	case Cut, ServerError, TimedOut:
 		// RFC 9110, section 9.2.2: "A proxy MUST NOT automatically retry non-idempotent requests."
 		if idempotent {
 			return Budgeted

@@ -56,8 +56,9 @@ type Load struct {
 	LastPick uint64 // the loop's pick counter when this endpoint was last picked; 0 is never
 	Picks    uint64 // picks since the endpoint was first seen
 
-	// A failed connect makes an endpoint suspect until SuspectUntil (nanoseconds of the loop's clock); Fails counts
-	// failed connects in a row.
+	// Until SuspectUntil (nanoseconds of the loop's clock) pickers pass the endpoint over while others are left: a connect
+	// failed, or it is ejected, or an attempt is under way that finds out whether it may return. It is all that pickers need
+	// to look at; package outlier moves it. Fails counts failed connects in a row.
 	SuspectUntil int64
 	Fails        uint32
 

@@ -1,5 +1,3 @@
-// Package outlier says which endpoints are to be avoided because of what was observed of them. A failed connect makes an endpoint
-// suspect at once, for a time that doubles with each further failure; pickers pass suspects over while others are left.
 package outlier
 
 import (
@@ -8,25 +6,41 @@ import (
 	"github.com/sluice-mesh/sluice/sidecar/cluster"
 )
 
-// The first and the longest time an endpoint stays suspect.
+// The first and the longest time a failed connect makes an endpoint suspect.
 const (
 	SuspectFirst = time.Second
 	SuspectMost  = time.Minute
 )
 
 // ConnectFailed notes a failed connect at time now, in nanoseconds of the loop's clock. A failure within a suspicion that runs
-// already is of an attempt that began before it, and does not count again.
+// already is of an attempt that began before it, and does not count again, unless it is of the one that was to find out.
 func ConnectFailed(l *cluster.Load, now int64) {
-	if l.SuspectUntil > now {
+	if l.SuspectUntil > now && !l.Probing {
 		return
 	}
-	d := SuspectMost
-	if l.Fails < 6 {
-		d = SuspectFirst << l.Fails
+	l.Probing = false
+	d := suspicion(l.Fails)
+	if d < SuspectMost {
 		l.Fails++
 	}
-	l.SuspectUntil = now + int64(d)
+	l.SuspectUntil = max(l.SuspectUntil, now+int64(d))
 }
 
-// Connected notes a connect that succeeded.
-func Connected(l *cluster.Load) { l.SuspectUntil, l.Fails = 0, 0 }
+// Connected notes a connect that succeeded. An endpoint that accepts connections and answers errors stays ejected.
+func Connected(l *cluster.Load) {
+	if l.Fails == 0 {
+		return
+	}
+	l.Fails = 0
+	if l.Bad != ejected {
+		l.SuspectUntil, l.Probing = 0, false
+	}
+}
+
+// suspicion is how long an endpoint is suspect after that many failed connects before the latest.
+func suspicion(fails uint32) time.Duration {
+	if fails < 6 {
+		return SuspectFirst << fails
+	}
+	return SuspectMost
+}

@@ -27,3 +27,24 @@ func TestSuspicionDoublesToAMinuteAndEnds(t *testing.T) {
 		t.Errorf("after a connect that succeeded: %+v", l)
 	}
 }
+
+func TestSuspectIsProbedByOneConnectAtATime(t *testing.T) {
+	var l cluster.Load
+	now := int64(time.Hour)
+	ConnectFailed(&l, now)
+	now = l.SuspectUntil
+	Began(&l, now, Defaults())
+	if !l.Probing || l.SuspectUntil <= now {
+		t.Fatalf("behind the first attempt after a suspicion: %+v, want a probe, and the endpoint passed over meanwhile", l)
+	}
+	ConnectFailed(&l, now+5)
+	if got := time.Duration(l.SuspectUntil - now - 5); l.Probing || got != 2*time.Second {
+		t.Errorf("behind a probe that failed: suspect for %v, want 2 s (%+v)", got, l)
+	}
+	now = l.SuspectUntil
+	Began(&l, now, Defaults())
+	Connected(&l)
+	if l.SuspectUntil > now || l.Probing {
+		t.Errorf("behind a probe that was connected: %+v", l)
+	}
+}

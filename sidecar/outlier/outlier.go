@@ -1,0 +1,141 @@
+// Package outlier says which endpoints are to be avoided because of what was observed of them. It keeps its state in each
+// endpoint's Load, so each loop judges by what it saw itself.
+//
+// A failed connect makes an endpoint suspect at once. Bad outcomes in a row (see classify.Health) eject it, unless it is the last.
+// Both last for a time that doubles with each repetition; while it lasts, Load.SuspectUntil lies ahead, and pickers pass the
+// endpoint over while others are left. When it is over, one attempt finds out (Load.Probing): SuspectUntil lies ahead again while
+// it runs, its success returns the endpoint, its failure takes it out for longer.
+//
+// An attempt is judged by the state its endpoint had when it began, which Began answers and Good and Bad take back: of the
+// attempts that run while an endpoint is ejected none counts, neither for it nor against it.
+//
+// Nothing here reads a clock, draws a random number or counts; who calls it does.
+package outlier
+
+import (
+	"math"
+	"time"
+
+	"github.com/sluice-mesh/sluice/sidecar/cluster"
+)
+
+// Settings say when an endpoint is ejected. The zero value never ejects. It has the fields of rules.Ejection.
+type Settings struct {
+	On bool
+	// Errors is how many bad outcomes in a row eject an endpoint.
+	Errors int
+	// First is how long it is out at first; the time doubles with each further ejection, up to Most.
+	First, Most time.Duration
+}
+
+// Defaults are the settings of a Service that says nothing: five as in Envoy, times as of a failed connect.
+func Defaults() Settings {
+	return Settings{On: true, Errors: 5, First: SuspectFirst, Most: SuspectMost}
+}
+
+// forget is how long an endpoint has to be in use for one of its ejections to be forgotten.
+const forget = time.Minute
+
+// ejected is the value of Load.Bad from an ejection until the endpoint's return.
+const ejected = math.MaxUint16
+
+// Since marks an endpoint's state when an attempt began.
+type Since int64
+
+// Began notes an attempt that begins at time now. Where the endpoint's time out is over the attempt is the one that finds out: the
+// others go on passing the endpoint over for as long as it was out, or until that one has ended.
+func Began(l *cluster.Load, now int64, s Settings) Since {
+	if (l.Fails > 0 || l.Bad == ejected) && l.SuspectUntil <= now {
+		if l.Probing && l.Bad == ejected && l.Ejections < math.MaxUint8 {
+			l.Ejections++ // the one before has not ended in its time, which is an answer too
+		}
+		l.Probing = true
+		d := suspicion(max(l.Fails, 1) - 1)
+		if l.Bad == ejected {
+			d = max(d, s.length(max(l.Ejections, 1)-1))
+		}
+		l.SuspectUntil = now + int64(d)
+	}
+	return Since(l.SuspectUntil)
+}
+
+// Good notes that the attempt of since was answered by a sound endpoint.
+func Good(l *cluster.Load, since Since, now int64) {
+	if l.Bad == 0 && l.Fails == 0 || Since(l.SuspectUntil) != since {
+		return
+	}
+	if l.Bad == ejected || l.Fails > 0 {
+		l.SuspectUntil = now // from here on ejections are forgotten
+	}
+	l.Bad, l.Fails, l.Probing = 0, 0, false
+}
+
+// Scene is what a bad outcome is judged by.
+type Scene struct {
+	Settings
+	// Endpoints are all that may be picked: the last one is not ejected.
+	Endpoints []*cluster.Endpoint
+	Loop      int
+	Now       int64 // the loop's clock, in nanoseconds
+	// Jitter, in [0, 1), lengthens the time by up to a quarter, so that many proxies' probes do not come at once.
+	Jitter float64
+	// AtLeast is how long the endpoint asked to be left alone (Retry-After); at most Most of it is granted.
+	AtLeast time.Duration
+}
+
+// Bad notes that the attempt of since failed for a reason that speaks against ep's health. It reports whether ep was ejected.
+func Bad(ep *cluster.Endpoint, since Since, s Scene) bool {
+	l := &ep.Load[s.Loop]
+	if !s.On || s.Errors <= 0 || Since(l.SuspectUntil) != since {
+		return false
+	}
+	if !l.Probing {
+		if l.Bad == ejected {
+			return false // picked for want of others
+		}
+		if l.Bad < ejected-1 {
+			l.Bad++
+		}
+		if int(l.Bad) < s.Errors || !s.spare(ep) {
+			return false
+		}
+	}
+	s.eject(l)
+	return true
+}
+
+func (s *Scene) eject(l *cluster.Load) {
+	if used := s.Now - l.SuspectUntil; l.Bad != ejected && used > 0 {
+		l.Ejections -= uint8(min(int64(l.Ejections), used/int64(forget)))
+	}
+	d := s.length(l.Ejections)
+	d += time.Duration(float64(d) / 4 * s.Jitter)
+	d = max(d, min(s.AtLeast, s.Most))
+	if l.Ejections < math.MaxUint8 {
+		l.Ejections++
+	}
+	l.Bad, l.Probing = ejected, false
+	l.SuspectUntil = s.Now + int64(d)
+}
+
+// length is how long an endpoint is out after that many ejections before.
+func (s *Settings) length(ejections uint8) time.Duration {
+	d := s.First
+	for ; ejections > 0 && d < s.Most; ejections-- {
+		d *= 2
+	}
+	return min(d, s.Most)
+}
+
+// spare reports whether another endpoint than ep is in use.
+func (s *Scene) spare(ep *cluster.Endpoint) bool {
+	for _, e := range s.Endpoints {
+		if e != ep && e.Load[s.Loop].SuspectUntil <= s.Now {
+			return true
+		}
+	}
+	return false
+}
+
+// Ejected reports whether an endpoint is out because of its answers, or has not shown yet that it may return.
+func Ejected(l *cluster.Load) bool { return l.Bad == ejected }

@@ -30,6 +30,7 @@ type app struct {
 	certSHA256 string
 	ready      atomic.Bool
 	fault      *fault
+	effects    effects
 	mux        *http.ServeMux
 }
 
@@ -56,13 +57,14 @@ func (a *app) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // faulty is the app as its clients see it.
-func (a *app) faulty() http.Handler { return a.fault.handler(a) }
+func (a *app) faulty() http.Handler { return a.effects.handler(a.fault.handler(a)) }
 
-// control is the app without faults, and the switch for them.
+// control is the app without faults, the switch for them, and what was done: /effects.
 func (a *app) control() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/", a)
 	mux.Handle("/fault", a.fault)
+	mux.Handle("/effects", &a.effects)
 	return mux
 }
 

@@ -154,7 +154,7 @@ func TestFaultsComeAndGo(t *testing.T) {
 		return callSettings{}.judge(resp).err
 	}
 	for _, c := range []struct{ mode, want string }{
-		{"503", "status 503"}, {"reset", "reset by peer"}, {"hang", "deadline exceeded"}, {"refuse", "connection refused"},
+		{"503", "status 503"}, {"reset", "reset by peer"}, {"cut-head", "malformed MIME header"}, {"cut-body", "answer cut off"}, {"slow", "deadline exceeded"}, {"hang", "deadline exceeded"}, {"refuse", "connection refused"},
 	} {
 		set(c.mode)
 		if err := try(); err == nil || !strings.Contains(err.Error(), c.want) {
@@ -166,6 +166,28 @@ func TestFaultsComeAndGo(t *testing.T) {
 	resp, err := client(false).Get("http://" + addrs["control"] + "/fault?set=bad")
 	if got := body(t, resp, err); resp.StatusCode != 400 || !strings.Contains(got, "want none, reset") {
 		t.Errorf("an unknown fault: %d %q", resp.StatusCode, got)
+	}
+}
+
+// What a request did is counted once, whatever became of its answer.
+func TestEffectsAreCountedWhateverTheAnswer(t *testing.T) {
+	addrs := started(t)
+	for _, mode := range []string{"none", "500", "reset"} {
+		resp, err := client(false).Get("http://" + addrs["control"] + "/fault?set=" + mode)
+		body(t, resp, err)
+		req, err := http.NewRequest("POST", "http://"+addrs["http"]+"/pod", strings.NewReader("x"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set(effectHeader, "made with "+mode)
+		if resp, err := client(false).Do(req); err == nil {
+			resp.Body.Close()
+		}
+	}
+	resp, err := client(false).Get("http://" + addrs["control"] + "/effects")
+	const want = `{"requests":3,"done":{"made with 500":1,"made with none":1,"made with reset":1}}`
+	if got := strings.TrimSpace(body(t, resp, err)); got != want {
+		t.Errorf("effects are %s, want %s", got, want)
 	}
 }
 

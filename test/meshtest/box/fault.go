@@ -2,10 +2,13 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"sync"
+	"time"
 )
 
 // fault makes a pod misbehave on demand, through /fault on the control port:
@@ -13,6 +16,9 @@ import (
 //	?set=none    behave
 //	?set=500     answer every request with that status (400 to 599)
 //	?set=reset   reset a request's connection before answering
+//	?set=cut-head  the same within the answer's head
+//	?set=cut-body  the same within the answer's body
+//	?set=slow    answer a second later
 //	?set=hang    never answer
 //	?set=refuse  close the listening sockets: connections are refused; what is
 //	             connected is reset with its next request
@@ -24,6 +30,12 @@ type fault struct {
 	changed   chan struct{} // closed with the next change of mode
 	listeners []*faultListener
 }
+
+const (
+	slowness = time.Second
+	// arrival is how long a part of an answer gets to be read: a reset behind it would take it away.
+	arrival = 5 * time.Millisecond
+)
 
 func newFault() *fault { return &fault{mode: "none", changed: make(chan struct{})} }
 
@@ -37,9 +49,9 @@ func (f *fault) now() (mode string, changed <-chan struct{}) {
 func (f *fault) set(mode string) error {
 	switch code, err := strconv.Atoi(mode); {
 	case err == nil && code >= 400 && code <= 599:
-	case mode == "none", mode == "reset", mode == "hang", mode == "refuse":
+	case slices.Contains([]string{"none", "reset", "cut-head", "cut-body", "slow", "hang", "refuse"}, mode):
 	default:
-		return fmt.Errorf("set=%s: want none, reset, hang, refuse or a status from 400 to 599", mode)
+		return fmt.Errorf("set=%s: want none, reset, cut-head, cut-body, slow, hang, refuse or a status from 400 to 599", mode)
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -78,8 +90,18 @@ func (f *fault) handler(h http.Handler) http.Handler {
 			case <-changed:
 			}
 			panic(http.ErrAbortHandler)
+		case "slow":
+			select {
+			case <-r.Context().Done():
+			case <-time.After(slowness):
+				h.ServeHTTP(w, r)
+			}
 		case "reset", "refuse":
-			reset(w)
+			reset(w, "")
+		case "cut-head":
+			reset(w, "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Le")
+		case "cut-body":
+			reset(w, "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 1000\r\n\r\nonly this")
 		default:
 			code, _ := strconv.Atoi(mode) // checked by set
 			w.WriteHeader(code)
@@ -88,10 +110,14 @@ func (f *fault) handler(h http.Handler) http.Handler {
 	})
 }
 
-// reset ends the connection with RST, or an HTTP/2 stream with RST_STREAM.
-func reset(w http.ResponseWriter) {
+// reset ends the connection with RST behind the bytes of answer, or an HTTP/2 stream with RST_STREAM.
+func reset(w http.ResponseWriter, answer string) {
 	conn, _, err := http.NewResponseController(w).Hijack()
 	if err == nil {
+		if answer != "" {
+			io.WriteString(conn, answer) // a client that has gone is its own affair
+			time.Sleep(arrival)
+		}
 		if t, ok := conn.(*net.TCPConn); ok {
 			t.SetLinger(0) // fails only on a connection that is gone already
 		}

@@ -67,3 +67,4 @@ images: ## the container image, with Docker
 include test/cluster/cluster.mk
 include test/bench/bench.mk
 include test/conformance/conformance.mk
+include test/faults/faults.mk

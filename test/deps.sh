@@ -15,6 +15,9 @@ for c in "$@"; do
 		ip6tables) p=iptables ;;
 		ip) p=iproute2 ;;
 		ab) p=apache2-utils ;;
+		h2load) p=nghttp2-client ;;
+		nghttpx) p=nghttp2-proxy ;;
+		nginx) p=nginx-light ;;
 		setpriv | nsenter | unshare) p=util-linux ;;
 		redis-server | redis-cli) p="redis-server redis-tools" ;;
 		*) p=$c ;;

@@ -1,0 +1,143 @@
+// Command faults lets pods turn bad under load and counts what their clients see of it: with kube-proxy's rules alone, with
+// Sluice's sidecar, and with HAProxy and nginx in the sidecar's place, tuned as a careful person would. "make faults" runs it.
+//
+// Every measurement has a network of its own: a client's pod with the init container's redirect, two pods behind a ClusterIP, a
+// node with kube-proxy's rules. The client runs once in peace and once more, and in the middle of that one pod turns bad.
+//
+// It prints a table, writes all figures to faults.json in the directory of -out, and ends with 0 when all that is promised of
+// Sluice was kept, 1 when something was not, 2 when it could not measure.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/sluice-mesh/sluice/test/meshtest"
+)
+
+// options are the flags.
+type options struct {
+	quick bool
+	only  string
+	peers []*peer
+	out   string
+	timed bool
+}
+
+func main() {
+	os.Setenv("PATH", os.Getenv("PATH")+":/usr/local/sbin:/usr/sbin:/sbin")
+	var o options
+	var peers string
+	flag.BoolVar(&o.quick, "quick", false, "fewer requests, Sluice only, and no promises about time")
+	flag.StringVar(&o.only, "only", "*/*", "only cases whose name matches the `pattern`, such as '500/*' or '*/ab'")
+	flag.StringVar(&peers, "peers", "", "only these, with commas: "+strings.Join(names(), ","))
+	flag.StringVar(&o.out, "out", "fault-results", "directory for faults.json")
+	flag.Parse()
+	o.timed = !o.quick
+	if peers == "" && o.quick {
+		peers = sluice
+	}
+	for _, p := range allPeers() {
+		if peers == "" || slices.Contains(strings.Split(peers, ","), p.name) {
+			o.peers = append(o.peers, p)
+		}
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	broken, err := run(ctx, o, os.Stdout)
+	stop()
+	switch {
+	case err != nil:
+		fmt.Fprintln(os.Stderr, "faults:", err)
+		os.Exit(2)
+	case broken > 0:
+		os.Exit(1)
+	}
+}
+
+func names() (n []string) {
+	for _, p := range allPeers() {
+		n = append(n, p.name)
+	}
+	return n
+}
+
+// run makes all measurements and answers how many promises were broken.
+func run(ctx context.Context, o options, out io.Writer) (broken int, err error) {
+	if err := errors.Join(meshtest.Permitted(), meshtest.UserMapped(proxyUser)); err != nil {
+		return 0, err
+	}
+	programs, err := build(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer os.RemoveAll(programs)
+	began := time.Now()
+	rep := &report{Date: began.UTC().Format(time.DateOnly), Quick: o.quick}
+	a := amount{requests: 20000, duration: 5 * time.Second, patience: 5 * time.Second}
+	if o.quick {
+		a = amount{requests: 5000, duration: 2 * time.Second, patience: 5 * time.Second}
+	}
+	for _, f := range allFaults() {
+		for _, c := range allClients() {
+			name := f.name + "/" + strings.ReplaceAll(c.name, " ", "")
+			if match, err := path.Match(o.only, name); err != nil {
+				return 0, err
+			} else if !match || o.quick && !quick(c, f) {
+				continue
+			}
+			for _, p := range o.peers {
+				r := row{Case: name, Title: f.title + ", " + c.name, Peer: p.name}
+				r.result, err = faulted(ctx, programs, p, c, f, a)
+				if ctx.Err() != nil {
+					return 0, context.Cause(ctx)
+				}
+				rep.add(r, err, promised(c, f), o.timed)
+			}
+			rep.print(out, name)
+		}
+	}
+	rep.Seconds = time.Since(began).Seconds()
+	rep.summary(out)
+	return rep.broken(), rep.write(o.out)
+}
+
+// quick tells which cases a quick run makes: wrk takes whole seconds, and two of them to find a request that hangs.
+func quick(c client, f fault) bool {
+	return c.program != "wrk" || slices.Contains([]string{"refuse", "500", "reset", "kill"}, f.name)
+}
+
+const module = "github.com/sluice-mesh/sluice"
+
+// build makes the programs, static as in the image, in a directory that the proxy's user can read.
+func build(ctx context.Context) (dir string, err error) {
+	if dir, err = os.MkdirTemp("/tmp", "sluice-faults-bin-"); err != nil {
+		return "", err
+	}
+	c := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", dir, module+"/cmd/sidecar", module+"/cmd/initcontainer", module+"/test/meshtest/box")
+	c.Env = append(os.Environ(), "CGO_ENABLED=0")
+	text, err := c.CombinedOutput()
+	if err != nil {
+		err = fmt.Errorf("go build: %w: %s", err, text)
+	}
+	return dir, errors.Join(err, os.Chmod(dir, 0o755))
+}
+
+// resultsDir makes the directory for results, which git passes over.
+func resultsDir(dir string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(dir, ".gitignore"), []byte("*\n"), 0o644)
+}

@@ -1,0 +1,61 @@
+package main
+
+import "fmt"
+
+// promise is what Sluice holds in a case. Times are for a machine that is not starved: they are kept in a full run.
+type promise struct {
+	Longest float64 // milliseconds; 0 promises nothing
+	Slow    int     // requests over 100 ms, with 20,000 in all
+	Pending string  // why it is not kept yet: a row that breaks it is shown and does not fail the run
+}
+
+// promised is the promise for a client under a fault. In all of them nothing fails and everything is answered with 2xx.
+func promised(c client, f fault) promise {
+	p := promise{Longest: 1000, Slow: 50}
+	switch f.name {
+	case "stop", "drop":
+		p.Longest = 1100 // the race begins after a second
+	case "slow":
+		p.Longest = 1100 // who is sent to the slow pod gets its answer
+	}
+	p.Pending = pending[f.name]
+	if c.h2 {
+		p.Pending = pendingH2
+	}
+	return p
+}
+
+// pending names what is being built, by fault.
+var pending = map[string]string{
+	"500":   "retries by status, ejection",
+	"503":   "retries by status, ejection",
+	"reset": "ejection",
+	"stop":  "the race against pods that hang",
+	"drop":  "the race against pods that hang",
+}
+
+const pendingH2 = "HTTP/2 stream by stream"
+
+// judge answers what of the promise was broken.
+func (p promise) judge(r result, timed bool) (broken []string) {
+	add := func(format string, args ...any) { broken = append(broken, fmt.Sprintf(format, args...)) }
+	if r.Failed > 0 {
+		add("%d failed", r.Failed)
+	}
+	if r.Non2xx > 0 {
+		add("%d not answered with 2xx", r.Non2xx)
+	}
+	if r.Note != "" {
+		add("%s", r.Note)
+	}
+	if !timed {
+		return broken
+	}
+	if p.Longest > 0 && r.Longest > p.Longest {
+		add("the longest took %.0f ms, at most %.0f are promised", r.Longest, p.Longest)
+	}
+	if r.Slow > p.Slow {
+		add("%d took over %d ms, at most %d are promised", r.Slow, slowAbove, p.Slow)
+	}
+	return broken
+}

@@ -2,7 +2,10 @@
 // protocol, its endpoints, and the immutable sets they are published in. It decides nothing and opens nothing.
 package cluster
 
-import "net/netip"
+import (
+	"net/netip"
+	"unique"
+)
 
 // Protocol is what a Service port declares of its bytes, by appProtocol or by the prefix of its name.
 type Protocol uint8
@@ -45,6 +48,9 @@ type Endpoint struct {
 	Hostname string // the endpoint's hostname (StatefulSet pods); may be empty
 	Node     string
 	Zone     string
+	// Since is when the endpoint joined a set that was in use already, in nanoseconds of the loops' clock; 0 for those that
+	// were there from the beginning, of whose age nothing is known.
+	Since int64
 
 	// Load has one element for each loop of the process; element i is read and written by loop i only.
 	Load []Load
@@ -69,11 +75,11 @@ type Load struct {
 	Ejections uint8
 	Probing   bool
 
-	// Latency is the peak EWMA of the time to an answer's head in nanoseconds, as of LatencyAt. They are package balancer's.
+	// Latency is the peak EWMA of the time to an answer's head in nanoseconds, as of LatencyAt (0: no answer yet); AskedAt is
+	// when the endpoint was first picked since its last answer (0: not since). They are package balancer's.
 	Latency   float64
 	LatencyAt int64
-
-	_ [8]byte
+	AskedAt   int64
 }
 
 // NewEndpoint makes an endpoint for a process of that many loops.
@@ -90,4 +96,11 @@ type EndpointSet struct {
 	Endpoints []*Endpoint
 	// Terminating says that Endpoints are the serving, terminating ones.
 	Terminating bool
+	// Hints has one element for each of Endpoints, or is nil where none has a hint.
+	Hints []unique.Handle[Hints]
+}
+
+// Hints say for which clients an EndpointSlice means an endpoint. They change while the pod stays, so they belong to the set.
+type Hints struct {
+	Zones, Nodes string // names, a space between two; "" is none
 }

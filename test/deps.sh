@@ -1,6 +1,7 @@
 #!/bin/sh
 # Makes sure that commands are there: installs their Debian packages when it may, else says exactly what is missing.
-# Usage: test/deps.sh COMMAND...     (cc stands for a C compiler with its headers, which the race detector needs)
+# Usage: test/deps.sh COMMAND...     (cc stands for a C compiler with its headers, which the race detector needs;
+# venv for Python 3.11's virtual environments)
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 packages=
 for c in "$@"; do
@@ -8,6 +9,10 @@ for c in "$@"; do
 	cc)
 		command -v cc >/dev/null && [ -e /usr/include/stdlib.h ] && continue
 		p='gcc libc6-dev'
+		;;
+	venv)
+		[ -e /usr/lib/python3.11/ensurepip ] && continue
+		p=python3.11-venv
 		;;
 	*)
 		command -v "$c" >/dev/null && continue
@@ -19,7 +24,10 @@ for c in "$@"; do
 		nghttpx) p=nghttp2-proxy ;;
 		nginx) p=nginx-light ;;
 		setpriv | nsenter | unshare) p=util-linux ;;
-		redis-server | redis-cli) p="redis-server redis-tools" ;;
+		redis-server | redis-cli | redis-benchmark) p="redis-server redis-tools" ;;
+		pgbench) p=postgresql ;;
+		node) p=nodejs ;;
+		javac) p=default-jdk-headless ;;
 		*) p=$c ;;
 		esac
 		;;

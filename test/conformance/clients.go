@@ -34,6 +34,21 @@ func calls(name, source string, start func(ctx context.Context, r *rig) (stop fu
 		}
 		return rs, ctx.Err()
 	}
+	s.again = func(ctx context.Context, dir string, r *rig, name string) (verdict, error) {
+		stop, err := start(ctx, r)
+		if err != nil {
+			return verdict{}, err
+		}
+		defer stop()
+		// What comes before may have prepared it.
+		var v verdict
+		for _, c := range rows {
+			if v = c.try(ctx, dir, r); c.name == name {
+				break
+			}
+		}
+		return v, ctx.Err()
+	}
 	return s
 }
 

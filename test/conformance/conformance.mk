@@ -3,9 +3,9 @@
 .PHONY: conformance conformance-quick
 
 conformance: ## other projects' test suites and clients through the proxy; prints a table (root, some minutes, network)
-	@test/deps.sh ip iptables ip6tables curl ab wrk hey
+	@test/deps.sh ip iptables ip6tables python3.11 venv node npm javac curl ab wrk hey redis-server redis-benchmark pgbench
 	$(GO) run ./test/conformance
 
-conformance-quick: ## the part of it that needs nothing but Go and iptables (root)
-	@test/deps.sh ip iptables ip6tables
+conformance-quick: ## the part of it that takes little time and no servers; times are shown and not judged (root)
+	@test/deps.sh ip iptables ip6tables python3.11
 	$(GO) run ./test/conformance --quick

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"slices"
 	"strings"
 	"testing"
@@ -50,19 +51,81 @@ func TestFrame(t *testing.T) {
 
 func TestDifferencesNeedAReason(t *testing.T) {
 	s := &suite{name: "s", source: "somewhere", differences: []difference{{"known*", "", "because"}, {"pooled", asAService, "shared"}}}
-	rep := &report{suite: s, ratio: map[string]float64{throughUs: 1.3}, results: map[string]results{
+	rep := &report{suite: s, results: map[string]results{
 		directly:   {"a": {ok: true}, "bad": {}, "known/1": {ok: true}, "pooled": {ok: true}},
 		throughUs:  {"a": {ok: true}, "bad": {}, "known/1": {detail: "x"}, "pooled": {detail: "why"}},
 		asAService: {"a": {ok: true}, "bad": {}, "known/1": {ok: true}, "pooled": {detail: "x"}},
 	}}
 	var out strings.Builder
-	if n := table(&out, []*report{rep}); n != 2 {
-		t.Errorf("%d differences without a reason, want 2: pooled through Sluice, and the time", n)
+	if n := table(&out, []*report{rep}); n != 1 {
+		t.Errorf("%d differences without a reason, want 1: pooled through Sluice", n)
 	}
 	for _, want := range []string{"  because\n    s, Sluice: known/1\n", "  shared\n    s, as a Service: pooled\n",
-		"  NO REASON: why\n    s, Sluice: pooled\n", "  NO REASON: 1.30 times as long as directly, at most 1.2\n    s, Sluice: time\n"} {
+		"  NO REASON: why\n    s, Sluice: pooled\n"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("the table lacks %q:\n%s", want, out.String())
+		}
+	}
+}
+
+// timedReport makes the rounds of a timed suite of one case, with its times in milliseconds.
+func timedReport(times map[string][]int) *report {
+	rep := &report{suite: &suite{timed: true}, results: map[string]results{}, rounds: map[string][]results{}}
+	for column, all := range times {
+		for _, ms := range all {
+			rs := results{"case": {ok: true, took: time.Duration(ms) * time.Millisecond}}
+			rep.rounds[column] = append(rep.rounds[column], rs)
+			rep.add(column, rs)
+		}
+	}
+	return rep
+}
+
+func TestTimeIsJudgedByMedians(t *testing.T) {
+	fifty := []int{50, 50, 50, 50, 50}
+	for _, c := range []struct {
+		name                   string
+		direct, copied, sluice []int
+		slow                   bool
+	}{
+		{"longer in most rounds", fifty, fifty, []int{50, 62, 63, 64, 65}, true},
+		{"longer in some rounds", fifty, fifty, []int{500, 500, 50, 51, 52}, false},
+		{"less than anybody waits", []int{1, 1, 1, 1, 1}, fifty, []int{2, 2, 2, 2, 2}, false},
+		{"any proxy takes as long here", fifty, []int{50, 90, 90, 90, 90}, []int{90, 90, 90, 90, 90}, false},
+		{"one round says nothing", []int{50}, []int{50}, []int{500}, false},
+	} {
+		rep := timedReport(map[string][]int{directly: c.direct, copied: c.copied, throughUs: c.sluice})
+		if got := rep.slow(throughUs); got != c.slow {
+			t.Errorf("%s: slow %v, ratio %.2f", c.name, got, rep.timing(throughUs).ratio)
+		}
+		if found := len(rep.differences()) > 0; found != c.slow {
+			t.Errorf("%s: a difference: %v", c.name, found)
+		}
+	}
+}
+
+func TestWhatFailsByChanceIsNoDifference(t *testing.T) {
+	rigs := []*rig{{name: directly}, {name: throughUs}}
+	for _, c := range []struct {
+		name    string
+		direct  []bool // of the attempts behind the first
+		sluice  []bool
+		differs bool
+	}{
+		{"it passes when it is alone", nil, []bool{false, true}, false},
+		{"it fails directly as well", []bool{true, false}, []bool{false, false, false}, false},
+		{"it fails through us only", []bool{true, true, true}, []bool{false, false, false}, true},
+	} {
+		left := map[string][]bool{directly: c.direct, throughUs: c.sluice}
+		s := &suite{again: func(_ context.Context, _ string, r *rig, _ string) (verdict, error) {
+			ok := left[r.name][0]
+			left[r.name] = left[r.name][1:]
+			return verdict{ok: ok}, nil
+		}}
+		rep := &report{suite: s, results: map[string]results{directly: {"a": {ok: true}}, throughUs: {"a": {}}}}
+		rep.repeat(t.Context(), "", rigs)
+		if got := len(rep.differences()) > 0; got != c.differs || len(left[directly])+len(left[throughUs]) > 0 {
+			t.Errorf("%s: a difference %v, attempts left %v", c.name, got, left)
 		}
 	}
 }

@@ -18,7 +18,7 @@ const (
 
 // cpython makes a suite of a module of CPython's tests.
 func cpython(module string, timed bool, differences ...difference) *suite {
-	s := &suite{name: "CPython " + module, source: "Debian " + pythonPackage, timed: timed, differences: differences}
+	s := &suite{name: "CPython " + module, source: "Debian " + pythonPackage, quick: true, timed: timed, differences: differences}
 	s.prepare = func(ctx context.Context, dir string) error {
 		return fetchPythonTests(ctx, filepath.Join(dir, "..", "cpython"))
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"embed"
 	"os"
 	"path/filepath"
@@ -18,5 +19,8 @@ func clientFile(dir, name string) (string, error) {
 		return "", err
 	}
 	path := filepath.Join(dir, name)
+	if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, text) {
+		return path, nil // another column may be reading it
+	}
 	return path, os.WriteFile(path, text, 0o644)
 }

@@ -1,7 +1,9 @@
 // Command conformance runs tests that nobody here wrote through the proxy: other projects' own test suites and clients, in network
 // namespaces where every loopback connection is redirected. What passes without the proxy and fails with it is a difference; it
 // needs a reason here, or the run fails. A proxy that copies bytes and nothing else is run beside it: what differs there too is the
-// redirect's doing.
+// redirect's doing. Suites in which the server speaks first are timed as well.
+//
+// It ends with 0 when there is no difference without a reason, 1 when there is one or a suite could not be run, 2 when nothing could.
 //
 //	conformance [--quick] [--only PATTERN] [--keep]
 //
@@ -30,7 +32,7 @@ func main() {
 		}
 		return
 	}
-	quick := flag.Bool("quick", false, "only suites that take little time and nothing but Go")
+	quick := flag.Bool("quick", false, "only suites that take little time, without the byte copy, and time is not judged")
 	only := flag.String("only", "*", "only suites whose name matches the `pattern`")
 	verbose := flag.Bool("v", false, "print what failing cases said")
 	flag.Parse()
@@ -66,6 +68,9 @@ func conformance(ctx context.Context, quick bool, only string, verbose bool) (un
 	}
 	var rigs []*rig
 	for _, name := range columns {
+		if quick && name == copied {
+			continue
+		}
 		r, err := openRig(ctx, name, dir, dir)
 		if err != nil {
 			return 0, err
@@ -80,7 +85,7 @@ func conformance(ctx context.Context, quick bool, only string, verbose bool) (un
 		} else if !match || quick && !s.quick {
 			continue
 		}
-		rep := measure(ctx, s, rigs)
+		rep := measure(ctx, s, rigs, !quick)
 		rep.progress(os.Stderr, verbose)
 		reports = append(reports, rep)
 		if ctx.Err() != nil {

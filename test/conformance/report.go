@@ -3,36 +3,35 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 )
 
 // report is what became of one suite.
 type report struct {
 	suite   *suite
-	err     error              // it could not be run
-	results map[string]results // by column
-	ratio   map[string]float64 // of time against directly, of timed suites
+	err     error                // it could not be run
+	results map[string]results   // by column
+	rounds  map[string][]results // of timed suites
 	took    time.Duration
 }
-
-// timedRounds are run of a timed suite, at most: further ones when it was slow, and the quickest counts.
-const timedRounds = 5
 
 // slowCase is how much longer a case of a timed suite takes through a proxy for it to be named.
 const slowCase = 40 * time.Millisecond
 
-// slow reports whether a timed suite took too long through us.
-func (rep *report) slow() bool {
-	return rep.ratio[throughUs] > slowest || rep.ratio[asAService] > slowest
+// runs reports whether the suite is run in a column.
+func (s *suite) runs(column string) bool {
+	return s.columns == nil || slices.Contains(s.columns, column)
 }
 
-// measure runs a suite in every rig.
-func measure(ctx context.Context, s *suite, rigs []*rig) *report {
-	rep := &report{suite: s, results: map[string]results{}, ratio: map[string]float64{}}
+// measure runs a suite in every rig; a timed one timedRounds times when its time is to be judged.
+func measure(ctx context.Context, s *suite, rigs []*rig, judge bool) *report {
+	rep := &report{suite: s, results: map[string]results{}, rounds: map[string][]results{}}
 	began := time.Now()
 	defer func() { rep.took = time.Since(began) }()
 	dir, err := cacheDir(s.name)
@@ -43,31 +42,52 @@ func measure(ctx context.Context, s *suite, rigs []*rig) *report {
 		rep.err = err
 		return rep
 	}
-	for round := 0; round == 0 || s.timed && round < timedRounds && rep.slow(); round++ {
-		for _, r := range rigs {
-			if s.columns != nil && !slices.Contains(s.columns, r.name) {
-				continue
-			}
-			rs, err := s.run(ctx, dir, r)
-			if err != nil {
-				rep.err = fmt.Errorf("%s: %w", r.name, err)
-				return rep
-			}
-			rep.add(r.name, rs)
-			if s.timed && r.name != directly {
-				rep.ratio[r.name] = ratio(rs, rep.results[directly], rep.ratio[r.name])
-			}
+	rounds := 1
+	if s.timed && judge {
+		rounds = timedRounds
+	}
+	for range rounds {
+		if rep.err = rep.round(ctx, dir, rigs, s.quick && !(s.timed && judge)); rep.err != nil {
+			return rep
 		}
 	}
-	for _, r := range rigs {
-		if s.again != nil {
-			rep.repeat(ctx, dir, r)
-		}
+	if s.again != nil {
+		rep.repeat(ctx, dir, rigs)
 	}
 	return rep
 }
 
-// add takes the results of a round; what failed in a round before and passes now passes, and the quickest time counts.
+// round runs the suite once in each column, at once or one after the other.
+func (rep *report) round(ctx context.Context, dir string, rigs []*rig, atOnce bool) error {
+	got, errs := make([]results, len(rigs)), make([]error, len(rigs))
+	var all sync.WaitGroup
+	for i, r := range rigs {
+		if !rep.suite.runs(r.name) {
+			continue
+		}
+		all.Go(func() {
+			if got[i], errs[i] = rep.suite.run(ctx, dir, r); errs[i] != nil {
+				errs[i] = fmt.Errorf("%s: %w", r.name, errs[i])
+			}
+		})
+		if !atOnce {
+			all.Wait()
+		}
+	}
+	all.Wait()
+	for i, r := range rigs {
+		if got[i] == nil {
+			continue
+		}
+		rep.add(r.name, got[i])
+		if rep.suite.timed {
+			rep.rounds[r.name] = append(rep.rounds[r.name], got[i])
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// add takes the results of a round; what failed in a round before and passes now passes.
 func (rep *report) add(column string, rs results) {
 	all := rep.results[column]
 	if all == nil {
@@ -75,41 +95,47 @@ func (rep *report) add(column string, rs results) {
 		rep.results[column] = all
 	}
 	for name, v := range rs {
-		if old, ran := all[name]; !ran || v.ok && (!old.ok || v.took < old.took) {
+		if old, ran := all[name]; !ran || v.ok && !old.ok {
 			all[name] = v
 		}
 	}
 }
 
-// ratio answers how much longer rs took than base, over the cases that passed in both, or what it was before when that was less.
-func ratio(rs, base results, before float64) float64 {
-	var ours, theirs time.Duration
-	for name, v := range rs {
-		if b := base[name]; v.ok && b.ok {
-			ours += v.took
-			theirs += b.took
+// repeats is how often what failed is run again, alone, before it counts.
+const repeats = 3
+
+// repeat runs again what passes directly and failed elsewhere without a reason. A case that goes on failing has to pass directly as
+// often: one that fails there by chance, on a busy machine, says nothing.
+func (rep *report) repeat(ctx context.Context, dir string, rigs []*rig) {
+	direct := rep.results[directly]
+	for _, r := range rigs {
+		for name, v := range rep.results[r.name] {
+			if v.ok || r.name == directly || direct != nil && !direct[name].ok {
+				continue
+			}
+			if _, explained := rep.suite.explain(name, r.name); explained {
+				continue
+			}
+			if again, passed := rep.tryAgain(ctx, dir, r, name, false); passed {
+				rep.results[r.name][name] = again
+			} else if direct != nil {
+				if again, failed := rep.tryAgain(ctx, dir, rigs[0], name, true); failed {
+					direct[name] = again
+				}
+			}
 		}
 	}
-	now := ours.Seconds() / max(theirs.Seconds(), 1e-9)
-	if before > 0 {
-		return min(now, before)
-	}
-	return now
 }
 
-// repeat runs what passes directly and failed here alone and a second time.
-func (rep *report) repeat(ctx context.Context, dir string, r *rig) {
-	for name, v := range rep.results[r.name] {
-		if v.ok || r.name != directly && !rep.results[directly][name].ok {
-			continue
-		}
-		if _, explained := rep.suite.explain(name, r.name); explained {
-			continue
-		}
-		if again, err := rep.suite.again(ctx, dir, r, name); err == nil && again.ok {
-			rep.results[r.name][name] = again
+// tryAgain runs a case up to repeats times, until it fails or until it passes, and reports whether it did.
+func (rep *report) tryAgain(ctx context.Context, dir string, r *rig, name string, untilItFails bool) (verdict, bool) {
+	for range repeats {
+		v, err := rep.suite.again(ctx, dir, r, name)
+		if err == nil && v.ok != untilItFails {
+			return v, true
 		}
 	}
+	return verdict{}, false
 }
 
 // found is a difference in a run.
@@ -129,8 +155,9 @@ func (rep *report) differences() (ds []found) {
 			d.reason, d.explained = rep.suite.explain(name, column)
 			ds = append(ds, d)
 		}
-		if ratio := rep.ratio[column]; ratio > slowest {
-			ds = append(ds, found{column: column, name: "time", detail: fmt.Sprintf("%.2f times as long as directly, at most %.1f", ratio, slowest)})
+		if t := rep.timing(column); rep.slow(column) {
+			ds = append(ds, found{column: column, name: "time", detail: fmt.Sprintf("%.2f times as long as directly, at most %.1f; a case takes %v longer",
+				t.ratio, slowest, t.more.Round(time.Millisecond/10))})
 		}
 	}
 	slices.SortFunc(ds, func(a, b found) int { return strings.Compare(a.name+a.column, b.name+b.column) })
@@ -168,6 +195,7 @@ func (rep *report) progress(w io.Writer, verbose bool) {
 // table prints one line a suite and one a difference. It answers how many differences have no reason; a suite that could not be run
 // counts as one.
 func table(w io.Writer, reports []*report) (unexplained int) {
+	timed := false
 	const row = "%-26s %6s %9s %10s %8s %13s  %s\n"
 	fmt.Fprintf(w, row, "suite", "cases", directly, copied, throughUs, asAService, "from")
 	for _, rep := range reports {
@@ -188,12 +216,17 @@ func table(w io.Writer, reports []*report) (unexplained int) {
 			if rs, ran := rep.results[c]; ran {
 				cell = fmt.Sprint(rs.passed())
 			}
-			if ratio := rep.ratio[c]; ratio > 0 {
-				cell += fmt.Sprintf(" %.2fx", ratio)
+			if t := rep.timing(c); t.ratio > 0 {
+				cell += fmt.Sprintf(" %.2fx", t.ratio)
+				timed = true
 			}
 			cells = append(cells, cell)
 		}
 		fmt.Fprintf(w, row, append(cells, rep.suite.source)...)
+	}
+	if timed {
+		fmt.Fprintf(w, "\nx: time as a multiple of directly; at most %.1f, or %v a case, where %d rounds were made and the byte copy takes no longer\n",
+			slowest, slowestCase, timedRounds)
 	}
 	reasons := map[string][]string{}
 	var order []string

@@ -11,7 +11,7 @@ type suite struct {
 	name    string
 	source  string // where it comes from, with the version
 	quick   bool   // part of a quick run
-	timed   bool   // its time through the proxy is held to slowest
+	timed   bool   // its time through the proxy is measured, and in a whole run held to slowest
 	columns []string
 	// prepare fetches and builds what is needed, into a directory of the cache that is the suite's own. It runs once.
 	prepare func(ctx context.Context, dir string) error
@@ -22,10 +22,6 @@ type suite struct {
 	// differences are those that are known, each with its reason.
 	differences []difference
 }
-
-// slowest is how much longer a timed suite may take than directly: protocols in which the server speaks first show every wait
-// of a proxy for bytes that do not come.
-const slowest = 1.2
 
 // difference is a case that passes directly and may fail through the proxy.
 type difference struct {

@@ -39,6 +39,7 @@ var suites = []*suite{
 		difference{"TestServerConnState", asAService, shared},
 		difference{"TestServerSetKeepAlivesEnabledClosesConns", asAService, shared},
 		difference{"TestTransportIgnores408", asAService, shared},
+		difference{"TestTransportKeepAlives", asAService, shared},
 		difference{"TestTransportRemovesDeadIdleConnections", asAService, shared},
 		difference{"TestTransportServerClosingUnexpectedly", asAService, shared},
 	),

@@ -30,7 +30,7 @@ const (
 func vectorSuite(name, file string, differences ...difference) *suite {
 	s := &suite{name: "vectors: " + name, source: "sidecar/h1/testdata/" + file, quick: true,
 		columns: []string{throughUs, asAService}, differences: differences}
-	s.run = func(ctx context.Context, dir string, r *rig) (results, error) {
+	run := func(ctx context.Context, r *rig, only string) (results, error) {
 		root, err := output(exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", "github.com/sluice-mesh/sluice"))
 		if err != nil {
 			return nil, err
@@ -52,11 +52,19 @@ func vectorSuite(name, file string, differences ...difference) *suite {
 		defer o.stop(l)
 		rs := results{}
 		for _, v := range vectors {
+			if only != "" && v.ID != only {
+				continue
+			}
 			if rs[v.ID], err = o.try(ctx, r, wire(v.Payload)); err != nil {
 				return nil, fmt.Errorf("%s: %w", v.ID, err)
 			}
 		}
 		return rs, nil
+	}
+	s.run = func(ctx context.Context, _ string, r *rig) (results, error) { return run(ctx, r, "") }
+	s.again = func(ctx context.Context, _ string, r *rig, name string) (verdict, error) {
+		rs, err := run(ctx, r, name)
+		return rs[name], err
 	}
 	return s
 }

@@ -36,3 +36,6 @@ func (d *Decoder) Decode(fields []Field, block []byte, limit int) (out []Field, 
 	out, d.fields = d.fields, nil
 	return out, d.size, err
 }
+
+// allow changes what the peer may use: for tests, because we never change what we said.
+func (d *Decoder) allow(n uint32) { d.dec.SetAllowedMaxDynamicTableSize(n) }

@@ -1,0 +1,74 @@
+package hpack
+
+import (
+	"bytes"
+	"fmt"
+	"testing"
+
+	xhpack "golang.org/x/net/http2/hpack"
+)
+
+var (
+	benchRequest = pairs(":method", "POST", ":scheme", "http", ":path", "/shop.cart.v1.CartService/AddItem",
+		":authority", "cart.shop.svc.cluster.local:50051", "content-type", "application/grpc", "user-agent", "grpc-go/1.76.0",
+		"te", "trailers", "grpc-timeout", "")
+	benchResponse = pairs(":status", "200", "content-type", "application/grpc", "date", "Mon, 02 Jan 2006 15:04:05 GMT", "server", "shop")
+	benchTrailers = pairs("grpc-status", "0", "grpc-message", "")
+	benchTimeouts = func() (s [1024]string) {
+		for i := range s {
+			s[i] = fmt.Sprintf("%du", 4990000+i*7)
+		}
+		return s
+	}()
+)
+
+// benchLists are what a benchmark writes in its i-th round.
+var benchLists = []struct {
+	name string
+	list func(i int) [][]Field
+}{
+	{"request of 8 fields, all repeated", func(int) [][]Field { return [][]Field{benchRequest} }},
+	{"request of 8 fields, a new timeout each time", func(i int) [][]Field {
+		benchRequest[7].Value = benchTimeouts[i%1024]
+		return [][]Field{benchRequest}
+	}},
+	{"response and trailers", func(int) [][]Field { return [][]Field{benchResponse, benchTrailers} }},
+}
+
+func BenchmarkEncode(b *testing.B) {
+	for _, c := range benchLists {
+		benchRequest[7].Value = "5S"
+		b.Run(c.name, func(b *testing.B) {
+			b.ReportAllocs()
+			var e Encoder
+			buf := make([]byte, 0, 4096)
+			n := 0
+			for i := range b.N {
+				for _, l := range c.list(i) {
+					buf = e.Begin(buf[:0])
+					for j := range l {
+						buf = e.Append(buf, l[j])
+					}
+					n += len(buf)
+				}
+			}
+			b.ReportMetric(float64(n)/float64(b.N), "wire-B/op")
+		})
+		b.Run(c.name+", stock", func(b *testing.B) {
+			b.ReportAllocs()
+			var buf bytes.Buffer
+			e := xhpack.NewEncoder(&buf)
+			n := 0
+			for i := range b.N {
+				for _, l := range c.list(i) {
+					buf.Reset()
+					for j := range l {
+						_ = e.WriteField(l[j])
+					}
+					n += buf.Len()
+				}
+			}
+			b.ReportMetric(float64(n)/float64(b.N), "wire-B/op")
+		})
+	}
+}

@@ -24,6 +24,7 @@ var levels = map[string]int{
 	"webhook/certs": 3, "webhook/access": 3, "webhook/facts": 3, "webhook/report": 3, "initcontainer/apply": 3,
 
 	"sidecar/detect": 2, "sidecar/balancer": 2, "sidecar/outlier": 2, "sidecar/classify": 2, "sidecar/retry": 2,
+	"sidecar/shard": 2, "sidecar/shardkey": 2,
 	"sidecar/h2/hpack": 2, "sidecar/h2/head": 2,
 	"sidecar/rules":  2,
 	"webhook/inject": 2, "initcontainer/ruleset": 2,
@@ -42,6 +43,7 @@ var sideways = map[string]string{
 	"sidecar/discovery/files -> sidecar/discovery":          "a source under its contract",
 	"sidecar/discovery/files -> sidecar/discovery/assemble": "both sources assemble in the same way",
 	"sidecar/discovery/assemble -> sidecar/discovery":       "it makes the contract's targets",
+	"sidecar/shard -> sidecar/shardkey":                     "a map is asked for the owner of a key",
 	"webhook/inject -> sidecar/config":                      "whoever writes a setting imports its name",
 	"webhook/inject -> initcontainer/config":                "whoever writes a setting imports its name",
 	"webhook/config -> initcontainer/config":                "annotations are checked by who reads them",
@@ -62,6 +64,7 @@ var fences = []struct {
 	{"k8s.io/", []string{"webhook", "sidecar/discovery/", "test/"}, "only discovery and the webhook know the cluster"},
 	{"github.com/prometheus/client_golang", []string{"sidecar/metrics", "sidecar/admin", "webhook", "test/"}, "loops count into plain atomics"},
 	{"golang.org/x/sys/unix", []string{"sidecar/loop", "initcontainer", "test/"}, "raw system calls live in the engine"},
+	{"github.com/golang/geo", []string{"sidecar/shard"}, "cells are one of the shard maps, and nobody else's"},
 	{"golang.org/x/net/http2", []string{"sidecar/h2", "test/"}, "only hpack and constants are used"},
 }
 

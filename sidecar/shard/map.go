@@ -1,0 +1,110 @@
+package shard
+
+import (
+	"time"
+
+	"github.com/sluice-mesh/sluice/sidecar/cluster"
+)
+
+// Input is what a map is made of.
+type Input struct {
+	// Set is the endpoints that can be reached; not nil. Nothing but the time a change takes depends on its order.
+	Set *cluster.EndpointSet
+	// StatefulSet, where it is known, says which of its pods own keys, whether they are in Set or not. A pod of it that is
+	// beyond its replicas owns none, even while it is still ready.
+	StatefulSet *StatefulSet
+	// Table is that of Lookup and PrefixLookup; for S2 it may be nil.
+	Table *Table
+	// Now begins and ends holds. The zero time holds nothing.
+	Now time.Time
+}
+
+// Map says who owns which key. It is immutable and safe for concurrent use.
+type Map struct {
+	spec Spec
+	in   Input
+	roster
+	why Why // not Owned where nobody owns anything
+
+	slots    []index // by slot: who owns it (Rendezvous, S2)
+	shift    uint8   // a hash shifted right by it is its slot
+	table    []index // Maglev's
+	byID     []index // Maglev's: the members in the order of their identities
+	points   []uint64
+	owners   []index // of points
+	ordinals []index // by ordinal less Start
+	targets  []target
+}
+
+// New makes the map of a Service.
+func New(spec Spec, in Input) *Map {
+	none := &Map{spec: spec, in: Input{Set: &cluster.EndpointSet{}}}
+	return none.Next(in)
+}
+
+// Next makes the map after a change. It answers every key as New would for the same input, but for holds, which begin where a
+// pod of m is missing now; and it is quicker where little has changed.
+func (m *Map) Next(in Input) *Map {
+	next := &Map{spec: m.spec, in: in, shift: shiftOf(m.spec.Slots)}
+	c := next.roster.follow(m, next)
+	if next.why = next.lacks(); next.why != Owned {
+		return next
+	}
+	switch m.spec.Kind {
+	case Rendezvous:
+		next.slots = next.fillSlots(m.slots, c)
+	case S2:
+		if in.Table == nil {
+			next.slots = next.fillSlots(m.slots, c)
+		} else {
+			next.targets = next.aim(m, c)
+		}
+	case Ordinal:
+		next.ordinals = next.line()
+	case Maglev:
+		next.table, next.byID = m.table, m.byID
+		if c.any() || m.table == nil {
+			next.byID = next.sort(m.byID, c)
+			next.table = next.fillMaglev()
+		}
+	case Ring:
+		next.points, next.owners = m.points, m.owners
+		if c.any() || m.points == nil {
+			next.points, next.owners = next.fillRing()
+		}
+	case Lookup, PrefixLookup:
+		next.targets = next.aim(m, c)
+	}
+	return next
+}
+
+// lacks answers what keeps the map from having any owner.
+func (m *Map) lacks() Why {
+	switch {
+	case m.spec.NeedsStatefulSet() && m.in.StatefulSet == nil:
+		return NoStatefulSet
+	case m.spec.NeedsTable() && m.in.Table == nil:
+		return NoTable
+	case m.full:
+		return TooMany
+	case m.n == 0 && !m.spec.NeedsTable() && (m.spec.Kind != S2 || m.in.Table == nil):
+		return NoMembers
+	}
+	return Owned
+}
+
+// Generation answers that of the endpoints, which counts this sidecar's own changes; sidecars compare Fingerprint.
+func (m *Map) Generation() uint64 { return m.in.Set.Generation }
+
+// HoldUntil answers when the first hold ends, after which Next changes the map; the zero time where none is held.
+func (m *Map) HoldUntil() (first time.Time) {
+	for _, h := range m.held {
+		if first.IsZero() || h.until.Before(first) {
+			first = h.until
+		}
+	}
+	return first
+}
+
+// Members answers how many pods own keys, and how many of them can be reached.
+func (m *Map) Members() (all, up int) { return m.n, m.up }

@@ -21,6 +21,7 @@ import (
 
 	"github.com/sluice-mesh/sluice/sidecar/discovery"
 	"github.com/sluice-mesh/sluice/sidecar/loop"
+	"github.com/sluice-mesh/sluice/sidecar/rules"
 )
 
 // Options are the settings of the admin servers.
@@ -160,13 +161,15 @@ func (s *Server) ready(w http.ResponseWriter, _ *http.Request) {
 
 // clusterView is one Service port as /clusters shows it.
 type clusterView struct {
-	Name       string         `json:"name"`
-	Protocol   string         `json:"protocol"`
-	Policy     string         `json:"policy"`
-	Generation uint64         `json:"generation"`
-	Removed    bool           `json:"removed,omitempty"`
-	Draining   bool           `json:"terminating,omitempty"`
-	Endpoints  []endpointView `json:"endpoints"`
+	Name     string `json:"name"`
+	Protocol string `json:"protocol"`
+	Policy   string `json:"policy"`
+	// Settings are the Service's annotations as they are understood, without those that say the default.
+	Settings   map[string]string `json:"settings,omitempty"`
+	Generation uint64            `json:"generation"`
+	Removed    bool              `json:"removed,omitempty"`
+	Draining   bool              `json:"terminating,omitempty"`
+	Endpoints  []endpointView    `json:"endpoints"`
 }
 
 type endpointView struct {
@@ -181,7 +184,7 @@ func (s *Server) clusters(w http.ResponseWriter, _ *http.Request) {
 	views := []clusterView{}
 	for _, t := range st.Targets {
 		snap := t.Snapshot()
-		v := clusterView{Name: t.Name, Protocol: snap.Protocol.String(), Policy: snap.Policy, Generation: snap.Set.Generation,
+		v := clusterView{Name: t.Name, Protocol: snap.Protocol.String(), Policy: snap.Rules.Policy, Settings: rules.Format(snap.Rules), Generation: snap.Set.Generation,
 			Removed: t.Removed(), Draining: snap.Set.Terminating, Endpoints: []endpointView{}}
 		for _, e := range snap.Set.Endpoints {
 			v.Endpoints = append(v.Endpoints, endpointView{e.Addr.String(), e.Name, e.Node, e.Zone})

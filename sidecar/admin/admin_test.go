@@ -16,6 +16,7 @@ import (
 	"github.com/sluice-mesh/sluice/sidecar/cluster"
 	"github.com/sluice-mesh/sluice/sidecar/discovery"
 	"github.com/sluice-mesh/sluice/sidecar/loop"
+	"github.com/sluice-mesh/sluice/sidecar/rules"
 	"github.com/sluice-mesh/sluice/test/meshtest"
 )
 
@@ -110,7 +111,8 @@ func TestReady(t *testing.T) {
 func TestClusters(t *testing.T) {
 	ep := cluster.NewEndpoint(netip.MustParseAddrPort("10.0.0.1:8080"), 1)
 	ep.Name, ep.Node, ep.Zone = "web-1", "node-a", "zone-a"
-	target := discovery.NewTarget("default", "web", "http", 80, &discovery.Snapshot{Protocol: cluster.HTTP1, Policy: "least-request",
+	roundRobin, _ := rules.Parse(map[string]string{"sluice.mesh/policy": "round-robin"}, nil)
+	target := discovery.NewTarget("default", "web", "http", 80, &discovery.Snapshot{Protocol: cluster.HTTP1, Rules: roundRobin,
 		Set: &cluster.EndpointSet{Generation: 3, Endpoints: []*cluster.Endpoint{ep}, Terminating: true}})
 	empty := discovery.NewTarget("default", "none", "", 81, &discovery.Snapshot{Set: &cluster.EndpointSet{}})
 	empty.Remove()
@@ -122,9 +124,9 @@ func TestClusters(t *testing.T) {
 		t.Fatalf("got %d %q: %v", code, body, err)
 	}
 	json.Unmarshal([]byte(`{"source":"files","synced":true,"age_seconds":1.5,"problems":["a.yaml: not readable"],"clusters":[
-		{"name":"default/web:80","protocol":"http","policy":"least-request","generation":3,"terminating":true,
+		{"name":"default/web:80","protocol":"http","policy":"round-robin","settings":{"sluice.mesh/policy":"round-robin"},"generation":3,"terminating":true,
 		 "endpoints":[{"addr":"10.0.0.1:8080","pod":"web-1","node":"node-a","zone":"zone-a"}]},
-		{"name":"default/none:81","protocol":"undeclared","policy":"","generation":0,"removed":true,"endpoints":[]}]}`), &want)
+		{"name":"default/none:81","protocol":"undeclared","policy":"least-request","generation":0,"removed":true,"endpoints":[]}]}`), &want)
 	if g, w := indent(got), indent(want); g != w {
 		t.Errorf("got %s\nwant %s", g, w)
 	}

@@ -12,12 +12,13 @@ import (
 
 	"github.com/sluice-mesh/sluice/sidecar/balancer"
 	"github.com/sluice-mesh/sluice/sidecar/cluster"
+	"github.com/sluice-mesh/sluice/sidecar/rules"
 )
 
 // Snapshot is everything a request needs to know of a Service port, as of one moment. Immutable once published.
 type Snapshot struct {
 	Protocol cluster.Protocol
-	Policy   string // the balancing policy by name, e.g. "least-request"
+	Rules    *rules.Rules // what the Service asks for; never nil once published
 	Set      *cluster.EndpointSet
 	Picker   balancer.Picker // over Set
 }
@@ -47,7 +48,7 @@ type Target struct {
 func NewTarget(namespace, service, portName string, port uint16, s *Snapshot) *Target {
 	t := &Target{Namespace: namespace, Service: service, Port: port, PortName: portName,
 		Name: namespace + "/" + service + ":" + strconv.Itoa(int(port))}
-	t.snapshot.Store(s)
+	t.Publish(s)
 	t.lastUse.Store(time.Now().UnixNano())
 	return t
 }
@@ -55,8 +56,13 @@ func NewTarget(namespace, service, portName string, port uint16, s *Snapshot) *T
 // Snapshot answers the newest snapshot; never nil.
 func (t *Target) Snapshot() *Snapshot { return t.snapshot.Load() }
 
-// Publish replaces the snapshot.
-func (t *Target) Publish(s *Snapshot) { t.snapshot.Store(s) }
+// Publish replaces the snapshot. One without rules is given the defaults.
+func (t *Target) Publish(s *Snapshot) {
+	if s.Rules == nil {
+		s.Rules = rules.Default()
+	}
+	t.snapshot.Store(s)
+}
 
 // Remove says that the Service, or this address or port of it, exists no more, or that the source may no longer be asked
 // about it. The last snapshot stays.

@@ -29,6 +29,16 @@ const (
 
 var explains = words[Explain]{"off", "on", "header"}
 
+func parseExplain(s string) (Explain, error) {
+	switch s {
+	case "true":
+		return ExplainOn, nil
+	case "false":
+		return ExplainOff, nil
+	}
+	return choice(explains)(s)
+}
+
 // String answers the word of the annotation.
 func (e Explain) String() string { return explains.text(e) }
 

@@ -1,6 +1,9 @@
 package rules
 
 import (
+	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/sluice-mesh/sluice/sidecar/balancer"
@@ -145,4 +148,17 @@ func Default() *Rules {
 		Limits:      Limits{Pending: 100, Queue: time.Second},
 		Shard:       Shard{Map: "rendezvous"},
 	}
+}
+
+// String answers the settings that have not their defaults, for logs and tests.
+func (r *Rules) String() string {
+	if r == nil {
+		return "none"
+	}
+	annotations := Format(r)
+	var parts []string
+	for _, name := range slices.Sorted(maps.Keys(annotations)) {
+		parts = append(parts, strings.TrimPrefix(name, Prefix)+"="+annotations[name])
+	}
+	return "{" + strings.Join(parts, " ") + "}"
 }

@@ -148,7 +148,7 @@ func (w *world) print(out *strings.Builder, dst netip.AddrPort) {
 		return
 	}
 	w.printed[dst] = s
-	fmt.Fprintf(out, "%v: %s %q %v %s generation %d", dst, target.Name, target.PortName, s.Protocol, s.Policy, s.Set.Generation)
+	fmt.Fprintf(out, "%v: %s %q %v %s generation %d", dst, target.Name, target.PortName, s.Protocol, s.Rules.Policy, s.Set.Generation)
 	if s.Set.Terminating {
 		out.WriteString(" terminating")
 	}
@@ -208,7 +208,7 @@ func serviceOf(t *testing.T, words []string) *corev1.Service {
 				s.Spec.Ports = append(s.Spec.Ports, port)
 			}
 		case "policy":
-			s.Annotations = map[string]string{PolicyAnnotation: value}
+			s.Annotations = map[string]string{"sluice.mesh/policy": value}
 		case "affinity":
 			s.Spec.SessionAffinity = corev1.ServiceAffinity(value)
 		case "traffic":

@@ -2,18 +2,17 @@ package assemble
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 
-	"github.com/sluice-mesh/sluice/sidecar/balancer"
 	"github.com/sluice-mesh/sluice/sidecar/cluster"
 	"github.com/sluice-mesh/sluice/sidecar/discovery"
+	"github.com/sluice-mesh/sluice/sidecar/rules"
 )
-
-// PolicyAnnotation names a Service's balancing policy.
-const PolicyAnnotation = "sluice.mesh/policy"
 
 // Service is what is kept of a Service.
 type Service struct {
@@ -23,31 +22,42 @@ type Service struct {
 	Addrs []netip.Addr
 	// Ports are its TCP ports; the numbers are distinct.
 	Ports []ServicePort
-	// Policy is a known policy, or "" where the Service names none or, with BadPolicy, a wrong one.
-	Policy    string
-	BadPolicy bool
+	// Rules are what its annotations ask for; nil, and wrong ones as far as they are, stand for the defaults.
+	Rules *rules.Rules
 	// Reason is Found, or why the Service's connections pass through.
 	Reason discovery.Reason
+
+	// wrong are its annotations where some of them are wrong, to be read again by the side of what was right before.
+	wrong map[string]string
 }
 
 // SettingError is a problem with one of our own annotations: the Service is used all the same, with the last right value.
-type SettingError struct {
-	Annotation string
-	Err        error
-}
+type SettingError struct{ Setting *rules.Error }
 
-func (e *SettingError) Error() string {
-	return fmt.Sprintf("metadata.annotations[%s]: %v", e.Annotation, e.Err)
+func (e SettingError) Error() string {
+	return fmt.Sprintf("metadata.annotations[%s]: %s", e.Setting.Annotation, e.Setting.Problem)
 }
-
-// Unwrap answers what is wrong with the value.
-func (e *SettingError) Unwrap() error { return e.Err }
 
 // ServicePort is one TCP port of a Service.
 type ServicePort struct {
 	Name     string
 	Port     uint16
 	Protocol cluster.Protocol
+}
+
+// rulesAfter answers the Service's rules where those before it were last, which may be nil: a wrong value leaves the last right
+// one in force.
+func (s *Service) rulesAfter(last *rules.Rules) *rules.Rules {
+	switch {
+	case s.wrong != nil:
+		r, _ := rules.Parse(s.wrong, last)
+		return r
+	case last != nil && rules.Equal(s.Rules, last):
+		return last
+	case s.Rules == nil:
+		return rules.Default()
+	}
+	return s.Rules
 }
 
 // ParseService keeps what matters of a Service. Each problem names a field, its value and what is allowed; what is wrong
@@ -95,12 +105,13 @@ func ParseService(in *corev1.Service) (Service, []error) {
 		s.Ports = append(s.Ports, port)
 	}
 
-	if policy, ok := in.Annotations[PolicyAnnotation]; ok {
-		s.Policy = policy
-		if err := balancer.Check(policy); err != nil {
-			s.Policy, s.BadPolicy = "", true
-			problems = append(problems, &SettingError{PolicyAnnotation, err})
-		}
+	var refused []*rules.Error
+	if s.Rules, refused = rules.Parse(in.Annotations, nil); len(refused) > 0 {
+		s.wrong = maps.Clone(in.Annotations)
+		maps.DeleteFunc(s.wrong, func(name, _ string) bool { return !strings.HasPrefix(name, rules.Prefix) })
+	}
+	for _, e := range refused {
+		problems = append(problems, SettingError{e})
 	}
 
 	switch {

@@ -243,9 +243,9 @@ func TestAWrongPolicyKeepsTheLastOneAndFollowsTheEndpoints(t *testing.T) {
 	r.waitFor("10.1.0.1")
 	r.write("shop.yaml", policy("fastest", "10.1.0.2"))
 	r.waitFor("10.1.0.2")
-	r.waitProblem(`shop.yaml: document 1: Service shop/cart: metadata.annotations[sluice.mesh/policy]: balancing policy "fastest"`)
-	if s := r.Status().Targets[0].Snapshot(); s.Policy != "round-robin" {
-		t.Errorf("policy %q", s.Policy)
+	r.waitProblem(`shop.yaml: document 1: Service shop/cart: metadata.annotations[sluice.mesh/policy]: "fastest": want one of `)
+	if s := r.Status().Targets[0].Snapshot(); s.Rules.Policy != "round-robin" {
+		t.Errorf("policy %q", s.Rules.Policy)
 	}
 }
 

@@ -124,7 +124,7 @@ func (p *parser) service(raw json.RawMessage) error {
 	what := "Service " + n.String()
 	s, problems := assemble.ParseService(&in)
 	for _, err := range problems {
-		if setting := (*assemble.SettingError)(nil); !errors.As(err, &setting) {
+		if setting := (assemble.SettingError{}); !errors.As(err, &setting) {
 			return fmt.Errorf("%s: %w", what, err)
 		}
 	}

@@ -206,16 +206,16 @@ func TestChangesAreSeen(t *testing.T) {
 	changed := service("shop", "cart", "10.96.0.10")
 	changed.Annotations = map[string]string{"sluice.mesh/policy": "round-robin"}
 	a.put(changed)
-	r.wait("the policy", func() bool { return target.Snapshot().Policy == "round-robin" })
+	r.wait("the policy", func() bool { return target.Snapshot().Rules.Policy == "round-robin" })
 
 	wrong := changed.DeepCopy()
 	wrong.Annotations["sluice.mesh/policy"] = "fastest"
 	a.put(wrong)
 	r.wait("the problem", func() bool {
-		return strings.Contains(strings.Join(r.Status().Problems, " "), `Service shop/cart: metadata.annotations[sluice.mesh/policy]: balancing policy "fastest"`)
+		return strings.Contains(strings.Join(r.Status().Problems, " "), `Service shop/cart: metadata.annotations[sluice.mesh/policy]: "fastest": want one of `)
 	})
-	if s := target.Snapshot(); s.Policy != "round-robin" {
-		t.Errorf("policy %q, want the last right one", s.Policy)
+	if s := target.Snapshot(); s.Rules.Policy != "round-robin" {
+		t.Errorf("policy %q, want the last right one", s.Rules.Policy)
 	}
 	a.put(changed)
 	r.wait("no problem", func() bool { return len(r.Status().Problems) == 0 })

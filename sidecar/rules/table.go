@@ -1,0 +1,332 @@
+package rules
+
+import (
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/sluice-mesh/sluice/sidecar/balancer"
+)
+
+// The headings of the reference.
+const (
+	balancing = "Balancing"
+	retries   = "Retries and timeouts"
+	ejection  = "Ejection"
+	limits    = "Limits"
+	seeing    = "Seeing what happens"
+	shapes    = "Connections of other shapes"
+	sharding  = "Shard affinity"
+)
+
+// table is every setting there is, in the order of the reference.
+var table = []Setting{
+	{
+		Name: "policy", Group: balancing, Example: "round-robin",
+		Allowed: "one of " + strings.Join(balancer.Policies(), ", "),
+		Doc:     "How an endpoint is chosen for a request, or for a connection whose bytes are not parsed.",
+		Effect:  "sidecar/balancer",
+		value:   at(func(r *Rules) *string { return &r.Policy }, oneOf(balancer.Policies()...), same),
+	},
+	{
+		Name: "weights", Group: balancing, Example: "web-0=2,web-1=1", Reserved: true,
+		Allowed: "none, or endpoints by name with their weights",
+		Doc:     "Shares of endpoints that are not to be the same for all.",
+		Effect:  "sidecar/balancer",
+		value: at(func(r *Rules) *string { return &r.Weights },
+			without(none, parseWeights), withoutText(none, same)),
+	},
+	{
+		Name: "slow-start", Group: balancing, Example: "30s", Reserved: true,
+		Allowed: "off, or a duration from 1s to 1h",
+		Doc: "A new endpoint gets a small share of requests at first, which grows to a full one within this time. For servers that " +
+			"have caches to fill or code to compile.",
+		Effect: "sidecar/balancer",
+		value:  at(func(r *Rules) *time.Duration { return &r.SlowStart }, without(off, duration(time.Second, time.Hour)), withoutText(off, durationText)),
+	},
+	{
+		Name: "zone", Group: balancing, Example: "ignore", Reserved: true,
+		Allowed: "prefer or ignore",
+		Doc: "`prefer` keeps requests in the zone of the caller where the Service's EndpointSlices have hints (`spec.trafficDistribution`, " +
+			"topology-aware routing), and lets them go elsewhere when the zone's endpoints are too few or failing. `ignore` treats all " +
+			"zones alike.",
+		Effect: "sidecar/balancer",
+		value:  at(func(r *Rules) *Zone { return &r.Zone }, choice(zones), Zone.String),
+	},
+	{
+		Name: "panic-threshold", Group: balancing, Example: "30%", Reserved: true,
+		Allowed: "a percentage from 0% to 100%, or off",
+		Doc: "With a smaller share of endpoints than this in good health, all are used again: that many cannot all be to blame, and the " +
+			"few that are left would be buried.",
+		Effect: "sidecar/balancer",
+		value:  at(func(r *Rules) *int { return &r.PanicThreshold }, without(off, wholePercent), withoutText(off, wholePercentText)),
+	},
+
+	{
+		Name: "retries", Group: retries, Example: "3", Reserved: true,
+		Allowed: "a whole number from 0 to 10",
+		Doc: "How many further endpoints a request may be sent to after it failed. Each is one that the request was not sent to before, and " +
+			"each costs of the retry budget. A request that no endpoint has seen (the connect failed, say) is sent on in any case, to as many " +
+			"endpoints as there are.",
+		Effect: "sidecar/proxy",
+		value:  at(func(r *Rules) *int { return &r.Retry.Most }, count(0, 10), strconv.Itoa),
+	},
+	{
+		Name: "retry-on", Group: retries, Example: "reset,503,unavailable", Reserved: true,
+		Allowed: "none, or a list of " + strings.Join(conditionWords, ", "),
+		Doc: "What counts as failed, for requests that are idempotent: the connection ended before the answer's head (`reset`), the answer's " +
+			"HTTP status, or gRPC's status before any message. Requests that are not idempotent are never sent again after an endpoint " +
+			"may have seen them.",
+		Effect: "sidecar/classify, sidecar/proxy",
+		value:  at(func(r *Rules) *Conditions { return &r.Retry.On }, without(none, parseConditions), Conditions.String),
+	},
+	{
+		Name: "idempotent", Group: retries, Example: "POST /search,/shop.Catalog/*", Reserved: true,
+		Allowed: "none, or a list of methods (POST), paths (/search, /shop.Catalog/*), or both (POST /search)",
+		Doc: "Requests that do no harm when they arrive twice, besides GET, HEAD, OPTIONS, TRACE, PUT and DELETE, of which HTTP says so. A " +
+			"gRPC call is a POST to `/package.Service/Method`. An asterisk stands for the rest of a path.",
+		Effect: "sidecar/proxy",
+		value:  at(func(r *Rules) *Requests { return &r.Retry.Idempotent }, parseRequests, Requests.String),
+	},
+	{
+		Name: "idempotency-key", Group: retries, Example: "on", Reserved: true,
+		Allowed: "on or off",
+		Doc: "With `on`, the Service recognises a request that it had before by the header `Idempotency-Key`: requests that have it " +
+			"count as idempotent.",
+		Effect: "sidecar/proxy",
+		value:  at(func(r *Rules) *bool { return &r.Retry.IdempotencyKey }, onOff, onOffText),
+	},
+	{
+		Name: "retry-budget", Group: retries, Example: "10%,5/s,burst=50", Reserved: true,
+		Allowed: "off, or a list of a percentage of requests (20%), a rate (10/s) and burst=NUMBER from 1; what is left out has its default",
+		Doc: "How much a proxy may add to a Service's load by sending requests again: a share of the requests, a rate that is free in any case, " +
+			"and how many retries may be saved up for the moment when something breaks.",
+		Effect: "sidecar/retry",
+		value:  at(func(r *Rules) *Budget { return &r.Retry.Budget }, without(off, parseBudget), withoutText(off, budgetText)),
+	},
+	{
+		Name: "retry-backoff", Group: retries, Example: "10ms-1s", Reserved: true,
+		Allowed: "off, or two durations from 1ms to 1m, the shorter first",
+		Doc: "How long to wait before a request is sent again, where waiting helps: a random time up to the first duration, twice that with each " +
+			"further attempt, up to the second. An attempt at an endpoint that has nothing to do with the failure does not wait.",
+		Effect: "sidecar/proxy",
+		value:  at(func(r *Rules) *Backoff { return &r.Retry.Backoff }, without(off, parseBackoff), withoutText(off, backoffText)),
+	},
+	{
+		Name: "replay-limit", Group: retries, Example: "256Ki", Reserved: true,
+		Allowed: "off, or bytes up to 1Mi, with Ki or Mi or without",
+		Doc: "How much of a request's body is kept so that it can be sent again. Longer requests are not sent again once their body has begun to " +
+			"leave.",
+		Effect: "sidecar/proxy, sidecar/h1, sidecar/h2",
+		value:  at(func(r *Rules) *int { return &r.ReplayLimit }, without(off, size(1<<20)), withoutText(off, sizeText)),
+	},
+	{
+		Name: "per-try-timeout", Group: retries, Example: "2s", Reserved: true,
+		Allowed: "off, or a duration from 1ms to 24h",
+		Doc: "How long an endpoint may take to the head of its answer. After that the attempt counts as failed; an idempotent request goes to " +
+			"another endpoint, and otherwise the caller is answered 504.",
+		Effect: "sidecar/proxy",
+		value:  at(func(r *Rules) *time.Duration { return &r.PerTryTimeout }, without(off, duration(time.Millisecond, 24*time.Hour)), withoutText(off, durationText)),
+	},
+	{
+		Name: "timeout", Group: retries, Example: "15s", Reserved: true,
+		Allowed: "off, or a duration from 1ms to 24h",
+		Doc: "How long a request may take to the head of its answer, all attempts and waits included; then the caller is answered 504. A " +
+			"shorter `grpc-timeout` of the caller's holds as well.",
+		Effect: "sidecar/proxy",
+		value:  at(func(r *Rules) *time.Duration { return &r.Timeout }, without(off, duration(time.Millisecond, 24*time.Hour)), withoutText(off, durationText)),
+	},
+	{
+		Name: "hang-race", Group: retries, Example: "floor=500ms,factor=5", Reserved: true,
+		Allowed: "on, off, or a list of floor=DURATION (1ms to 1h) and factor=NUMBER (1 to 1000)",
+		Doc: "An idempotent request that has no answer after the larger of the floor (1s) and so many times the Service's own 99th percentile " +
+			"(10) is sent to a second endpoint, on the retry budget; the first answer counts, the other request is cancelled. So a pod that hangs " +
+			"costs a second and not the request, and a slow answer is never cut off.",
+		Effect: "sidecar/proxy",
+		value:  at(func(r *Rules) *HangRace { return &r.HangRace }, parseHangRace, hangRaceText),
+	},
+	{
+		Name: "hedge", Group: retries, Example: "50ms", Reserved: true,
+		Allowed: "off, or a duration from 1ms to 1h",
+		Doc: "As `hang-race`, but after a fixed time, for those who would rather have some requests twice than wait for the slowest. Costs of the " +
+			"retry budget.",
+		Effect: "sidecar/proxy",
+		value:  at(func(r *Rules) *time.Duration { return &r.Hedge }, without(off, duration(time.Millisecond, time.Hour)), withoutText(off, durationText)),
+	},
+	{
+		Name: "attempt-header", Group: retries, Example: "on", Reserved: true,
+		Allowed: "off, on for " + AttemptHeader + ", or the name of a header that has no other meaning",
+		Doc:     "Gives requests a header with the number of the attempt, from 1, so that the server can tell.",
+		Effect:  "sidecar/proxy",
+		value:   at(func(r *Rules) *string { return &r.AttemptHeader }, parseAttemptHeader, attemptHeaderText),
+	},
+
+	{
+		Name: "ejection", Group: ejection, Example: "off", Reserved: true,
+		Allowed: "on or off",
+		Doc: "Whether an endpoint that fails again and again is left out for a time. It comes back with a single request, and for good when that " +
+			"goes well. The last endpoint is never ejected. An endpoint that cannot be connected to is left out in any case.",
+		Effect: "sidecar/outlier",
+		value:  at(func(r *Rules) *bool { return &r.Ejection.On }, onOff, onOffText),
+	},
+	{
+		Name: "ejection-errors", Group: ejection, Example: "10", Reserved: true,
+		Allowed: "a whole number from 1 to 1000",
+		Doc: "How many failures in a row eject an endpoint: connections that end before the answer, statuses from 500, gRPC's UNAVAILABLE and the " +
+			"like.",
+		Effect: "sidecar/outlier",
+		value:  at(func(r *Rules) *int { return &r.Ejection.Errors }, count(1, 1000), strconv.Itoa),
+	},
+	{
+		Name: "ejection-time", Group: ejection, Example: "5s-10m", Reserved: true,
+		Allowed: "two durations from 10ms to 24h, the shorter first",
+		Doc:     "How long an endpoint is left out at first, which doubles each time it has to be left out again, and how long at most.",
+		Effect:  "sidecar/outlier",
+		value:   ejectionTime(),
+	},
+
+	{
+		Name: "max-connections", Group: limits, Example: "100", Reserved: true,
+		Allowed: "none, or a whole number from 1 to 1000000",
+		Doc:     "How many connections each proxy may have to one endpoint.",
+		Effect:  "sidecar/upstream, sidecar/proxy",
+		value:   at(func(r *Rules) *int { return &r.Limits.Connections }, without(none, count(1, 1_000_000)), withoutText(none, strconv.Itoa)),
+	},
+	{
+		Name: "max-requests", Group: limits, Example: "50", Reserved: true,
+		Allowed: "none, or a whole number from 1 to 1000000",
+		Doc:     "How many requests of one proxy may run at an endpoint at a time. With `1`, each pod has one request of it at a time.",
+		Effect:  "sidecar/proxy",
+		value:   at(func(r *Rules) *int { return &r.Limits.Requests }, without(none, count(1, 1_000_000)), withoutText(none, strconv.Itoa)),
+	},
+	{
+		Name: "max-pending", Group: limits, Example: "1000", Reserved: true,
+		Allowed: "a whole number from 0 to 1000000",
+		Doc: "How many requests may wait in a proxy while every endpoint is at its limit. Further ones are answered 503 at once, as all are " +
+			"with `0`.",
+		Effect: "sidecar/proxy",
+		value:  at(func(r *Rules) *int { return &r.Limits.Pending }, count(0, 1_000_000), strconv.Itoa),
+	},
+	{
+		Name: "queue-timeout", Group: limits, Example: "5s", Reserved: true,
+		Allowed: "a duration from 1ms to 10m",
+		Doc:     "How long a request waits for an endpoint that is below its limit, before it is answered 503.",
+		Effect:  "sidecar/proxy",
+		value:   at(func(r *Rules) *time.Duration { return &r.Limits.Queue }, duration(time.Millisecond, 10*time.Minute), durationText),
+	},
+
+	{
+		Name: "explain", Group: seeing, Example: "on", Reserved: true,
+		Allowed: "off, on, or header",
+		Doc: "Whether answers say how they came about, in a header: the endpoint, the policy, the attempts with reason and time. With `header`, " +
+			"only those to requests that ask for it.",
+		Effect: "sidecar/proxy",
+		value:  at(func(r *Rules) *Explain { return &r.Explain }, parseExplain, Explain.String),
+	},
+	{
+		Name: "access-log", Group: seeing, Example: "1%", Reserved: true,
+		Allowed: "off, on, or a percentage from 0.01% to 100%",
+		Doc:     "The share of requests that the callers' proxies log, a line of JSON each, with what `explain` would say.",
+		Effect:  "sidecar/proxy",
+		value:   at(func(r *Rules) *float64 { return &r.AccessLog }, share, shareText),
+	},
+
+	{
+		Name: "max-stream-age", Group: shapes, Example: "30m", Reserved: true,
+		Allowed: "off, or a duration from 1s to 24h",
+		Doc: "How old the application's HTTP/2 connections to this Service become before the proxy asks for new ones (GOAWAY). Requests are balanced " +
+			"one by one in any case; this is for streams that never end, so that they spread over pods that came later. Streams that run are not cut.",
+		Effect: "sidecar/h2",
+		value:  at(func(r *Rules) *time.Duration { return &r.MaxStreamAge }, without(off, duration(time.Second, 24*time.Hour)), withoutText(off, durationText)),
+	},
+	{
+		Name: "headless", Group: shapes, Example: "balance", Reserved: true,
+		Allowed: "respect or balance",
+		Doc: "Of a headless Service, the application has chosen a pod's address itself. `respect` leaves it at that; `balance` balances requests " +
+			"whose authority names the Service, and leaves alone those that name one pod.",
+		Effect: "sidecar/discovery, sidecar/proxy",
+		value:  at(func(r *Rules) *Headless { return &r.Headless }, choice(headlesses), Headless.String),
+	},
+
+	{
+		Name: "shard-key", Group: sharding, Example: "header:account-id", Reserved: true,
+		Allowed: "off, or a list of header:NAME, cookie:NAME, query:NAME, path:/accounts/{key}, json:/account/id, grpc:1.2, source-ip",
+		Doc:     "Where a request's key is. All requests with the same key go to the same pod, from every caller. Several make one key together.",
+		Effect:  "sidecar/shardkey",
+		value:   at(func(r *Rules) *string { return &r.Shard.Key }, without(off, parseShardKey), withoutText(off, same)),
+	},
+	{
+		Name: "shard-map", Group: sharding, Example: "ordinal", Reserved: true,
+		Allowed: "one of " + strings.Join(shardMaps, ", "),
+		Doc: "Which pod owns a key. `rendezvous`: by hash over the pods' names; a pod that goes or comes moves no other pod's keys. `ordinal`: the key, " +
+			"a whole number or else its hash, modulo the StatefulSet's replicas is the pod's ordinal.",
+		Effect: "sidecar/shard",
+		value:  at(func(r *Rules) *string { return &r.Shard.Map }, oneOf(shardMaps...), same),
+	},
+	{
+		Name: "shard-fallback", Group: sharding, Example: "wait=5s", Reserved: true,
+		Allowed: "failover, wait=DURATION (1ms to 10m), or strict",
+		Doc: "What happens to a key while its owner cannot be used: the next pod in the key's order takes over, the request waits for the owner and is " +
+			"answered 503 if it does not come back, or is answered 503 at once. With `shard-map: ordinal` the default is `wait=" +
+			durationText(ordinalWait) + "`.",
+		Effect: "sidecar/shard, sidecar/proxy",
+		value:  shardFallback(),
+	},
+	{
+		Name: "shard-no-key", Group: sharding, Example: "reject", Reserved: true,
+		Allowed: "balance or reject",
+		Doc:     "What happens to a request without a key: it is balanced like any other, or answered 400.",
+		Effect:  "sidecar/proxy",
+		value:   at(func(r *Rules) *KeyMissing { return &r.Shard.NoKey }, choice(keyMissings), KeyMissing.String),
+	},
+	{
+		Name: "shard-overflow", Group: sharding, Example: "reject", Reserved: true,
+		Allowed: "balance or reject",
+		Doc:     "What happens to a request whose body is longer than 64 KiB when the key is in it and was not found before: as `shard-no-key`, with 413.",
+		Effect:  "sidecar/proxy",
+		value:   at(func(r *Rules) *KeyMissing { return &r.Shard.Overflow }, choice(keyMissings), KeyMissing.String),
+	},
+	{
+		Name: "shard-normalize", Group: sharding, Example: "lower", Reserved: true,
+		Allowed: "none, or a list of " + strings.Join(normalizations, ", "),
+		Doc:     "What is done to a key before it is looked at, in this order.",
+		Effect:  "sidecar/shardkey",
+		value:   at(func(r *Rules) *string { return &r.Shard.Normalize }, without(none, parseNormalize), withoutText(none, same)),
+	},
+	{
+		Name: "shard-serialize", Group: sharding, Example: "on", Reserved: true,
+		Allowed: "on or off",
+		Doc: "With `on`, each proxy has at most one request of a key under way and lets others of the key wait. Other callers have proxies of their own: " +
+			"this is no lock.",
+		Effect: "sidecar/proxy",
+		value:  at(func(r *Rules) *bool { return &r.Shard.Serialize }, onOff, onOffText),
+	},
+	{
+		Name: "shard-bounded-load", Group: sharding, Example: "1.25", Reserved: true,
+		Allowed: "off, or a number from 1.05 to 10",
+		Doc:     "A pod that has so many times the mean load passes further keys on to the next pod in their order, until it has less.",
+		Effect:  "sidecar/shard",
+		value:   at(func(r *Rules) *float64 { return &r.Shard.BoundedLoad }, without(off, parseBoundedLoad), withoutText(off, numberText)),
+	},
+	{
+		Name: "shard-lookup", Group: sharding, Example: "account-owners", Reserved: true,
+		Allowed: "off, or the name of a ConfigMap in the Service's namespace",
+		Doc:     "Where the maps `lookup` and `prefix-lookup` have their keys from: a key, or the beginning of keys, for each name of a pod or ordinal.",
+		Effect:  "sidecar/shard, sidecar/discovery",
+		value:   at(func(r *Rules) *string { return &r.Shard.Lookup }, without(off, parseObjectName), withoutText(off, same)),
+	},
+	{
+		Name: "shard-cookie", Group: sharding, Example: "sluice-session", Reserved: true,
+		Allowed: "off, or the name of a cookie",
+		Doc:     "Keeps a session at its pod by a cookie of this name, which the proxy issues with the first answer.",
+		Effect:  "sidecar/proxy",
+		value:   at(func(r *Rules) *string { return &r.Shard.Cookie }, without(off, parseCookie), withoutText(off, same)),
+	},
+	{
+		Name: "scatter", Group: sharding, Example: "on", Reserved: true,
+		Allowed: "on or off",
+		Doc:     "Sends requests with the header `sluice-scatter: all` to every pod, and answers with the list of their answers.",
+		Effect:  "sidecar/proxy",
+		value:   at(func(r *Rules) *bool { return &r.Scatter }, onOff, onOffText),
+	},
+}

@@ -21,7 +21,9 @@ func served(t *testing.T, args ...string) string {
 	l.Close()
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
-	go func() { ended <- serve(ctx, append([]string{"--address", addr, "--pod", "a", "--drain", "1s"}, args...), nil) }()
+	go func() {
+		ended <- serve(ctx, append([]string{"--address", addr, "--pod", "a", "--drain", "1s"}, args...), nil)
+	}()
 	t.Cleanup(func() {
 		cancel()
 		if err := <-ended; err != nil {

@@ -1,0 +1,93 @@
+package main
+
+import (
+	"context"
+	"encoding/xml"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// h2specLimit is for the whole suite: every case that fails waits for two seconds, and there are 145.
+const h2specLimit = 5 * time.Minute
+
+// h2spec makes a suite of h2spec's cases against the proxy's downstream side. It is held to the specification, not to what the server
+// behind the proxy does, so that the table has no direct column for it.
+func h2spec(differences ...difference) *suite {
+	s := &suite{name: "h2spec", source: "github.com/summerwind/h2spec@v2.2.1", quick: true, columns: []string{copied, throughUs, asAService},
+		prepare: buildPrograms("github.com/summerwind/h2spec/cmd/h2spec"), differences: differences}
+	s.run = func(ctx context.Context, dir string, r *rig) (results, error) { return runH2spec(ctx, dir, r) }
+	s.again = func(ctx context.Context, dir string, r *rig, name string) (verdict, error) {
+		rs, err := runH2spec(ctx, dir, r, name)
+		return rs[name], err
+	}
+	return s
+}
+
+// h2specReport is what h2spec writes: a test suite for each section, with its cases in order.
+type h2specReport struct {
+	Suites []struct {
+		Package string `xml:"package,attr"`
+		Cases   []struct {
+			Does  string  `xml:"classname,attr"`
+			Time  float64 `xml:"time,attr"`
+			Error *string `xml:"error"`
+		} `xml:"testcase"`
+	} `xml:"testsuite"`
+}
+
+// runH2spec runs all cases, or the named ones, against a server that speaks HTTP/2 with prior knowledge.
+func runH2spec(ctx context.Context, dir string, r *rig, names ...string) (results, error) {
+	stop, err := startServer(r)
+	if err != nil {
+		return nil, err
+	}
+	defer stop()
+	target := serverAddr
+	if r.name == asAService {
+		target = declaredAddr // what is sent to a port that is HTTP/2's for sure is never taken for HTTP/1.1
+	}
+	host, port, err := net.SplitHostPort(target)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, h2specLimit)
+	defer cancel()
+	file := filepath.Join(dir, "report.xml")
+	if err := os.RemoveAll(file); err != nil {
+		return nil, err
+	}
+	cmd := r.Command(ctx, filepath.Join(dir, "h2spec"), append([]string{"-h", host, "-p", port, "-j", file}, names...)...)
+	out, runErr := cmd.CombinedOutput() // ends with 1 when a case failed
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("h2spec: %w: %v: %s", err, runErr, lastLine(string(out)))
+	}
+	return parseH2spec(text)
+}
+
+// parseH2spec names each case by section and place ("http2/6.5.3/1"), which is also how h2spec is told to run it alone.
+func parseH2spec(text []byte) (results, error) {
+	var rep h2specReport
+	if err := xml.Unmarshal(text, &rep); err != nil {
+		return nil, fmt.Errorf("h2spec: %w", err)
+	}
+	rs := results{}
+	for _, s := range rep.Suites {
+		for i, c := range s.Cases {
+			v := verdict{ok: c.Error == nil, took: time.Duration(c.Time * float64(time.Second))}
+			if !v.ok {
+				lines := strings.Split(strings.TrimSpace(*c.Error), "\n")
+				v.detail = fmt.Sprintf("%s: wants %s; got %s", c.Does, strings.Join(lines[:len(lines)-1], " or "), lines[len(lines)-1])
+			}
+			rs[fmt.Sprintf("%s/%d", s.Package, i+1)] = v
+		}
+	}
+	if len(rs) == 0 {
+		return nil, fmt.Errorf("h2spec: a report without cases")
+	}
+	return rs, nil
+}

@@ -63,7 +63,7 @@ var (
 
 // allCases are done in this order.
 func allCases() []testcase {
-	return []testcase{
+	return append([]testcase{
 		{name: "full", title: "HTTP/1.1 keep-alive, 50 connections, full speed", mode: requests, noise: "cpu_us",
 			how: "wrk -t 1 -c 50 http://SERVICE/", measure: fullSpeed,
 			metrics: []metric{cpuPerRequest, switches, {key: "rps", title: "requests", unit: "/s"}}},
@@ -97,7 +97,7 @@ func allCases() []testcase {
 		{name: "syscallsc", title: "system calls, HTTP/1.0, a connection for each request", mode: requests, once: true,
 			how: "perf stat -e raw_syscalls:sys_enter -p PROXY -- ab -c 32 http://SERVICE/", measure: syscallsConnect,
 			metrics: []metric{allCalls}},
-	}
+	}, http2Cases()...)
 }
 
 // used measures what the proxy uses between begin and end.

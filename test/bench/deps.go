@@ -21,7 +21,7 @@ const envoyVersion = "1.40.0"
 // packages are the Debian packages of the commands that are needed.
 var packages = []struct{ command, name string }{
 	{"haproxy", "haproxy"}, {"nginx", "nginx-light"}, {"wrk", "wrk"}, {"ab", "apache2-utils"}, {"iptables", "iptables"},
-	{"ip", "iproute2"}, {"perf", "linux-perf"},
+	{"ip", "iproute2"}, {"perf", "linux-perf"}, {"h2load", "nghttp2-client"}, {"nghttpx", "nghttp2-proxy"},
 }
 
 // prepared is what a run can use.
@@ -62,8 +62,14 @@ func prepare(ctx context.Context, o options, dir string, out io.Writer) (p prepa
 	}
 	p.versions["haproxy"] = version(ctx, "haproxy", "-v")
 	p.versions["nginx"] = version(ctx, "nginx", "-v")
+	p.versions["nghttpx"] = version(ctx, "nghttpx", "--version")
+	if slices.Contains(o.modes(), calls) {
+		if err := buildGRPC(ctx, dir); err != nil {
+			p.cannot["grpc"], p.cannot["grpcstream"] = err.Error(), err.Error()
+		}
+	}
 	if why := perfWorks(ctx); why != "" {
-		for _, name := range []string{"syscalls", "syscalls1", "syscallsc"} {
+		for _, name := range []string{"syscalls", "syscalls1", "syscallsc", "syscallsh2"} {
 			p.cannot[name] = why
 		}
 	}

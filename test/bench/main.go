@@ -111,6 +111,21 @@ func parse(args []string) (o options, err error) {
 	return o, nil
 }
 
+// chosen tells whether a case is to be done.
+func (o options) chosen(c testcase) bool {
+	return len(o.cases) == 0 || slices.Contains(o.cases, c.name)
+}
+
+// modes are those of the chosen cases.
+func (o options) modes() (m []mode) {
+	for _, c := range allCases() {
+		if o.chosen(c) && !slices.Contains(m, c.mode) {
+			m = append(m, c.mode)
+		}
+	}
+	return m
+}
+
 // list splits a flag's value and checks its parts.
 func list(name, value string, allowed []string) ([]string, error) {
 	if value == "" {
@@ -166,7 +181,7 @@ func run(ctx context.Context, o options, out io.Writer) (code int, err error) {
 		return 0, err
 	}
 	rep.Versions, rep.LeftOut = had.versions, had.leftOut
-	r, err := openRig(ctx, dir, had.envoy, o.threads, had.peers)
+	r, err := openRig(ctx, dir, had.envoy, o.threads, had.peers, o.modes())
 	defer r.close()
 	if err != nil {
 		return 0, err
@@ -177,7 +192,7 @@ func run(ctx context.Context, o options, out io.Writer) (code int, err error) {
 	}
 	began := time.Now()
 	for _, c := range allCases() {
-		if len(o.cases) > 0 && !slices.Contains(o.cases, c.name) {
+		if !o.chosen(c) {
 			continue
 		}
 		if why := had.cannot[c.name]; why != "" {

@@ -16,7 +16,7 @@ import (
 type mode string
 
 const (
-	requests mode = "http" // balance HTTP/1.1 requests
+	requests mode = "http" // balance HTTP/1.1 requests; those of HTTP/2 are in http2.go
 	opaque   mode = "tcp"  // copy bytes
 )
 
@@ -37,6 +37,8 @@ type setting struct {
 	Threads  int
 	Listen   netip.AddrPort
 	Backends []netip.AddrPort
+
+	H2Backends []netip.AddrPort // of the servers' own configuration
 }
 
 // command is a program to be started.
@@ -47,6 +49,7 @@ type command struct {
 }
 
 func (s setting) TCP() bool    { return s.Mode == opaque }
+func (s setting) H2() bool     { return s.Mode == streams || s.Mode == calls }
 func (s setting) Host() string { return s.Listen.Addr().String() }
 func (s setting) Port() uint16 { return s.Listen.Port() }
 
@@ -79,14 +82,15 @@ func (s setting) program(name string) string { return filepath.Join(s.Programs, 
 
 // allPeers are the ways that are compared, in the order of the tables. The first has no proxy.
 func allPeers() []*peer {
-	both := []mode{requests, opaque}
+	all := append([]mode{opaque}, modesOfRequests...)
 	return []*peer{
-		{name: direct, title: "no proxy", modes: both},
-		{name: sluice, title: "Sluice", modes: both, start: startSidecar},
-		{name: haproxy, title: "HAProxy", modes: both, start: startHAProxy},
-		{name: "nginx", title: "nginx", modes: []mode{requests}, start: startNginx},
-		{name: "envoy", title: "Envoy", modes: both, start: startEnvoy},
-		{name: "reverseproxy", title: "ReverseProxy (Go)", modes: both, start: startReverseProxy},
+		{name: direct, title: "no proxy", modes: all},
+		{name: sluice, title: "Sluice", modes: all, start: startSidecar},
+		{name: haproxy, title: "HAProxy", modes: all, start: startHAProxy},
+		{name: "nginx", title: "nginx", modes: modesOfRequests, start: startNginx},
+		{name: "nghttpx", title: "nghttpx", modes: []mode{streams, calls}, start: startNghttpx},
+		{name: "envoy", title: "Envoy", modes: all, start: startEnvoy},
+		{name: "reverseproxy", title: "ReverseProxy (Go)", modes: all, start: startReverseProxy},
 	}
 }
 
@@ -112,6 +116,19 @@ func startNginx(s setting) (command, error) {
 	return command{name: "nginx", args: []string{"-e", filepath.Join(s.Dir, "nginx.log"), "-c", path}}, err
 }
 
+// nghttpx gets windows that large messages fit through, and adds nothing to requests, as the others do.
+func startNghttpx(s setting) (command, error) {
+	args := []string{"--conf=/dev/null", fmt.Sprintf("--frontend=%s,%d;no-tls", s.Host(), s.Port()), "--workers=" + strconv.Itoa(s.Threads),
+		"--no-via", "--no-add-x-forwarded-proto", "--no-location-rewrite", "--errorlog-file=" + filepath.Join(s.Dir, "nghttpx.log")}
+	for _, side := range []string{"frontend", "backend"} {
+		args = append(args, "--"+side+"-http2-window-size=1M", "--"+side+"-http2-connection-window-size=16M")
+	}
+	for _, b := range s.Backends {
+		args = append(args, fmt.Sprintf("--backend=%s,%d;;proto=h2", b.Addr(), b.Port()))
+	}
+	return command{name: "nghttpx", args: args}, nil
+}
+
 func startEnvoy(s setting) (command, error) {
 	path, err := s.write("envoy.yaml")
 	return command{name: s.Envoy, args: []string{"-c", path, "--concurrency", strconv.Itoa(s.Threads),
@@ -124,5 +141,6 @@ func startReverseProxy(s setting) (command, error) {
 		to = append(to, b.String())
 	}
 	return command{name: s.program("reverseproxy"), env: []string{fmt.Sprintf("GOMAXPROCS=%d", s.Threads)},
-		args: []string{"--listen=" + s.Listen.String(), "--to=" + strings.Join(to, ","), fmt.Sprintf("--tcp=%t", s.TCP())}}, nil
+		args: []string{"--listen=" + s.Listen.String(), "--to=" + strings.Join(to, ","), fmt.Sprintf("--tcp=%t", s.TCP()),
+			fmt.Sprintf("--h2c=%t", s.H2())}}, nil
 }

@@ -60,7 +60,8 @@ type way struct {
 	proxy *meshtest.Cmd // nil without a proxy
 }
 
-func openRig(ctx context.Context, dir, envoy string, threads int, peers []*peer) (*rig, error) {
+// openRig makes the ways of these peers in these modes.
+func openRig(ctx context.Context, dir, envoy string, threads int, peers []*peer, modes []mode) (*rig, error) {
 	r := &rig{dir: dir, envoy: envoy, threads: threads}
 	r.ctx, r.cancel = context.WithCancel(ctx)
 	var err error
@@ -72,6 +73,9 @@ func openRig(ctx context.Context, dir, envoy string, threads int, peers []*peer)
 	}
 	for _, p := range peers {
 		for _, m := range p.modes {
+			if !slices.Contains(modes, m) {
+				continue
+			}
 			w := &way{peer: p, mode: m, rig: r, dir: filepath.Join(dir, p.name+"-"+string(m))}
 			r.ways = append(r.ways, w)
 			if err := w.open(fmt.Sprintf("10.77.0.%d", 1+len(r.ways))); err != nil {
@@ -103,7 +107,7 @@ func (r *rig) serve() (err error) {
 	if _, err := io.CopyN(blob, zeroes{}, blobBytes); err != nil {
 		return err
 	}
-	path, err := setting{Dir: r.dir, Backends: at(httpPort)}.write("backend.conf")
+	path, err := setting{Dir: r.dir, Backends: at(httpPort), H2Backends: at(streamsPort)}.write("backend.conf")
 	if err != nil {
 		return err
 	}
@@ -112,8 +116,11 @@ func (r *rig) serve() (err error) {
 	for _, s := range []struct {
 		port    uint16
 		command *meshtest.Cmd
-	}{{httpPort, nginx}, {opaquePort, give}} {
+	}{{httpPort, nginx}, {opaquePort, give}, {callsPort, r.callsServer()}} {
 		port, c := s.port, s.command
+		if c == nil {
+			continue
+		}
 		c.Stderr = os.Stderr
 		if err := contained(c).Start(); err != nil {
 			return err
@@ -126,7 +133,8 @@ func (r *rig) serve() (err error) {
 			return err
 		}
 	}
-	return errors.Join(r.net.Service(httpVIP, at(httpPort)...), r.net.Service(opaqueVIP, at(opaquePort)...))
+	return errors.Join(r.net.Service(httpVIP, at(httpPort)...), r.net.Service(opaqueVIP, at(opaquePort)...),
+		r.net.Service(streamsVIP, at(streamsPort)...), r.net.Service(callsVIP, at(callsPort)...))
 }
 
 type zeroes struct{}
@@ -152,10 +160,8 @@ func widen(p *meshtest.Pod) error {
 
 // vip is the Service that clients call.
 func (w *way) vip() netip.AddrPort {
-	if w.mode == opaque {
-		return opaqueVIP
-	}
-	return httpVIP
+	vip, _ := w.mode.service()
+	return vip
 }
 
 func (w *way) open(addr string) (err error) {
@@ -176,10 +182,10 @@ func (w *way) open(addr string) (err error) {
 	if err := os.Chown(w.dir, proxyUser, proxyUser); err != nil {
 		return err
 	}
-	for _, s := range []manifest.Service{
+	for _, s := range append(http2Services(), []manifest.Service{
 		{Name: "web", ClusterIPs: []netip.Addr{httpVIP.Addr()}, Ports: []manifest.Port{{Name: "http", Port: httpVIP.Port(), Target: httpPort}}},
 		{Name: "bulk", ClusterIPs: []netip.Addr{opaqueVIP.Addr()}, Ports: []manifest.Port{{Name: "tcp", Port: opaqueVIP.Port(), Target: opaquePort}}},
-	} {
+	}...) {
 		for i, b := range backends {
 			s.Endpoints = append(s.Endpoints, manifest.Endpoint{Pod: fmt.Sprintf("pod-%d", i), Addr: b})
 		}
@@ -200,10 +206,7 @@ func (w *way) open(addr string) (err error) {
 
 // startProxy starts the proxy under the proxy's user, whom the rules exempt, without waiting for it.
 func (w *way) startProxy() error {
-	port := uint16(httpPort)
-	if w.mode == opaque {
-		port = opaquePort
-	}
+	_, port := w.mode.service()
 	c, err := w.peer.start(setting{Dir: w.dir, Programs: w.rig.dir, Envoy: w.rig.envoy, Mode: w.mode, Threads: w.rig.threads,
 		Listen: listenAt, Backends: at(port)})
 	if err != nil {

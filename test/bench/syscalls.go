@@ -14,13 +14,18 @@ func syscallsFull(b *bench, w *way) (values, error) {
 		return nil, err
 	}
 	d := b.sizes.Full + time.Second
+	return callsAndAllocations(b, w, d, parseWrk, append([]string{"wrk"}, wrkArgs(w, fullConns, d)...)...)
+}
+
+// callsAndAllocations counts system calls, and with Sluice what it allocates, while a client runs for d.
+func callsAndAllocations(b *bench, w *way, d time.Duration, parse func(string) (float64, error), client ...string) (values, error) {
 	steady := make(chan steadyResult, 1)
 	if w.name == sluice {
 		go func() { steady <- steadyAllocations(b, w) }()
 	} else {
 		close(steady)
 	}
-	v, err := callsPerRequest(w, parseWrk, append([]string{"wrk"}, wrkArgs(w, fullConns, d)...)...)
+	v, err := callsPerRequest(w, parse, client...)
 	if r, ok := <-steady; ok && err == nil {
 		if r.err != nil {
 			return nil, r.err

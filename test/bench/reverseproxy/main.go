@@ -19,6 +19,7 @@ import (
 func main() {
 	listen := flag.String("listen", "127.0.0.1:15301", "where connections arrive")
 	to := flag.String("to", "", "addresses to balance over, with commas")
+	h2c := flag.Bool("h2c", false, "speak HTTP/2 with prior knowledge on both sides")
 	tcp := flag.Bool("tcp", false, "copy bytes instead of requests")
 	flag.Parse()
 	b := &backends{addrs: strings.Split(*to, ",")}
@@ -27,7 +28,7 @@ func main() {
 		if *tcp {
 			err = copyBytes(l, b)
 		} else {
-			err = http.Serve(l, proxy(b))
+			err = serve(l, proxy(b), *h2c)
 		}
 	}
 	fmt.Fprintln(os.Stderr, "reverseproxy:", err)
@@ -42,7 +43,18 @@ type backends struct {
 
 func (b *backends) next() string { return b.addrs[b.n.Add(1)%uint64(len(b.addrs))] }
 
-func proxy(b *backends) http.Handler {
+func serve(l net.Listener, p *httputil.ReverseProxy, h2c bool) error {
+	s := &http.Server{Handler: p}
+	if h2c {
+		s.Protocols = new(http.Protocols)
+		s.Protocols.SetUnencryptedHTTP2(true)
+		p.Transport.(*http.Transport).Protocols = s.Protocols
+		p.FlushInterval = -1 // streams are not held back
+	}
+	return s.Serve(l)
+}
+
+func proxy(b *backends) *httputil.ReverseProxy {
 	return &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.Out.URL.Scheme = "http"

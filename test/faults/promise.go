@@ -16,7 +16,7 @@ func promised(c client, f fault) promise {
 	case "stop", "drop":
 		p.Longest = 1100 // the race begins after a second
 	case "slow":
-		p.Longest = 1100 // who is sent to the slow pod gets its answer
+		p.Longest, p.Slow = 1100, 100 // who is sent to the slow pod gets its answer: all at once at first, a few each second then
 	}
 	p.Pending = pending[f.name]
 	if c.h2 {

@@ -47,6 +47,9 @@ func New(spec Spec, in Input) *Map {
 func (m *Map) Next(in Input) *Map {
 	next := &Map{spec: m.spec, in: in, shift: shiftOf(m.spec.Slots)}
 	c := next.roster.follow(m, next)
+	if next.full && m.n > 0 {
+		return New(m.spec, in) // the places of those who left just now would do
+	}
 	if next.why = next.lacks(); next.why != Owned {
 		return next
 	}

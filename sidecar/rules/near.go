@@ -8,36 +8,46 @@ import (
 
 // unknown says that no such annotation is known, and which one was perhaps meant.
 func unknown(table []Setting, annotation string) string {
-	if near := nearest(table, strings.TrimPrefix(annotation, Prefix)); len(near) > 0 {
-		return "unknown annotation; did you mean " + strings.Join(near, " or ") + "?"
-	}
 	var all []string
 	for _, s := range table {
 		all = append(all, s.Annotation())
 	}
-	return "unknown annotation; known are " + strings.Join(all, ", ")
+	return Unknown(annotation, all)
 }
 
-// nearest answers up to three full names that a name was perhaps meant to be, the likeliest first: those that it takes few
-// changes of letters to reach, then those that contain it or that it contains.
-func nearest(table []Setting, name string) []string {
-	const most = 3
-	name = strings.ToLower(strings.ReplaceAll(name, "_", "-"))
+// Unknown is the problem with an annotation that is none of those that are known, all with Prefix: it says which of them was
+// perhaps meant, or else which there are.
+func Unknown(annotation string, known []string) string {
+	if near := nearest(annotation, known); len(near) > 0 {
+		return "unknown annotation; did you mean " + strings.Join(near, " or ") + "?"
+	}
+	return "unknown annotation; known are " + strings.Join(known, ", ")
+}
+
+// nearest answers up to three names that a name was perhaps meant to be, the likeliest first: those that it takes few changes
+// of letters to reach, then those that contain it, that it contains, or that begin alike.
+func nearest(annotation string, known []string) []string {
+	const most, shortest = 3, 4
+	name := strings.ToLower(strings.ReplaceAll(strings.TrimPrefix(annotation, Prefix), "_", "-"))
+	plain := letters(name)
+	if plain == "" {
+		return nil
+	}
 	type candidate struct {
-		name     string
-		distance int
+		annotation string
+		distance   int
 	}
 	var near []candidate
-	for _, s := range table {
-		d := distance(name, s.Name)
-		switch plain, known := letters(name), letters(s.Name); {
-		case plain == "" || d > max(2, len(name)/4) && plain != known &&
-			!(len(plain) >= 4 && strings.Contains(known, plain)) && !(len(known) >= 4 && strings.Contains(plain, known)):
-			continue
-		case plain == known:
+	for _, annotation := range known {
+		k := strings.TrimPrefix(annotation, Prefix)
+		d, kp := distance(name, k), letters(k)
+		if plain == kp {
 			d = 0
 		}
-		near = append(near, candidate{s.Annotation(), d})
+		if d <= max(1, len(name)/4) || min(len(plain), len(kp)) >= shortest &&
+			(strings.Contains(kp, plain) || strings.Contains(plain, kp) || plain[:shortest] == kp[:shortest]) {
+			near = append(near, candidate{annotation, d})
+		}
 	}
 	slices.SortStableFunc(near, func(a, b candidate) int { return cmp.Compare(a.distance, b.distance) })
 	if len(near) > 0 && near[0].distance <= 1 { // a slip of the finger, surely
@@ -45,7 +55,7 @@ func nearest(table []Setting, name string) []string {
 	}
 	var names []string
 	for _, c := range near[:min(most, len(near))] {
-		names = append(names, c.name)
+		names = append(names, c.annotation)
 	}
 	return names
 }
@@ -59,7 +69,7 @@ func distance(a, b string) int {
 		return len(a)
 	}
 	before, last, now := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
-	for j := range now {
+	for j := range last {
 		last[j] = j
 	}
 	for i := 1; i <= len(a); i++ {

@@ -43,6 +43,7 @@ func parse(table []Setting, annotations map[string]string, last *Rules) (*Rules,
 		said[s.Name] = right
 	}
 	errs = append(errs, r.fit(said, annotations, good)...)
+	slices.SortStableFunc(errs, func(a, b *Error) int { return strings.Compare(a.Annotation, b.Annotation) })
 	if last != nil && Equal(r, last) {
 		r = last
 	}

@@ -6,6 +6,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/sluice-mesh/sluice/sidecar/rules"
 )
 
 // AnnotationError is a label or annotation that was refused.
@@ -85,10 +87,10 @@ func (s *Settings) apply(object string, annotations map[string]string) (errs []e
 		case name == InjectKey && object == "the pod": // Choice's
 		case name == InjectKey:
 			refuse("on a namespace this is a label: kubectl label namespace NAME " + InjectKey + "=" + Enabled)
-		case i < 0 && serviceAnnotation(name) != nil:
+		case i < 0 && rules.Known(name):
 			refuse("this annotation belongs on a Service")
 		case i < 0:
-			refuse("unknown annotation; known are " + strings.Join(Names(), ", "))
+			refuse(rules.Unknown(name, Names()))
 		default:
 			if err := settings[i].set(s, annotations[name]); err != nil {
 				refuse(err.Error())
@@ -98,6 +100,9 @@ func (s *Settings) apply(object string, annotations map[string]string) (errs []e
 	}
 	return errs
 }
+
+// podSetting says whether an annotation, with Prefix, is one of pods.
+func podSetting(name string) bool { return slices.Contains(Names(), name) }
 
 // Names answers the names of all pod settings, with Prefix, in the order of the documentation.
 func Names() []string {

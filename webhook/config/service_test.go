@@ -1,12 +1,14 @@
 package config
 
 import (
+	"errors"
 	"strings"
 	"testing"
 )
 
 func TestCheckService(t *testing.T) {
 	type m = map[string]string
+	const policy = "sluice.mesh/policy"
 	for _, c := range []struct {
 		name        string
 		now, before m
@@ -14,14 +16,20 @@ func TestCheckService(t *testing.T) {
 	}{
 		{"no annotations", nil, nil, ""},
 		{"others' annotations are not ours to judge", m{"prometheus.io/scrape": "maybe"}, nil, ""},
-		{"a policy", m{PolicyAnnotation: "round-robin"}, nil, ""},
-		{"an unknown policy", m{PolicyAnnotation: "fastest"}, nil,
-			`annotation sluice.mesh/policy of the Service: "fastest": want one of least-request, round-robin`},
-		{"an empty policy", m{PolicyAnnotation: ""}, nil, `annotation sluice.mesh/policy of the Service: "": want`},
-		{"an unknown name", m{"sluice.mesh/polcy": "random"}, nil,
-			`annotation sluice.mesh/polcy of the Service: unknown annotation; known are sluice.mesh/policy`},
-		{"a wrong value that was there before", m{PolicyAnnotation: "fastest"}, m{PolicyAnnotation: "fastest"}, ""},
-		{"a wrong value for another wrong one", m{PolicyAnnotation: "faster"}, m{PolicyAnnotation: "fastest"}, "annotation"},
+		{"a policy", m{policy: "round-robin"}, nil, ""},
+		{"an unknown policy", m{policy: "fastest"}, nil,
+			`annotation sluice.mesh/policy of the Service: "fastest": want one of least-request, `},
+		{"an empty policy", m{policy: ""}, nil, `annotation sluice.mesh/policy of the Service: "": want`},
+		{"a slip in a name", m{"sluice.mesh/polcy": "random"}, nil,
+			`annotation sluice.mesh/polcy of the Service: unknown annotation; did you mean sluice.mesh/policy?`},
+		{"a name that is like none", m{"sluice.mesh/x": "random"}, nil,
+			`annotation sluice.mesh/x of the Service: unknown annotation; known are sluice.mesh/policy`},
+		{"a pod's setting", m{"sluice.mesh/log-level": "debug"}, nil,
+			`annotation sluice.mesh/log-level of the Service: this annotation belongs on pods, or on their namespace`},
+		{"injection is not a Service's", m{"sluice.mesh/inject": "enabled"}, nil,
+			`annotation sluice.mesh/inject of the Service: this annotation belongs on pods, or on their namespace`},
+		{"a wrong value that was there before", m{policy: "fastest"}, m{policy: "fastest"}, ""},
+		{"a wrong value for another wrong one", m{policy: "faster"}, m{policy: "fastest"}, "annotation"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got := ""
@@ -32,5 +40,13 @@ func TestCheckService(t *testing.T) {
 				t.Errorf("got %q, want %q", got, c.want)
 			}
 		})
+	}
+}
+
+func TestEveryProblemOfAServiceIsReportedAtOnce(t *testing.T) {
+	err := CheckService(map[string]string{"sluice.mesh/policy": "x", "sluice.mesh/polcy": "y"}, nil)
+	refused := (*AnnotationError)(nil)
+	if !errors.As(err, &refused) || refused.Name != "sluice.mesh/polcy" || strings.Count(err.Error(), "\n") != 1 {
+		t.Errorf("got %v", err)
 	}
 }

@@ -27,17 +27,18 @@
 //   - ordinal: scaling from N to M moves each key whose remainder changes: of integers all but min(N, M) of each lcm(N, M).
 //     It happens when spec.replicas changes, not when pods become ready; so at scale-up some keys' owner is down until the
 //     new pod is ready, and at scale-down no key waits. Restarts and readiness move nothing.
-//   - maglev: as rendezvous, and a few more (below 2 % of all at 100 pods; a test computes it).
+//   - maglev: as rendezvous, and a few more (0.2 % of all keys at 10 pods, 0.6 % at 100 and at 1,000; a test computes it).
 //   - ring: as rendezvous while the number of points of each pod stays the same; else many more.
 //   - lookup, prefix-lookup: when people say so.
 //   - s2: as rendezvous, by cells.
 //
 // # Cost
 //
-// A rendezvous map takes 2 bytes for each slot (128 KiB) and 28 for each endpoint, beside 88 for what is kept from map to map
-// of each member; a maglev map the same; a ring 10 bytes for each point. Filling all slots takes 65,536 bids for each member
-// (about 0.1 s at 1,000), a change of one a small part of a millisecond at any size. All figures are benchmarks in this
-// package.
+// A rendezvous or Maglev map keeps 128 KiB, an ordinal map 2 KiB, a ring of 1,024 points 14 KiB, and each of them 100 to 130
+// bytes for a member. A pick takes about 3 ns at 10,000 members (ring 50, S2 120) and allocates nothing. A change of one
+// endpoint of 10,000 takes 0.3 ms and makes 0.4 MB of garbage (Maglev 1.4 ms and 0.6 MB). The first map takes a bid of each
+// member for each slot: 9 ms at 100 members, 63 ms at 1,000, 0.6 s at 10,000. After takes 10 µs at 10,000 members. All of
+// these are benchmarks of this package, on one core of a small virtual machine.
 //
 // # Limits
 //

@@ -1,0 +1,166 @@
+package shard
+
+import (
+	"fmt"
+	"runtime"
+	"testing"
+
+	"github.com/sluice-mesh/sluice/sidecar/cluster"
+	"github.com/sluice-mesh/sluice/sidecar/shardkey"
+)
+
+var sizes = []int{3, 100, 1000, 10000}
+
+// A pick is a constant: below 100 ns at any number of endpoints, and no allocation.
+func BenchmarkOwner(b *testing.B) {
+	for _, text := range []string{"rendezvous", "maglev", "ring", "ordinal", "lookup", "s2"} {
+		for _, n := range sizes {
+			m := benchMap(b, text, n)
+			keys := make([]shardkey.Key, 4096)
+			for i := range keys {
+				keys[i] = sampleKey(m, i)
+				if m.spec.Kind == Lookup {
+					keys[i] = keyOf(fmt.Sprintf("key-%d", i%1000))
+				}
+			}
+			b.Run(fmt.Sprintf("%s/%d", text, n), func(b *testing.B) {
+				b.ReportAllocs()
+				i := 0
+				for b.Loop() {
+					if o := m.Owner(keys[i&4095]); o.Endpoint == nil {
+						b.Fatal(o)
+					}
+					i++
+				}
+			})
+		}
+	}
+}
+
+// Failing over once takes as many bids as there are members.
+func BenchmarkAfter(b *testing.B) {
+	for _, text := range []string{"rendezvous", "ring"} {
+		for _, n := range sizes {
+			m := benchMap(b, text, n)
+			b.Run(fmt.Sprintf("%s/%d", text, n), func(b *testing.B) {
+				b.ReportAllocs()
+				i := 0
+				for b.Loop() {
+					k := shardkey.Key{Hash: uint64(i) * 0x9e3779b97f4a7c15}
+					m.After(k, m.Owner(k).Member)
+					i++
+				}
+			})
+		}
+	}
+}
+
+// One endpoint leaves and returns, in turn: the time and the bytes are of one change.
+func BenchmarkChange(b *testing.B) {
+	for _, text := range []string{"rendezvous", "maglev", "ring", "ordinal", "lookup", "s2"} {
+		for _, n := range sizes {
+			m := benchMap(b, text, n)
+			all := m.in.Set
+			without := &cluster.EndpointSet{}
+			without.Endpoints = append(append(without.Endpoints, all.Endpoints[:n/2]...), all.Endpoints[n/2+1:]...)
+			b.Run(fmt.Sprintf("%s/%d", text, n), func(b *testing.B) {
+				b.ReportAllocs()
+				in := m.in
+				for i := 0; b.Loop(); i++ {
+					if in.Set = without; i%2 == 1 {
+						in.Set = all
+					}
+					m = m.Next(in)
+				}
+			})
+		}
+	}
+}
+
+// The first map of a Service.
+func BenchmarkNew(b *testing.B) {
+	for _, text := range []string{"rendezvous", "maglev", "ring"} {
+		for _, n := range sizes {
+			spec, set := mustSpec(b, text), setOf(pods(n)...)
+			b.Run(fmt.Sprintf("%s/%d", text, n), func(b *testing.B) {
+				b.ReportAllocs()
+				for b.Loop() {
+					New(spec, Input{Set: set})
+				}
+			})
+		}
+	}
+}
+
+// What a map keeps, beside the endpoints themselves.
+func BenchmarkMemory(b *testing.B) {
+	for _, text := range []string{"rendezvous", "maglev", "ring", "ordinal"} {
+		for _, n := range sizes {
+			b.Run(fmt.Sprintf("%s/%d", text, n), func(b *testing.B) {
+				spec, in := mustSpec(b, text), Input{Set: setOf(replicas(n)...), StatefulSet: &StatefulSet{Name: "web", Replicas: n}}
+				const maps = 10
+				kept := make([]*Map, maps)
+				for b.Loop() {
+					clear(kept)
+					before := heap()
+					for i := range kept {
+						kept[i] = New(spec, in)
+					}
+					b.ReportMetric(float64(heap()-before)/maps, "B/map")
+				}
+				runtime.KeepAlive(kept)
+			})
+		}
+	}
+}
+
+func heap() uint64 {
+	runtime.GC()
+	runtime.GC()
+	var s runtime.MemStats
+	runtime.ReadMemStats(&s)
+	return s.HeapAlloc
+}
+
+func benchMap(b *testing.B, text string, n int) *Map {
+	spec := mustSpec(b, text)
+	in := Input{Set: setOf(pods(n)...)}
+	switch spec.Kind {
+	case Ordinal:
+		in.Set, in.StatefulSet = setOf(replicas(n)...), &StatefulSet{Name: "web", Replicas: n}
+	case Lookup:
+		data := map[string]string{}
+		for i := range 1000 {
+			data[fmt.Sprintf("key-%d", i)] = fmt.Sprintf("web-%d", i%n)
+		}
+		var err error
+		if in.Table, err = ParseTable(Lookup, data); err != nil {
+			b.Fatal(err)
+		}
+		in.Set = setOf(replicas(n)...)
+	}
+	return New(spec, in)
+}
+
+// A pick allocates nothing, whatever the map.
+func TestPicksDoNotAllocate(t *testing.T) {
+	table := mustTable(t, PrefixLookup, map[string]string{"account": "web-1", "*": "0"})
+	for _, text := range append([]string{"ordinal", "lookup", "prefix-lookup"}, hashedSpecs...) {
+		spec := mustSpec(t, text)
+		spec.Bound = 1.5
+		m := New(spec, Input{Set: setOf(replicas(50)...), StatefulSet: &StatefulSet{Name: "web", Replicas: 50}})
+		if spec.NeedsTable() {
+			m = New(spec, Input{Set: setOf(replicas(50)...), Table: table})
+		}
+		k := sampleKey(m, 7)
+		session := m.Owner(k).Member.Session(nil)
+		if n := testing.AllocsPerRun(100, func() {
+			o := m.Owner(k)
+			m.After(k, o.Member)
+			m.Bounded(k, 0, 0)
+			m.Resume(session)
+		}); n > 0 {
+			t.Errorf("%s: %v allocations", text, n)
+		}
+	}
+}

@@ -1,0 +1,152 @@
+package shard
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/golang/geo/s2"
+
+	"github.com/sluice-mesh/sluice/sidecar/cluster"
+)
+
+func mustTable(t *testing.T, kind Kind, data map[string]string) *Table {
+	t.Helper()
+	table, err := ParseTable(kind, data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return table
+}
+
+func TestTables(t *testing.T) {
+	data := map[string]string{
+		"acme": "web-1",
+		"table": "# customers\n\nbig corp\tweb-2\nacme-eu 0\n" +
+			"eu/ web-0\neu/vienna/ web-2\n" +
+			"gone web-9\n",
+	}
+	other := map[string]string{"acme": "web-1", "*": "web-2"}
+	for _, c := range []struct {
+		what, spec string
+		data       map[string]string
+		key, want  string
+		why        Why
+	}{
+		{"a key of its own entry", "lookup", data, "acme", "web-1", Owned},
+		{"a key of a line, with a space in it", "lookup", data, "big corp", "web-2", Owned},
+		{"an owner by ordinal", "lookup", data, "acme-eu", "web-0", Owned},
+		{"an owner that is not there", "lookup", data, "gone", "web-9", Down},
+		{"a key that is not there", "lookup", data, "nobody", "", NoEntry},
+		{"letters' case counts", "lookup", data, "Acme", "", NoEntry},
+		{"every other key", "lookup", other, "nobody", "web-2", Owned},
+		{"the longest prefix", "prefix-lookup", data, "eu/vienna/1010", "web-2", Owned},
+		{"a shorter prefix", "prefix-lookup", data, "eu/graz", "web-0", Owned},
+		{"a prefix that is all of the key", "prefix-lookup", data, "acme", "web-1", Owned},
+		{"a prefix that ends within a word", "prefix-lookup", data, "acme-europe", "web-0", Owned},
+		{"no prefix", "prefix-lookup", data, "ac", "", NoEntry},
+	} {
+		spec := mustSpec(t, c.spec)
+		m := New(spec, Input{Set: setOf(replicas(4)...), Table: mustTable(t, spec.Kind, c.data)})
+		o := m.Owner(keyOf(c.key))
+		name := ""
+		if o.Member != nil {
+			name = o.Member.Name
+		}
+		if name != c.want || o.Why != c.why || (o.Endpoint != nil) != (c.why == Owned) {
+			t.Errorf("%s: %q is %q, %v; want %q, %v", c.what, c.key, name, o.Why, c.want, c.why)
+		}
+	}
+}
+
+func TestTablesThatAreRefused(t *testing.T) {
+	for _, c := range []struct {
+		what string
+		kind Kind
+		data map[string]string
+		want string
+	}{
+		{"a key twice", Lookup, map[string]string{"a": "x", "table": "a y"}, `entry "table", line 1: key "a" is there twice`},
+		{"a line without an owner", Lookup, map[string]string{"table": "b x\na"}, `line 2: "a": want a key and its owner`},
+		{"an entry without an owner", Lookup, map[string]string{"a": " "}, `entry "a": owner "": want a pod's name`},
+		{"an entry of several words", Lookup, map[string]string{"a": "x y"}, `owner "x y"`},
+		{"a long key", Lookup, map[string]string{"table": strings.Repeat("k", 257) + " x"}, "longer than 256 bytes"},
+		{"a cell that is none", S2, map[string]string{"zz": "x"}, `key "zz" is no token of an S2 cell`},
+	} {
+		if _, err := ParseTable(c.kind, c.data); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want %q", c.what, err, c.want)
+		}
+	}
+}
+
+// A table's owners are found again when pods come and go, and a table that is down fails over.
+func TestATablesOwnersComeAndGo(t *testing.T) {
+	spec := mustSpec(t, "lookup")
+	table := mustTable(t, Lookup, map[string]string{"a": "web-1", "b": "2"})
+	all := replicas(3)
+	m := New(spec, Input{Set: setOf(), Table: table})
+	if o := m.Owner(keyOf("a")); o.Why != Down || o.Member.Name != "web-1" {
+		t.Errorf("without pods: %+v", o)
+	}
+	m = m.Next(Input{Set: setOf(all...), Table: table})
+	for key, want := range map[string]*cluster.Endpoint{"a": all[1], "b": all[2]} {
+		if o := m.Owner(keyOf(key)); o.Endpoint != want {
+			t.Errorf("%s: %+v", key, o)
+		}
+	}
+	m = m.Next(Input{Set: setOf(all[0], all[2]), Table: table})
+	if order := m.Successors(nil, keyOf("a"), 5); len(order) != 3 || order[0].Member.Name != "web-1" || order[0].Why != Down {
+		t.Errorf("order with web-1 down: %+v", order)
+	}
+	m = m.Next(Input{Set: setOf(all[0], all[2])})
+	if o := m.Owner(keyOf("a")); o.Why != NoTable {
+		t.Errorf("without its table: %+v", o)
+	}
+}
+
+func TestCells(t *testing.T) {
+	m := New(mustSpec(t, "s2,level=10"), Input{Set: setOf(pods(50)...)})
+	near, far := 0, 0
+	for i := range 50 {
+		lat, lng := 48.0+float64(i)/20, 16.0+float64(i)/10
+		cell := s2.CellIDFromLatLng(s2.LatLngFromDegrees(lat, lng)).Parent(10)
+		o := m.Owner(keyOf(cellText(cell.LatLng())))
+		within := cell.ChildBeginAtLevel(20).LatLng() // somewhere else in the cell
+		if m.Owner(keyOf(cellText(within))).Member == o.Member {
+			near++
+		}
+		if m.Owner(keyOf(cellText(cell.EdgeNeighbors()[0].LatLng()))).Member == o.Member {
+			far++
+		}
+	}
+	if near != 50 || far > 10 {
+		t.Errorf("of 50 cells %d have one owner for two places within, and %d share theirs with a neighbour; want 50 and few", near, far)
+	}
+	for _, bad := range []string{"", "48.2", "48.2;16.3", "91,0", "0,181", "NaN,0", "0x10,0", "a,b", "48.2,16.3,1", "1_0,0"} {
+		if o := m.Owner(keyOf(bad)); o.Why != NoPlace || o.Member != nil {
+			t.Errorf("%q: %+v", bad, o)
+		}
+	}
+}
+
+func TestTheSmallestCellOfATableCounts(t *testing.T) {
+	vienna := s2.CellIDFromLatLng(s2.LatLngFromDegrees(48.2082, 16.3738))
+	table := mustTable(t, S2, map[string]string{
+		vienna.Parent(5).ToToken(): "web-0", vienna.Parent(10).ToToken(): "web-1", "*": "web-2",
+	})
+	m := New(mustSpec(t, "s2"), Input{Set: setOf(replicas(3)...), Table: table})
+	for place, want := range map[string]string{
+		"48.2082,16.3738":   "web-1",
+		"48.75,16.9":        "web-0",
+		" -33.9 , 151.2 ":   "web-2",
+		"4.82082e1,+1.64e1": "web-1",
+	} {
+		if o := m.Owner(keyOf(place)); o.Member == nil || o.Member.Name != want {
+			t.Errorf("%s: %+v, want %s", place, o.Member, want)
+		}
+	}
+}
+
+func cellText(at s2.LatLng) string {
+	return fmt.Sprintf("%.7f,%.7f", at.Lat.Degrees(), at.Lng.Degrees())
+}

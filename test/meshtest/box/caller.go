@@ -11,7 +11,9 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -23,6 +25,7 @@ type callSettings struct {
 	headers                   headerFlag
 	keepAlive, h2c            bool
 	timeout                   time.Duration
+	effects                   *atomic.Int64 // numbers of the requests, each the name of an effect; nil: they have none
 }
 
 // A caller makes one call after the other.
@@ -58,6 +61,9 @@ func (s callSettings) request(ctx context.Context) (*http.Request, error) {
 		return nil, err
 	}
 	req.Close = !s.keepAlive
+	if s.effects != nil {
+		req.Header.Set(effectHeader, strconv.FormatInt(s.effects.Add(1), 10))
+	}
 	s.headers.each(func(name, value string) {
 		if strings.EqualFold(name, "Host") {
 			req.Host = value
@@ -71,6 +77,9 @@ func (s callSettings) request(ctx context.Context) (*http.Request, error) {
 // judge reads the answer to its end.
 func (s callSettings) judge(resp *http.Response) outcome {
 	o := outcome{status: resp.StatusCode, pod: resp.Header.Get("X-Pod")}
+	if resp.Request != nil {
+		o.effect = resp.Request.Header.Get(effectHeader)
+	}
 	found := s.expect == ""
 	if found {
 		_, o.err = io.Copy(io.Discard, resp.Body)

@@ -21,6 +21,7 @@ type loadSettings struct {
 	concurrency int
 	follow      bool
 	strict      bool
+	effects     bool
 }
 
 // load calls a URL and prints a [summary]. With a rate, the calls are due at
@@ -44,8 +45,12 @@ func load(ctx context.Context, args []string, out io.Writer) error {
 	fs.StringVar(&s.call.expect, "expect", "", "text that every answer's body must hold")
 	fs.BoolVar(&s.follow, "follow", false, "print a line each second too")
 	fs.BoolVar(&s.strict, "strict", false, "end with 1 when a request failed")
+	fs.BoolVar(&s.effects, "effects", false, "give each request a number in "+effectHeader+", and list the numbers of those answered with 2xx")
 	if err := parse(fs, args, 0); err != nil {
 		return err
+	}
+	if s.effects {
+		s.call.effects = new(atomic.Int64)
 	}
 	if err := s.check(); err != nil {
 		return err

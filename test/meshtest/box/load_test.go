@@ -50,6 +50,18 @@ func TestLoadCountsWhatWasAnswered(t *testing.T) {
 	}
 }
 
+func TestLoadListsWhatWasAcknowledged(t *testing.T) {
+	addrs := started(t)
+	s, _, err := loaded(t, "--url", "http://"+addrs["http"], "--requests", "3", "--method", "POST", "--body", "x", "--effects")
+	if err != nil || len(s.Effects) != 3 || s.Effects[0] == s.Effects[1] {
+		t.Errorf("%+v, %v", s, err)
+	}
+	s, _, err = loaded(t, "--url", "http://"+addrs["http"]+"/status/500", "--requests", "3", "--effects")
+	if err != nil || len(s.Effects) != 0 {
+		t.Errorf("not acknowledged: %+v, %v", s, err)
+	}
+}
+
 func TestLoadIsStrictWhenAsked(t *testing.T) {
 	url := "http://" + started(t)["http"] + "/status/500"
 	if _, _, err := loaded(t, "--url", url, "--requests", "2", "--strict"); err == nil || err.Error() != "2 of 2 requests failed" {

@@ -11,6 +11,7 @@ import (
 type outcome struct {
 	status int    // 0 when there was no answer
 	pod    string // from X-Pod
+	effect string // the request's name for what it was to do; empty for none
 	err    error  // no answer, a broken one, or not the one expected
 }
 
@@ -20,6 +21,7 @@ type record struct {
 	now         counts // since the last second
 	all         counts
 	latencies   []time.Duration
+	effects     []string // of the requests that were answered as expected
 	connections int
 }
 
@@ -64,6 +66,9 @@ type summary struct {
 	P50         float64 `json:"p50Ms"`
 	P99         float64 `json:"p99Ms"`
 	Max         float64 `json:"maxMs"`
+	Over100     int     `json:"over100Ms"` // requests that took longer than 100 ms
+
+	Effects []string `json:"effects,omitempty"` // names of what was acknowledged
 }
 
 func newRecord() *record { return &record{now: newCounts(), all: newCounts()} }
@@ -74,6 +79,9 @@ func (r *record) add(o outcome, latency time.Duration) {
 	r.now.add(o)
 	r.all.add(o)
 	r.latencies = append(r.latencies, latency)
+	if o.effect != "" && o.err == nil {
+		r.effects = append(r.effects, o.effect)
+	}
 }
 
 func (r *record) connected() {
@@ -98,6 +106,12 @@ func (r *record) summary(took time.Duration) summary {
 	s.Errors, s.Status, s.Pods = maps.Clone(r.all.Errors), maps.Clone(r.all.Status), maps.Clone(r.all.Pods)
 	if took > 0 {
 		s.Rate = float64(s.Requests) / took.Seconds()
+	}
+	s.Effects = slices.Clone(r.effects)
+	for _, l := range r.latencies {
+		if l > 100*time.Millisecond {
+			s.Over100++
+		}
 	}
 	sorted := slices.Sorted(slices.Values(r.latencies))
 	s.P50, s.P99, s.Max = ms(quantile(sorted, 0.50)), ms(quantile(sorted, 0.99)), ms(quantile(sorted, 1))

@@ -15,6 +15,7 @@ import (
 	"github.com/sluice-mesh/sluice/sidecar/config"
 	"github.com/sluice-mesh/sluice/sidecar/discovery"
 	"github.com/sluice-mesh/sluice/sidecar/h1"
+	"github.com/sluice-mesh/sluice/sidecar/h2/frame"
 	"github.com/sluice-mesh/sluice/sidecar/listener"
 	"github.com/sluice-mesh/sluice/sidecar/loop"
 	"github.com/sluice-mesh/sluice/sidecar/metrics"
@@ -88,6 +89,9 @@ func words() metrics.Words {
 			w.Refusals = append(w.Refusals, "unknown")
 		}
 		w.Refusals = append(w.Refusals, r.String())
+	}
+	for r := range frame.Reasons {
+		w.Violations = append(w.Violations, r.String())
 	}
 	for r := discovery.Found; r <= discovery.LastReason; r++ {
 		w.Passthroughs = append(w.Passthroughs, r.String())

@@ -38,6 +38,8 @@ var (
 	descExhausted = desc("retries_refused_total", "Retries that the retry budget refused.", "service")
 	descOpaque    = desc("opaque_connections_total", "Connections balanced as a whole, without parsing.", "service")
 
+	descGRPC = desc("grpc_calls_total", "gRPC calls by grpc-status.", "service", "grpc_status")
+
 	descAccepted  = desc("downstream_connections_total", "Connections accepted from applications.")
 	descOpen      = desc("downstream_connections", "Connections of applications that are open now.")
 	descGuard     = desc("loop_guard_total", "Connections refused because they were made to the proxy itself.")
@@ -46,6 +48,7 @@ var (
 	descReuses    = desc("upstream_reuses_total", "Exchanges that began on a kept connection.")
 	descUpstreams = desc("upstream_connections", "Connections to endpoints by state.", "state")
 	descRefusals  = desc("refused_requests_total", "Requests answered with an error because they could not be read, by reason.", "reason")
+	descViolation = desc("http2_violations_total", "HTTP/2 connections ended because the peer broke a rule or met a limit, by side and reason.", "side", "reason")
 	descPass      = desc("passthroughs_total", "Connections sent on to where they were going, by reason.", "reason")
 	descBytes     = desc("opaque_bytes_total", "Bytes of opaque connections and tunnels by direction.", "direction")
 
@@ -57,8 +60,8 @@ var (
 	descPolls = desc("loop_polls_total", "Times an event loop asked for events.", "loop")
 	descShort = desc("loop_accept_failures_total", "Times an event loop could not accept for want of descriptors or memory.", "loop")
 
-	all = []*prometheus.Desc{descRequests, descAttempts, descRetries, descExhausted, descOpaque, descAccepted, descOpen, descGuard,
-		descPanics, descConnects, descReuses, descUpstreams, descRefusals, descPass, descBytes, descSynced, descAge, descTargets,
+	all = []*prometheus.Desc{descRequests, descAttempts, descRetries, descExhausted, descOpaque, descGRPC, descAccepted, descOpen, descGuard,
+		descPanics, descConnects, descReuses, descUpstreams, descRefusals, descViolation, descPass, descBytes, descSynced, descAge, descTargets,
 		descTurns, descPolls, descShort}
 )
 
@@ -131,6 +134,15 @@ func (c *collector) loops(counter, gauge sender) {
 	for i, w := range c.m.words.Refusals {
 		counter(descRefusals, sum(func(l *Loop) *atomic.Uint64 { return &l.Refusals[i] }), w)
 	}
+	for i, w := range c.m.words.Violations {
+		// Those that never happened are left out.
+		if n := sum(func(l *Loop) *atomic.Uint64 { return &l.Violations[i] }); n > 0 {
+			counter(descViolation, n, "downstream", w)
+		}
+		if n := sum(func(l *Loop) *atomic.Uint64 { return &l.UpstreamViolations[i] }); n > 0 {
+			counter(descViolation, n, "upstream", w)
+		}
+	}
 	for i, w := range c.m.words.Passthroughs {
 		counter(descPass, sum(func(l *Loop) *atomic.Uint64 { return &l.Passthroughs[i] }), w)
 	}
@@ -170,7 +182,24 @@ func (c *collector) services(counter sender) {
 				counter(descRetries, n, name, outcome)
 			}
 		}
+		for i := range (&Service{}).Statuses {
+			if n := sum(func(s *Service) *atomic.Uint64 { return &s.Statuses[i] }); n > 0 {
+				counter(descGRPC, n, name, grpcName(i))
+			}
+		}
 		counter(descExhausted, sum(func(s *Service) *atomic.Uint64 { return &s.Refused }), name)
 		counter(descOpaque, sum(func(s *Service) *atomic.Uint64 { return &s.Opaque }), name)
 	}
+}
+
+// grpcNames are the statuses of gRPC by number (google.golang.org/grpc/codes).
+var grpcNames = [...]string{"OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS",
+	"PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE",
+	"DATA_LOSS", "UNAUTHENTICATED"}
+
+func grpcName(status int) string {
+	if status < len(grpcNames) {
+		return grpcNames[status]
+	}
+	return "other"
 }

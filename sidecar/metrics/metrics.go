@@ -22,6 +22,7 @@ type Words struct {
 	Refusals     []string // why a request was refused as unreadable
 	Outcomes     []string // how attempts end
 	Passthroughs []string // why a connection passed through
+	Violations   []string // why an HTTP/2 connection was ended
 }
 
 type serviceKey struct {
@@ -36,6 +37,9 @@ func New(loops int, w Words) *Metrics {
 		m.loops = append(m.loops, &Loop{
 			Refusals:     make([]atomic.Uint64, len(w.Refusals)),
 			Passthroughs: make([]atomic.Uint64, len(w.Passthroughs)),
+
+			Violations:         make([]atomic.Uint64, len(w.Violations)),
+			UpstreamViolations: make([]atomic.Uint64, len(w.Violations)),
 		})
 	}
 	return m
@@ -51,6 +55,8 @@ type Loop struct {
 	Refusals                          []atomic.Uint64
 	Passthroughs                      []atomic.Uint64
 	TunnelUp, TunnelDown              atomic.Uint64
+	// Violations are HTTP/2 connections that were ended because their peer, an application or an endpoint, broke a rule.
+	Violations, UpstreamViolations []atomic.Uint64
 }
 
 // Loop answers the counters of loop i.
@@ -78,6 +84,9 @@ type Service struct {
 	Retries  []atomic.Uint64 // by the outcome that led to them
 	Refused  atomic.Uint64   // retries the budget refused
 	Opaque   atomic.Uint64   // connections that were not parsed
+
+	// Statuses are gRPC calls by grpc-status; the last one is any other.
+	Statuses [18]atomic.Uint64
 }
 
 // Service answers loop i's counters of the Service port of that name, and makes them at the first call.
@@ -103,4 +112,12 @@ func (s *Service) Answered(status int) {
 		class = 0
 	}
 	s.Classes[class].Add(1)
+}
+
+// GRPC counts a call's grpc-status.
+func (s *Service) GRPC(status int) {
+	if status < 0 || status >= len(s.Statuses) {
+		status = len(s.Statuses) - 1
+	}
+	s.Statuses[status].Add(1)
 }

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"github.com/sluice-mesh/sluice/sidecar/h1"
+	"github.com/sluice-mesh/sluice/sidecar/h2/frame"
 	"github.com/sluice-mesh/sluice/sidecar/loop"
 )
 
@@ -18,6 +19,16 @@ type ahead struct {
 	// decided says that the client has spoken, or gone; left, that nobody waits for the leg any more.
 	decided, left bool
 	watcher       *loop.Task
+}
+
+// saysSettings reads what the server said, and reports whether it is an HTTP/2 SETTINGS frame.
+func (a *ahead) saysSettings() bool {
+	a.said = h1.Stream{Conn: a.conn}
+	if a.said.TryFill(loop.Small) != nil || len(a.said.Buffered()) < frame.HeaderLen {
+		return false
+	}
+	h := frame.Parse(a.said.Buffered())
+	return h.Type == frame.Settings && h.Flags == 0 && h.Length < frame.DefaultMaxSize && h.Check(frame.DefaultMaxSize) == nil
 }
 
 // dialAhead begins to make a leg, and wakes the calling coroutine when it is certain that there is none or when the server speaks.
@@ -69,6 +80,7 @@ func (w *Worker) leave(a *ahead, keep bool) {
 		return
 	}
 	w.done(g)
+	g.said.Drop()
 	if keep {
 		w.pools.Put(h1.NewUpstream(g.conn, g.ep))
 	} else {

@@ -6,6 +6,7 @@ import (
 	"github.com/sluice-mesh/sluice/sidecar/cluster"
 	"github.com/sluice-mesh/sluice/sidecar/detect"
 	"github.com/sluice-mesh/sluice/sidecar/h1"
+	"github.com/sluice-mesh/sluice/sidecar/h2/frame"
 	"github.com/sluice-mesh/sluice/sidecar/loop"
 )
 
@@ -14,6 +15,7 @@ type kind uint8
 const (
 	kindOpaque kind = iota
 	kindHTTP1
+	kindHTTP2
 	kindGone // the client ended the connection, or no endpoint could be reached for it
 )
 
@@ -35,10 +37,17 @@ func (w *Worker) detect(s *h1.Stream, r *route) (kind, *ahead) {
 	declared := r.protocol()
 	var a *ahead
 	switch declared {
-	case cluster.Opaque, cluster.TLS, cluster.HTTP2:
+	case cluster.Opaque, cluster.TLS:
 		return kindOpaque, nil
 	case cluster.Undeclared:
 		if a = w.minded(s, r); a == nil {
+			break
+		}
+		if a.speaks && a.saysSettings() {
+			// An HTTP/2 server may send its SETTINGS before the client's preface has come (RFC 9113, section 3.4). It is the
+			// client's turn all the same.
+			w.leave(a, false)
+			a = nil
 			break
 		}
 		if a.speaks {
@@ -102,6 +111,12 @@ func (w *Worker) firstBytes(s *h1.Stream, declared cluster.Protocol) kind {
 		switch result {
 		case detect.HTTP1:
 			return kindHTTP1
+		case detect.HTTP2:
+			if len(s.Buffered()) >= len(frame.ClientPreface) {
+				return kindHTTP2
+			}
+			until = loop.Never // it began as one, and can be nothing else
+			continue
 		case detect.NeedMore, detect.Opaque:
 			if declared == cluster.HTTP1 {
 				// Declared, so it is held to the rules of HTTP/1.x rather than let through.

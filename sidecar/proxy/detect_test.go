@@ -144,7 +144,6 @@ func TestSilentClients(t *testing.T) {
 }
 
 func TestDeclaredProtocols(t *testing.T) {
-	preface := "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 	cases := []struct {
 		declared cluster.Protocol
 		first    string
@@ -154,9 +153,8 @@ func TestDeclaredProtocols(t *testing.T) {
 		{cluster.Undeclared, get, true},
 		{cluster.Opaque, get, false},
 		{cluster.TLS, get, false},
-		{cluster.HTTP2, preface, false},
-		{cluster.Undeclared, preface, false},
-		{cluster.HTTP1, preface, false},
+		{cluster.HTTP2, "*1\r\n$4\r\nPING\r\n", false},
+		{cluster.HTTP2, get, true},
 		{cluster.Undeclared, "PING\r\n", false},
 		{cluster.Undeclared, "SET key value\r\n", false},
 		{cluster.Undeclared, "*1\r\n$4\r\nPING\r\n", false},
@@ -195,7 +193,7 @@ func TestDeclaredProtocols(t *testing.T) {
 
 // The first bytes come one by one, each in a segment of its own.
 func TestFirstBytesByteByByte(t *testing.T) {
-	for _, first := range []string{get, "PING hello\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "\x16\x03\x01\x02\x00\x01"} {
+	for _, first := range []string{get, "PING hello\r\n", "\x16\x03\x01\x02\x00\x01"} {
 		t.Run(fmt.Sprintf("%.8q", first), func(t *testing.T) {
 			r, o := one(t)
 			client := r.dial()

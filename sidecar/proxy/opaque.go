@@ -17,6 +17,15 @@ import (
 type leg struct {
 	conn *loop.Conn
 	ep   *cluster.Endpoint
+	said h1.Stream // what was read of conn; its zero value is nothing
+}
+
+// ahead answers what was read of the leg's connection.
+func (g *leg) ahead() tunnel.Ahead {
+	if g.said.Conn == nil {
+		return nil
+	}
+	return &g.said
 }
 
 var errNoEndpoint = errors.New("no endpoint left to try")
@@ -38,7 +47,7 @@ func (w *Worker) connect(r *route, unwanted *bool) (leg, error) {
 		if c, err = w.pools.Dial(ep, choice == metrics.Original); err == nil {
 			outlier.Connected(load)
 			w.stats.Upstreams.Add(1)
-			return leg{c, ep}, nil
+			return leg{conn: c, ep: ep}, nil
 		}
 		load.InFlight--
 		outlier.ConnectFailed(load, w.l.Now())
@@ -75,13 +84,13 @@ func (w *Worker) opaque(s *h1.Stream, r *route, a *ahead) {
 	r.stats.Opaque.Add(1)
 	defer w.done(g)
 	defer g.conn.Close()
-	w.count(tunnel.Run(s.Conn, g.conn, s, nil))
+	w.count(tunnel.Run(s.Conn, g.conn, s, g.ahead()))
 }
 
 // upgraded runs the tunnel that an exchange ended in.
 func (w *Worker) upgraded(d *h1.Downstream, r *route) {
 	up := r.tunnel
-	defer w.done(leg{up.Conn, up.Endpoint})
+	defer w.done(leg{conn: up.Conn, ep: up.Endpoint})
 	defer up.Conn.Close()
 	w.count(tunnel.RunAfter(d.Settle, d.Conn, up.Conn, d, up))
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/sluice-mesh/sluice/sidecar/cluster"
 	"github.com/sluice-mesh/sluice/sidecar/discovery"
 	"github.com/sluice-mesh/sluice/sidecar/h1"
+	"github.com/sluice-mesh/sluice/sidecar/h2"
 	"github.com/sluice-mesh/sluice/sidecar/loop"
 	"github.com/sluice-mesh/sluice/sidecar/metrics"
 	"github.com/sluice-mesh/sluice/sidecar/retry"
@@ -57,7 +58,9 @@ func New(l *loop.Loop, o Options) *Worker {
 	w := &Worker{o: o, l: l, stats: o.Metrics.Loop(l.Index()), silence: silence,
 		rand:     rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),
 		services: map[string]*service{}, direct: map[netip.AddrPort]*cluster.Endpoint{}}
-	w.pools = upstream.New(l, o.Upstream, w.stats)
+	w.o.Upstream.HTTP2.Memory = &h2.Memory{}
+	w.o.Upstream.HTTP2.Violation = w.violation
+	w.pools = upstream.New(l, w.o.Upstream, w.stats)
 	w.h1 = h1.Options{HeadLimit: o.HeadLimit, Workspaces: &h1.Workspaces{}, Refused: func(r h1.Reason) { w.stats.Refusals[r].Add(1) }}
 	return w
 }
@@ -87,6 +90,13 @@ func (w *Worker) Serve(c *loop.Conn, dst netip.AddrPort) {
 		}
 		w.leave(a, true)
 		w.http1(s, r)
+	case kindHTTP2:
+		if r.target == nil {
+			w.opaque(&s, r, a) // nothing to choose from: docs/decisions/0007
+			return
+		}
+		w.leave(a, false)
+		w.http2(&s, r)
 	default:
 		w.opaque(&s, r, a)
 	}

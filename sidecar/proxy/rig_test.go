@@ -15,6 +15,7 @@ import (
 	"github.com/sluice-mesh/sluice/sidecar/cluster"
 	"github.com/sluice-mesh/sluice/sidecar/discovery"
 	"github.com/sluice-mesh/sluice/sidecar/h1"
+	"github.com/sluice-mesh/sluice/sidecar/h2/frame"
 	"github.com/sluice-mesh/sluice/sidecar/listener"
 	"github.com/sluice-mesh/sluice/sidecar/loop"
 	"github.com/sluice-mesh/sluice/sidecar/metrics"
@@ -60,6 +61,9 @@ func newRig(t *testing.T, change ...func(*Options)) *rig {
 	words := metrics.Words{Outcomes: classify.Outcomes(), Refusals: []string{""}}
 	for reason := range h1.Reasons {
 		words.Refusals = append(words.Refusals, reason.String())
+	}
+	for reason := range frame.Reasons {
+		words.Violations = append(words.Violations, reason.String())
 	}
 	for reason := discovery.Found; reason <= discovery.LastReason; reason++ {
 		words.Passthroughs = append(words.Passthroughs, reason.String())
@@ -199,7 +203,7 @@ func (r *rig) counts(what string, want int, get func() uint64) {
 func snapshot(t *testing.T, generation uint64, p cluster.Protocol, policy string, eps ...*cluster.Endpoint) *discovery.Snapshot {
 	t.Helper()
 	set := &cluster.EndpointSet{Generation: generation, Endpoints: eps}
-	picker, err := balancer.New(policy, set)
+	picker, err := balancer.New(balancer.Options{Policy: policy}, set)
 	if err != nil {
 		t.Fatal(err)
 	}

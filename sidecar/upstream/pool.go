@@ -7,6 +7,7 @@ import (
 
 	"github.com/sluice-mesh/sluice/sidecar/cluster"
 	"github.com/sluice-mesh/sluice/sidecar/h1"
+	"github.com/sluice-mesh/sluice/sidecar/h2"
 	"github.com/sluice-mesh/sluice/sidecar/loop"
 	"github.com/sluice-mesh/sluice/sidecar/metrics"
 )
@@ -26,6 +27,8 @@ type Options struct {
 	UserTimeout time.Duration
 	// MaxIdle bounds the idle connections to one endpoint.
 	MaxIdle int
+	// HTTP2 are the settings of HTTP/2 connections.
+	HTTP2 h2.Options
 }
 
 // Defaults are the options when nothing else is asked for.
@@ -39,6 +42,7 @@ type Pools struct {
 	o        Options
 	stats    *metrics.Loop
 	pools    map[*cluster.Endpoint]*pool
+	streams  map[*cluster.Endpoint]*streams
 	sweeping bool
 }
 
@@ -47,7 +51,7 @@ type pool struct{ idle []*h1.Upstream }
 
 // New makes the pools of a loop.
 func New(l *loop.Loop, o Options, stats *metrics.Loop) *Pools {
-	return &Pools{l: l, o: o, stats: stats, pools: map[*cluster.Endpoint]*pool{}}
+	return &Pools{l: l, o: o, stats: stats, pools: map[*cluster.Endpoint]*pool{}, streams: map[*cluster.Endpoint]*streams{}}
 }
 
 // Dial connects to an endpoint. ConnectTimeout is there to choose another one in time; where there is none, patient leaves the
@@ -146,5 +150,8 @@ func (p *Pools) Close() {
 			p.stats.Idle.Add(-1)
 		}
 		delete(p.pools, ep)
+	}
+	for _, s := range p.streams {
+		s.close()
 	}
 }

@@ -1,0 +1,60 @@
+package h2
+
+import "time"
+
+// calm bounds what a peer can have us do for nothing: PING, SETTINGS, PRIORITY, RST_STREAM, WINDOW_UPDATE and empty DATA cost one each,
+// useful frames earn some, and time earns the rest (CVE-2019-9511 to -9518).
+type calm struct {
+	tokens int
+	last   int64
+}
+
+const (
+	calmBurst     = 2000
+	calmPerSecond = 500
+)
+
+func (c *calm) init(now int64) { c.tokens, c.last = calmBurst, now }
+
+// earn counts a useful frame, received or sent: its peer may answer it with window updates and measure with pings.
+func (c *calm) earn(n int) { c.tokens = min(c.tokens+n, calmBurst) }
+
+// spend takes the cost of one control frame; false is a flood.
+func (c *calm) spend(now int64) bool {
+	if c.tokens > 0 {
+		c.tokens--
+		return true
+	}
+	n := int((now - c.last) * calmPerSecond / int64(time.Second))
+	if n <= 0 {
+		return false
+	}
+	c.last = now
+	c.tokens = min(n, calmBurst) - 1
+	return true
+}
+
+// rapid bounds how many streams a client may open and end again before anything comes of them (CVE-2023-44487, CVE-2025-8671). Each of
+// them is a request to an endpoint.
+type rapid struct {
+	tokens int
+	last   int64
+}
+
+const (
+	rapidBurst     = 200
+	rapidPerSecond = 100
+	// rapidTime is how soon an end is rapid: a client that loses patience is slower.
+	rapidTime = int64(100 * time.Millisecond)
+)
+
+func (r *rapid) init(now int64) { r.tokens, r.last = rapidBurst, now }
+
+func (r *rapid) spend(now int64) bool {
+	if n := int((now - r.last) * rapidPerSecond / int64(time.Second)); n > 0 {
+		r.last = now
+		r.tokens = min(r.tokens+n, rapidBurst)
+	}
+	r.tokens--
+	return r.tokens >= 0
+}

@@ -1,0 +1,228 @@
+package h2
+
+import (
+	"github.com/sluice-mesh/sluice/sidecar/h2/frame"
+	"github.com/sluice-mesh/sluice/sidecar/h2/head"
+	"github.com/sluice-mesh/sluice/sidecar/h2/hpack"
+	"github.com/sluice-mesh/sluice/sidecar/loop"
+)
+
+// Exchange is one request and its answer: a stream of a downstream connection, and for each attempt one of an upstream connection. It
+// belongs to its loop, and is used again for another request once both streams have ended.
+type Exchange struct {
+	// Fields is the request's head as it came, pseudo-header fields first; Request what was read of it.
+	Fields  []hpack.Field
+	Request head.Request
+	// State is the handler's own. It stays when the exchange is used again.
+	State any
+
+	l    *loop.Loop
+	o    *Options
+	down *Downstream // nil once its stream has ended
+	id   uint32
+	h    Handler
+
+	up    *Upstream // nil while no attempt runs
+	upID  uint32
+	upPos uint64 // of the attempt's first byte on its connection
+	queue Queue  // waits there for a connection
+
+	req, res pipe
+
+	opened   int64 // when the request came, on the loop's clock
+	answered bool  // the final head came from upstream
+	begun    bool  // the final head was sent downstream
+	interim  int   // 1xx answers
+	spare    bool  // in Memory's list
+	quiet    bool  // the handler has answered itself, or been told the end
+	end      End
+}
+
+// Queue is where exchanges wait for a connection to their endpoint.
+type Queue interface {
+	// Forget takes an exchange out.
+	Forget(x *Exchange)
+}
+
+// Wait notes where the exchange waits for a connection; nil, that it does no longer.
+func (x *Exchange) Wait(q Queue) { x.queue = q }
+
+// Downstream answers the connection the request came on; nil once its stream has ended.
+func (x *Exchange) Downstream() *Downstream { return x.down }
+
+// Opened answers when the request's head came, in nanoseconds of the loop's clock.
+func (x *Exchange) Opened() int64 { return x.opened }
+
+// Replayable reports whether the request can be sent once more: it is whole in memory as far as it came, and nothing of an answer was
+// passed on.
+func (x *Exchange) Replayable() bool { return !x.begun && x.req.replayable() }
+
+func (x *Exchange) memory() *Memory { return x.o.Memory }
+
+func (x *Exchange) downConn() *conn {
+	if x.down == nil {
+		return nil
+	}
+	return &x.down.conn
+}
+
+func (x *Exchange) upConn() *conn {
+	if x.up == nil {
+		return nil
+	}
+	return &x.up.conn
+}
+
+// progress ends the streams that both directions are done with. It is called whenever a pipe has moved.
+func (x *Exchange) progress() {
+	if x.up != nil && x.req.sent && x.res.ended {
+		x.leaveUp()
+		x.over()
+	}
+	switch {
+	case x.down == nil || !x.res.sent:
+	case x.req.ended:
+		x.leaveDown()
+	case x.up == nil:
+		// Nobody takes the rest of the request. "A server MAY … request that the client abort transmission of a request without
+		// error by sending a RST_STREAM with an error code of NO_ERROR": RFC 9113, section 8.1.
+		x.cutDown(frame.NoError)
+	}
+}
+
+// over tells the handler that nothing more happens upstream.
+func (x *Exchange) over() {
+	if !x.quiet {
+		x.quiet = true
+		x.h.Ended(x, x.end)
+	}
+	x.settle()
+}
+
+// leaveUp takes the exchange off its upstream connection.
+func (x *Exchange) leaveUp() {
+	u := x.up
+	u.blocked.leave(&x.req)
+	delete(u.streams, x.upID)
+	x.up = nil
+	u.freed()
+	x.settle()
+}
+
+// leaveDown takes the exchange off its downstream connection.
+func (x *Exchange) leaveDown() {
+	d := x.down
+	d.blocked.leave(&x.res)
+	delete(d.streams, x.id)
+	d.lately.add(x.id)
+	x.down = nil
+	x.res.drop()
+	d.freed()
+	x.settle()
+}
+
+// settle takes the exchange apart once both its streams have ended and the handler is done with it, for another request.
+func (x *Exchange) settle() {
+	if x.up != nil || x.down != nil || x.queue != nil || !x.quiet || x.spare {
+		return
+	}
+	x.req.drop()
+	x.res.drop()
+	clear(x.Fields)
+	clear(x.req.trailers[:cap(x.req.trailers)])
+	clear(x.res.trailers[:cap(x.res.trailers)])
+	x.h, x.spare = nil, true
+	x.o.Memory.keep(x)
+}
+
+// cutUp ends the running attempt: the endpoint sees RST_STREAM. It also ends the wait for a connection.
+func (x *Exchange) cutUp(code frame.Code) {
+	if x.queue != nil {
+		x.queue.Forget(x)
+		x.queue = nil
+	}
+	if x.up == nil {
+		return
+	}
+	x.up.resetStream(x.upID, code)
+	x.leaveUp()
+}
+
+// Drop ends the running attempt, so that another one can be sent.
+func (x *Exchange) Drop() {
+	x.cutUp(frame.Cancel)
+	x.ready()
+}
+
+// ready prepares another attempt.
+func (x *Exchange) ready() {
+	x.answered, x.interim = false, 0
+	x.req.again()
+	window := x.res.window
+	x.res.drop()
+	x.res.begin(x, false)
+	x.res.window = window // the downstream stream has carried nothing yet
+}
+
+// fail tells the handler that the attempt, which is off its connection, has failed.
+func (x *Exchange) fail(f Failure) {
+	if x.begun {
+		// Too late for another one. The client is shown that the answer is cut.
+		x.end.Truncated = true
+		code := f.Code
+		if !f.Reset {
+			code = frame.InternalError
+		}
+		x.cutDown(code)
+		x.over()
+		return
+	}
+	x.ready()
+	if x.down == nil { // the client is gone
+		x.over()
+		return
+	}
+	x.h.Failed(x, f)
+}
+
+// Fail says that no connection to the endpoint came about.
+func (x *Exchange) Fail(err error) {
+	x.queue = nil
+	x.fail(Failure{Connect: true, Unprocessed: true, Err: err})
+}
+
+// cutDown ends the downstream stream with RST_STREAM.
+func (x *Exchange) cutDown(code frame.Code) {
+	if d := x.down; d != nil {
+		d.resetStream(x.id, code)
+		d.reset = d.l.Now()
+		x.leaveDown()
+	}
+}
+
+// Reset ends the exchange with RST_STREAM.
+func (x *Exchange) Reset(code frame.Code) {
+	x.quiet = true
+	x.cutUp(frame.Cancel)
+	x.cutDown(code)
+	x.settle()
+}
+
+// Reply answers the request with fields and, where there is one, a body, which must be small.
+func (x *Exchange) Reply(fields []hpack.Field, body string) {
+	x.quiet = true
+	x.cutUp(frame.Cancel)
+	x.req.commit()
+	d := x.down
+	if d == nil {
+		x.settle()
+		return
+	}
+	d.appendHeaders(x.id, fields, body == "")
+	if x.begun = true; body != "" {
+		x.res.receive([]byte(body), 0, true)
+	} else {
+		x.res.ended, x.res.sent = true, true
+	}
+	x.progress()
+}

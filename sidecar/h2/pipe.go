@@ -1,0 +1,321 @@
+package h2
+
+import (
+	"github.com/sluice-mesh/sluice/sidecar/h2/frame"
+	"github.com/sluice-mesh/sluice/sidecar/h2/hpack"
+)
+
+// pipe is one direction of an exchange: data from where it is received to where it is sent. What the receiver cannot take yet waits in
+// buf; that is bounded by the window the sender was granted, which is renewed as bytes go on.
+type pipe struct {
+	x  *Exchange
+	up bool // the request's
+
+	buf   []byte // borrowed; bytes [r:w] are to be sent
+	r, w  int
+	keep  bool // bytes before r stay, for another attempt
+	ended bool // the sender sent END_STREAM
+	// trailers end the pipe where there are any; they are the pipe's own.
+	trailers []hpack.Field
+	declared int64 // content-length; -1 none
+	came     int64 // bytes received
+
+	sent   bool  // END_STREAM was sent on
+	window int64 // what the receiver grants
+
+	credit int64 // what the sender may still send
+	target int64 // its window
+	owed   int64 // bytes that went on and were not returned to it
+
+	inLine bool // in the receiver's line of blocked pipes
+	next   *pipe
+}
+
+func (p *pipe) begin(x *Exchange, up bool) {
+	trailers := p.trailers[:0]
+	*p = pipe{x: x, up: up, declared: -1, target: firstWindow, credit: firstWindow, trailers: trailers}
+}
+
+// from answers where the pipe's data comes from; to, where it goes. Nil is a side that is gone, or not there yet.
+func (p *pipe) from() (*conn, uint32) {
+	if p.up {
+		return p.x.downConn(), p.x.id
+	}
+	return p.x.upConn(), p.x.upID
+}
+
+func (p *pipe) to() (*conn, uint32) {
+	if p.up {
+		return p.x.upConn(), p.x.upID
+	}
+	return p.x.downConn(), p.x.id
+}
+
+func (p *pipe) waiting() int { return p.w - p.r }
+
+// receive takes data of the sender; padding is what came with it and goes nowhere.
+func (p *pipe) receive(data []byte, padding int, end bool) {
+	p.ended = p.ended || end
+	p.owed += int64(padding)
+	d, id := p.to()
+	if p.keep || p.waiting() > 0 || d == nil || d.blocked.first != nil {
+		p.store(data)
+	} else {
+		n := int(max(0, min(int64(len(data)), p.window, d.window, d.spare())))
+		last := p.ended && n == len(data) && len(p.trailers) == 0
+		if n > 0 || last {
+			d.appendData(id, data[:n], last)
+			p.window -= int64(n)
+			p.owed += int64(n)
+			p.sent = last
+		}
+		p.store(data[n:])
+	}
+	p.pump()
+}
+
+// store appends to buf.
+func (p *pipe) store(data []byte) {
+	if len(data) == 0 {
+		return
+	}
+	m := p.x.memory()
+	if p.keep && p.w+len(data) > p.x.o.replayLimit() {
+		p.commit()
+	}
+	if p.w+len(data) > len(p.buf) {
+		p.grow(p.w - p.r + len(data))
+	}
+	p.w += copy(p.buf[p.w:], data)
+	m.add(len(data))
+}
+
+// grow makes room for n bytes from the first one that is still needed.
+func (p *pipe) grow(n int) {
+	first := p.r
+	if p.keep {
+		n += p.r
+		first = 0
+	}
+	b := p.buf
+	if n > len(b) {
+		b = p.x.l.Buffer(n)
+	}
+	k := copy(b, p.buf[first:p.w])
+	if p.buf != nil && &b[0] != &p.buf[0] {
+		p.x.l.Release(p.buf)
+	}
+	p.buf, p.r, p.w = b, p.r-first, k
+}
+
+// commit gives up what was kept for another attempt.
+func (p *pipe) commit() {
+	if p.keep {
+		p.keep = false
+		p.x.memory().add(-p.r)
+		p.shrink()
+	}
+}
+
+// shrink gives the buffer back once all of it went on.
+func (p *pipe) shrink() {
+	if p.r == p.w && !p.keep && p.buf != nil {
+		p.x.l.Release(p.buf)
+		p.buf, p.r, p.w = nil, 0, 0
+	}
+}
+
+// drop forgets everything.
+func (p *pipe) drop() {
+	if p.buf != nil {
+		if p.keep {
+			p.x.memory().add(-p.w)
+		} else {
+			p.x.memory().add(-p.waiting())
+		}
+		p.keep = false
+		p.x.l.Release(p.buf)
+		p.buf, p.r, p.w = nil, 0, 0
+	}
+}
+
+// turnSize is how much one pipe may send before the next one in line gets its turn.
+const turnSize = 16 << 10
+
+// pump sends on what waits as far as the receiver takes it, and what ends the pipe.
+func (p *pipe) pump() {
+	d, id := p.to()
+	if d == nil || p.sent {
+		p.renew()
+		p.x.progress()
+		return
+	}
+	for p.waiting() > 0 && p.window > 0 {
+		if d.window <= 0 || d.spare() <= 0 || d.blocked.first != nil && !p.inLine && d.blocked.serving != p {
+			d.blocked.join(p)
+			break
+		}
+		n := int(min(int64(p.waiting()), p.window, d.window, d.spare(), turnSize))
+		last := n == p.waiting() && p.ended && len(p.trailers) == 0
+		d.appendData(id, p.buf[p.r:p.r+n], last)
+		p.r += n
+		p.window -= int64(n)
+		p.owed += int64(n)
+		if !p.keep {
+			p.x.memory().add(-n)
+		}
+		p.sent = last
+		if d.blocked.serving == p && p.waiting() > 0 && d.blocked.first != nil {
+			d.blocked.join(p) // the others' turn
+			break
+		}
+	}
+	if p.ended && !p.sent && p.waiting() == 0 {
+		p.sent = true
+		if len(p.trailers) > 0 {
+			d.appendHeaders(id, p.trailers, true)
+		} else {
+			d.appendData(id, nil, true)
+		}
+	}
+	p.shrink()
+	p.renew()
+	p.x.progress()
+}
+
+// renew returns credit to the sender for what went on. A stream whose bytes flow gets a larger window.
+func (p *pipe) renew() {
+	if p.ended || p.owed < p.target/2 {
+		return
+	}
+	s, id := p.from()
+	if s == nil {
+		return
+	}
+	n := p.owed
+	if p.waiting() == 0 && p.target < maxWindow && !p.x.memory().tight() {
+		n += min(p.target, maxWindow-p.target)
+		p.target += min(p.target, maxWindow-p.target)
+	}
+	p.owed = 0
+	p.credit += n
+	s.room(32)
+	s.out = frame.AppendWindowUpdate(s.out, id, uint32(n))
+	s.dirty()
+}
+
+// again makes the pipe ready to be sent from its start.
+func (p *pipe) again() {
+	if p.keep {
+		p.r = 0
+	}
+	p.sent, p.window = false, 0
+}
+
+// replayable reports whether the pipe could still be sent from its start.
+func (p *pipe) replayable() bool { return p.keep }
+
+// waiting is the line of pipes that have something to send on a connection and wait for its window or its socket.
+type waiting struct {
+	first, last *pipe
+	serving     *pipe
+}
+
+func (w *waiting) join(p *pipe) {
+	if p.inLine {
+		return
+	}
+	p.inLine, p.next = true, nil
+	if w.last == nil {
+		w.first = p
+	} else {
+		w.last.next = p
+	}
+	w.last = p
+}
+
+func (w *waiting) take() *pipe {
+	p := w.first
+	if w.first = p.next; w.first == nil {
+		w.last = nil
+	}
+	p.inLine, p.next = false, nil
+	return p
+}
+
+// leave takes a pipe out of the line.
+func (w *waiting) leave(p *pipe) {
+	if !p.inLine {
+		return
+	}
+	for at, before := w.first, (*pipe)(nil); at != nil; before, at = at, at.next {
+		if at != p {
+			continue
+		}
+		if before == nil {
+			w.first = p.next
+		} else {
+			before.next = p.next
+		}
+		if w.last == p {
+			w.last = before
+		}
+		p.inLine, p.next = false, nil
+		return
+	}
+}
+
+// unblock lets the pipes in line go on, each in its turn.
+func (c *conn) unblock() {
+	for c.blocked.first != nil && c.window > 0 && c.spare() > 0 && !c.closed {
+		p := c.blocked.take()
+		c.blocked.serving = p
+		p.pump()
+		c.blocked.serving = nil
+	}
+}
+
+// Memory counts the bytes that wait in pipes on one loop, and keeps exchanges to be used again.
+type Memory struct {
+	bytes int
+	free  []*Exchange
+	// Soft is how many bytes may wait before windows stop growing; 0 is DefaultSoft.
+	Soft int
+}
+
+// DefaultSoft is the default of Memory.Soft.
+const DefaultSoft = 16 << 20
+
+func (m *Memory) add(n int) { m.bytes += n }
+
+// Bytes answers how many bytes wait.
+func (m *Memory) Bytes() int { return m.bytes }
+
+func (m *Memory) tight() bool {
+	soft := m.Soft
+	if soft == 0 {
+		soft = DefaultSoft
+	}
+	return m.bytes > soft
+}
+
+// maxFree bounds the exchanges kept.
+const maxFree = 1024
+
+func (m *Memory) keep(x *Exchange) {
+	if len(m.free) < maxFree {
+		m.free = append(m.free, x)
+	}
+}
+
+// exchange answers one that is not in use.
+func (m *Memory) exchange() *Exchange {
+	k := len(m.free)
+	if k == 0 {
+		return &Exchange{}
+	}
+	x := m.free[k-1]
+	m.free[k-1] = nil
+	m.free = m.free[:k-1]
+	return x
+}

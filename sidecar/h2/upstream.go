@@ -1,0 +1,344 @@
+package h2
+
+import (
+	"io"
+	"time"
+
+	"github.com/sluice-mesh/sluice/sidecar/cluster"
+	"github.com/sluice-mesh/sluice/sidecar/h2/frame"
+	"github.com/sluice-mesh/sluice/sidecar/h2/head"
+	"github.com/sluice-mesh/sluice/sidecar/h2/hpack"
+	"github.com/sluice-mesh/sluice/sidecar/loop"
+)
+
+const (
+	// firstStreams is how many streams may be open before the endpoint has said how many it allows: RFC 9113, section 6.5.2, recommends
+	// that it be no less than 100.
+	firstStreams = 100
+	// lastStream is where a connection is replaced, well before its identifiers run out at 2³¹.
+	lastStream = 1<<31 - 1<<20
+	// maxInterim bounds the 1xx answers of one request.
+	maxInterim = 100
+
+	// pingAfter is how long nothing may come while streams wait before PING asks whether the endpoint is still there, and pingTime
+	// how long that may take before no more streams are opened. grpc-go ends connections (too_many_pings) at the third PING
+	// within five minutes on which it has nothing to send, so further ones keep that distance.
+	pingAfter = int64(10 * time.Second)
+	pingTime  = int64(3 * time.Second)
+	pingEvery = int64(5*time.Minute + 10*time.Second)
+	// deadTime is how long the endpoint's kernel may leave our PING unacknowledged before the connection counts as dead.
+	deadTime = int64(10 * time.Second)
+)
+
+// Upstream is a connection to an endpoint.
+type Upstream struct {
+	conn
+	Endpoint *cluster.Endpoint
+
+	nextID     uint32
+	maxStreams uint32
+	away       bool   // the endpoint sent GOAWAY, or identifiers have run out
+	awayLast   uint32 // its last stream
+	idleAfter  int64
+	idleSince  int64
+	pinged     int64 // when the running PING was sent; 0 none runs
+	pingPos    uint64
+	lastPing   int64
+	unwell     bool // PING was not answered in time
+	changed    func(u *Upstream)
+}
+
+// NewUpstream makes an HTTP/2 connection of one that was just made. It is closed when it was idle for that long; changed is called
+// whenever streams have ended or the connection stops or begins to take new ones.
+func NewUpstream(c *loop.Conn, ep *cluster.Endpoint, o *Options, idle time.Duration, changed func(u *Upstream)) *Upstream {
+	u := &Upstream{Endpoint: ep, nextID: 1, maxStreams: firstStreams, idleAfter: int64(idle), changed: changed}
+	u.conn.init(c, o, u)
+	u.idleSince, u.heard = u.begun, u.begun
+	u.room(128)
+	u.out = append(u.out, frame.ClientPreface...)
+	u.open(frame.Setting{ID: frame.EnablePush, Value: 0}, frame.Setting{ID: frame.MaxHeaderListSize, Value: uint32(o.headLimit())})
+	return u
+}
+
+// Room answers how many more streams the connection takes now.
+func (u *Upstream) Room() int {
+	if u.away || u.unwell || u.closed || u.failed != nil || u.nextID >= lastStream {
+		return 0
+	}
+	return max(0, int(u.maxStreams)-len(u.streams))
+}
+
+// Streams answers how many streams are open.
+func (u *Upstream) Streams() int { return len(u.streams) }
+
+// Open sends an exchange's request; there is Room.
+func (u *Upstream) Open(x *Exchange) {
+	id := u.nextID
+	u.nextID += 2
+	x.queue, x.up, x.upID, x.upPos = nil, u, id, u.position()
+	u.streams[id] = x
+	end := x.req.ended && x.req.waiting() == 0 && len(x.req.trailers) == 0
+	u.appendHeaders(id, x.Fields, end)
+	x.req.window, x.req.sent = u.initial, end
+	if len(u.streams) == 1 {
+		u.heard = u.l.Now()
+	}
+	if !end {
+		x.req.pump()
+	}
+}
+
+// Serve reads until the connection has ended, and closes it.
+func (u *Upstream) Serve() {
+	defer u.close(nil)
+	rule, err := u.serve()
+	if rule != nil {
+		if u.o.Violation != nil && rule.Code != frame.NoError {
+			u.o.Violation(rule.Reason, true)
+		}
+		err = rule
+		u.room(64)
+		u.out = frame.AppendGoAway(u.out, 0, rule.Code, rule.Reason.String())
+		u.flush()
+	}
+	u.close(err)
+}
+
+// Close ends the connection; Serve sees to the rest.
+func (u *Upstream) Close() {
+	u.c.Close()
+	u.nudge()
+}
+
+// Closed reports whether the connection has ended.
+func (u *Upstream) Closed() bool { return u.closed }
+
+// close fails what is still open.
+func (u *Upstream) close(err error) {
+	u.closed = true
+	if u.failed != nil && (err == nil || err == io.EOF) {
+		err = u.failed
+	}
+	for len(u.streams) > 0 {
+		for _, x := range u.streams {
+			f := Failure{Err: err, Unprocessed: u.unprocessed(x)}
+			if _, ok := err.(*frame.ConnError); ok {
+				f.Malformed = !f.Unprocessed
+			}
+			u.end(x, f)
+		}
+	}
+	u.c.Close()
+	u.dropOut()
+	if u.in != nil {
+		u.l.Release(u.in)
+		u.in = nil
+	}
+	u.changed(u)
+}
+
+// unprocessed reports whether the endpoint's program can have seen nothing of the request: it said so, or no byte of it was sent, or it
+// closed without its kernel having acknowledged one (docs/decisions/0005).
+func (u *Upstream) unprocessed(x *Exchange) bool {
+	if u.away && x.upID > u.awayLast || u.c.Sent() <= x.upPos {
+		return true
+	}
+	if !u.c.FinFirst() {
+		return false
+	}
+	acknowledged, ok := u.c.Acknowledged()
+	return ok && acknowledged <= x.upPos
+}
+
+// end takes an exchange off the connection whose stream has ended early.
+func (u *Upstream) end(x *Exchange, f Failure) {
+	x.leaveUp()
+	if x.res.ended {
+		x.over()
+		x.progress()
+		return
+	}
+	x.fail(f)
+}
+
+func (u *Upstream) onHeaders(id uint32, end bool, fields []hpack.Field, size int) *frame.ConnError {
+	x := u.streams[id]
+	if x == nil {
+		return u.onUnknown(frame.Header{Type: frame.Headers, Stream: id})
+	}
+	if x.res.ended {
+		return &frame.ConnError{Code: frame.StreamClosed, Reason: frame.EndedStream}
+	}
+	if size > u.o.headLimit() {
+		u.onBroken(x, frame.EnhanceYourCalm)
+		return nil
+	}
+	if x.answered {
+		return u.onTrailers(x, end, fields)
+	}
+	status, length, err := head.ParseResponse(fields)
+	if err != nil || end && status < 200 || end && length > 0 && x.Request.Method != "HEAD" && status != 304 {
+		u.onBroken(x, frame.ProtocolError)
+		return nil
+	}
+	if status < 200 {
+		if x.interim++; x.interim > maxInterim {
+			u.onBroken(x, frame.EnhanceYourCalm)
+			return nil
+		}
+		x.down.appendHeaders(x.id, fields, false)
+		return nil
+	}
+	x.answered = true
+	h := Head{Status: status, GRPC: -1, Last: end}
+	if end && x.Request.GRPC {
+		if code, ok := head.GRPCStatus(fields); ok {
+			h.GRPC = code
+		}
+	}
+	if !x.h.Head(x, h) {
+		return nil
+	}
+	x.end.Status, x.end.GRPC = status, h.GRPC
+	x.req.commit()
+	x.begun = true
+	x.res.ended, x.res.sent = end, end
+	if x.Request.Method != "HEAD" && status != 304 {
+		x.res.declared = length
+	}
+	x.down.appendHeaders(x.id, fields, end)
+	if end {
+		x.progress()
+	}
+	return nil
+}
+
+func (u *Upstream) onTrailers(x *Exchange, end bool, fields []hpack.Field) *frame.ConnError {
+	if !end || head.CheckTrailers(fields) != nil || x.res.declared >= 0 && x.res.came != x.res.declared {
+		u.onBroken(x, frame.ProtocolError)
+		return nil
+	}
+	if x.Request.GRPC {
+		if code, ok := head.GRPCStatus(fields); ok {
+			x.end.GRPC = code
+		}
+	}
+	p := &x.res
+	p.ended = true
+	if p.waiting() == 0 {
+		p.sent = true
+		x.down.appendHeaders(x.id, fields, true)
+		x.progress()
+		return nil
+	}
+	p.trailers = append(p.trailers[:0], fields...)
+	p.pump()
+	return nil
+}
+
+func (u *Upstream) onUnknown(h frame.Header) *frame.ConnError {
+	if h.Stream%2 == 0 || h.Stream >= u.nextID {
+		return &frame.ConnError{Code: frame.ProtocolError, Reason: frame.IdleStream}
+	}
+	return nil // of a stream that we have reset, or that ended on both sides
+}
+
+func (u *Upstream) pipeOf(x *Exchange) *pipe { return &x.res }
+func (u *Upstream) toward(x *Exchange) *pipe { return &x.req }
+
+// onReset is the endpoint's RST_STREAM.
+func (u *Upstream) onReset(x *Exchange, code frame.Code) *frame.ConnError {
+	u.end(x, Failure{Reset: true, Code: code, Unprocessed: code == frame.RefusedStream})
+	return nil
+}
+
+// onBroken ends an attempt whose endpoint broke a rule on its stream.
+func (u *Upstream) onBroken(x *Exchange, code frame.Code) {
+	u.resetStream(x.upID, code)
+	u.end(x, Failure{Malformed: true, Reset: true, Code: code})
+}
+
+// onGoAway hands back the streams that the endpoint has not looked at: RFC 9113, section 6.8.
+func (u *Upstream) onGoAway(last uint32, _ frame.Code) {
+	if u.away {
+		last = min(last, u.awayLast)
+	}
+	u.away, u.awayLast = true, last
+	for id, x := range u.streams {
+		if id > last {
+			u.end(x, Failure{Unprocessed: true})
+		}
+	}
+	u.changed(u)
+}
+
+func (u *Upstream) onSettings() { u.changed(u) }
+
+func (u *Upstream) freed() {
+	if len(u.streams) == 0 {
+		u.idleSince = u.l.Now()
+	}
+	u.changed(u)
+}
+
+// tick keeps the connection alive and checked. heard is taken from the fact that the connection was read.
+func (u *Upstream) tick(now int64) (next int64, err *frame.ConnError) {
+	next = loop.Never
+	due := func(t int64) bool {
+		if t > now && (next == loop.Never || t < next) {
+			next = t
+		}
+		return t <= now
+	}
+	if !u.started && due(u.begun+int64(settingsTime)) && !u.unwell {
+		u.unwell = true // it takes connections and says nothing: no more streams, but those that wait go on waiting
+		u.changed(u)
+	}
+	switch {
+	case len(u.streams) > 0:
+		err = u.check(now, due)
+	case u.away || due(u.idleSince+u.idleAfter):
+		return 0, errDone
+	default:
+		u.pinged = 0
+		due(now + pingAfter) // streams may be opened meanwhile, which does not wake us
+	}
+	return next, err
+}
+
+// check asks an endpoint that is silent while streams wait whether it is still there. One that does not answer gets no more streams;
+// the connection ends only when its kernel does not answer either: a program may be stopped, or very busy, and go on.
+func (u *Upstream) check(now int64, due func(int64) bool) *frame.ConnError {
+	if u.pinged == 0 {
+		at := u.heard + pingAfter
+		if u.lastPing != 0 {
+			at = max(at, u.lastPing+pingEvery)
+		}
+		if !due(at) {
+			return nil
+		}
+		u.room(32)
+		u.out = frame.AppendPing(u.out, 0, nil)
+		u.dirty()
+		u.pinged, u.lastPing, u.pingPos = now, now, u.position()
+	}
+	if u.heard > u.pinged {
+		u.pinged = 0
+		if u.unwell {
+			u.unwell = false
+			u.changed(u)
+		}
+		due(u.heard + pingAfter)
+		return nil
+	}
+	if due(u.pinged+pingTime) && !u.unwell {
+		u.unwell = true
+		u.changed(u)
+	}
+	if due(u.pinged + deadTime) {
+		if n, ok := u.c.Acknowledged(); ok && n < u.pingPos {
+			return &frame.ConnError{Code: frame.InternalError, Reason: frame.PeerGone}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,185 @@
+package h2
+
+import (
+	"github.com/sluice-mesh/sluice/sidecar/h2/frame"
+	"github.com/sluice-mesh/sluice/sidecar/h2/hpack"
+	"github.com/sluice-mesh/sluice/sidecar/loop"
+)
+
+// room makes sure that n more bytes fit into out.
+func (c *conn) room(n int) {
+	if cap(c.out)-len(c.out) >= n {
+		return
+	}
+	need := len(c.out) + n
+	b := c.l.Buffer(max(need, min(2*need, loop.Bulk)))
+	n = copy(b, c.out)
+	if c.out != nil {
+		c.l.Release(c.out[:cap(c.out)])
+	}
+	c.out = b[:n]
+}
+
+// dirty has out sent at the end of this turn.
+func (c *conn) dirty() {
+	if !c.asked && c.backlog == 0 {
+		c.asked = true
+		c.l.AtTurnEnd(c)
+	}
+}
+
+// Flush sends what was collected; what the socket does not take is left to a coroutine of its own.
+func (c *conn) Flush() {
+	c.asked = false
+	c.flush()
+}
+
+func (c *conn) flush() {
+	if c.closed || c.backlog > 0 || len(c.out) == 0 {
+		return
+	}
+	n, err := c.c.TryWrite(c.out)
+	if err != nil {
+		c.failed = err
+		c.dropOut()
+		return // who reads will learn of it
+	}
+	if n == len(c.out) {
+		c.dropOut()
+		return
+	}
+	b := c.out
+	c.out = nil
+	c.backlog = len(b) - n
+	c.l.Go(func() { c.drain(b, n) })
+}
+
+func (c *conn) dropOut() {
+	if c.out != nil {
+		c.l.Release(c.out[:cap(c.out)])
+		c.out = nil
+	}
+}
+
+// drain writes what the socket did not take at once, until nothing waits any more.
+func (c *conn) drain(b []byte, from int) {
+	for {
+		_, err := c.c.Write(b[from:])
+		c.l.Release(b[:cap(b)])
+		c.backlog = 0
+		if err != nil {
+			c.failed = err
+			c.dropOut()
+			return
+		}
+		c.unblock()
+		if len(c.out) == 0 || c.closed {
+			return
+		}
+		b, from = c.out, 0
+		c.out, c.backlog = nil, len(b)
+	}
+}
+
+// spare answers how many bytes of data may still be put into out.
+func (c *conn) spare() int64 { return int64(highWater - c.backlog - len(c.out)) }
+
+// appendHeaders appends a field block.
+func (c *conn) appendHeaders(id uint32, fields []hpack.Field, end bool) {
+	size := 64
+	for i := range fields {
+		size += len(fields[i].Name) + len(fields[i].Value) + 16
+	}
+	c.room(size + size/frame.DefaultMaxSize*frame.HeaderLen)
+	at := len(c.out)
+	b := c.enc.Begin(c.out[:at+frame.HeaderLen])
+	for i := range fields {
+		b = c.enc.Append(b, fields[i])
+	}
+	h := frame.Header{Length: uint32(len(b) - at - frame.HeaderLen), Type: frame.Headers, Flags: frame.EndHeaders, Stream: id}
+	if end {
+		h.Flags |= frame.EndStream
+	}
+	if int(h.Length) <= c.maxFrame {
+		h.Put(b[at:])
+		c.out = b
+	} else {
+		c.out = c.split(b, at, h)
+	}
+	c.calm.earn(2)
+	c.dirty()
+}
+
+// split makes HEADERS and CONTINUATION frames of a block that is too large for one; it stands in b behind the room for a header at at.
+func (c *conn) split(b []byte, at int, h frame.Header) []byte {
+	rest := append([]byte(nil), b[at+frame.HeaderLen:]...)
+	b = b[:at]
+	h.Flags &^= frame.EndHeaders
+	for len(rest) > 0 {
+		n := min(len(rest), c.maxFrame)
+		h.Length = uint32(n)
+		if n == len(rest) {
+			h.Flags |= frame.EndHeaders
+		}
+		b = append(h.Append(b), rest[:n]...)
+		rest = rest[n:]
+		h.Type, h.Flags = frame.Continuation, 0
+	}
+	return b
+}
+
+// appendData appends DATA frames and takes them off the connection's window.
+func (c *conn) appendData(id uint32, data []byte, end bool) {
+	c.room(len(data) + frame.HeaderLen*(1+len(data)/c.maxFrame))
+	c.window -= int64(len(data))
+	for {
+		n := min(len(data), c.maxFrame)
+		c.out = frame.AppendData(c.out, id, data[:n], end && n == len(data))
+		data = data[n:]
+		if len(data) == 0 {
+			break
+		}
+	}
+	c.calm.earn(4)
+	c.dirty()
+	if len(c.out) >= highWater {
+		c.flush()
+	}
+}
+
+// resetStream appends an RST_STREAM.
+func (c *conn) resetStream(id uint32, code frame.Code) {
+	c.room(32)
+	c.out = frame.AppendResetStream(c.out, id, code)
+	c.dirty()
+}
+
+// say ends the connection's way out: GOAWAY, then what is still to be sent, then FIN. It waits, but not for long.
+func (c *conn) say(last uint32, e *frame.ConnError) {
+	c.room(64)
+	reason := ""
+	if e.Reason != frame.NoReason {
+		reason = e.Reason.String()
+	}
+	c.out = frame.AppendGoAway(c.out, last, e.Code, reason)
+	c.c.SetWriteDeadline(c.l.Now() + int64(lingerTime))
+	c.flush()
+	if c.backlog > 0 {
+		c.l.Wait(c.l.Now()+int64(lingerTime), nil, nil, func() bool { return c.backlog == 0 })
+		return
+	}
+	if c.failed != nil || c.c.CloseWrite() != nil {
+		return
+	}
+	// Take what is still on its way for a moment, or the kernel's reset overtakes GOAWAY.
+	buf := c.l.Buffer(loop.Medium)
+	defer c.l.Release(buf)
+	c.c.SetReadDeadline(c.l.Now() + int64(lingerTime))
+	for n := 0; n < lingerBytes; {
+		k, err := c.c.Read(buf)
+		if err != nil {
+			return
+		}
+		n += k
+	}
+}

@@ -1,11 +1,8 @@
-// Package balancer answers which endpoint gets the next attempt. A Picker is an immutable snapshot over one
-// EndpointSet; what changes between picks is each endpoint's Load, and the place of a round robin: one element for each
-// loop, of which a loop touches its own only. Pickers take no lock, block on nothing, start nothing and allocate
-// nothing; they are safe for use by all loops at once.
 package balancer
 
 import (
 	"math/rand/v2"
+	"net/netip"
 
 	"github.com/sluice-mesh/sluice/sidecar/cluster"
 )
@@ -26,4 +23,40 @@ type Request struct {
 
 	// Tried are the endpoints that earlier attempts of the same request went to; they are not picked again.
 	Tried []*cluster.Endpoint
+
+	// Client and Destination are what source-hash and destination-hash go by: who asks, and the address that was asked for.
+	Client, Destination netip.Addr
+
+	mood mood // of the pick under way
 }
+
+// taken leaves the pick in the endpoint's books.
+func (r *Request) taken(e *cluster.Endpoint) *cluster.Endpoint {
+	*r.Seq++
+	load := &e.Load[r.Loop]
+	load.LastPick = *r.Seq
+	load.Picks++
+	if load.AskedAt == 0 || load.InFlight == 0 {
+		load.AskedAt = r.Now
+	}
+	return e
+}
+
+// tried says whether an earlier attempt went to the endpoint. Attempts are few, so a scan is the quickest set.
+func (r *Request) tried(e *cluster.Endpoint) bool {
+	for _, t := range r.Tried {
+		if t == e {
+			return true
+		}
+	}
+	return false
+}
+
+// suspect says whether the loop has reason to avoid the endpoint.
+func (r *Request) suspect(e *cluster.Endpoint) bool { return e.Load[r.Loop].SuspectUntil > r.Now }
+
+// draw answers a random number in [0, n). The bias of multiplying instead of rejecting is below n/2³².
+func (r *Request) draw(n int) int { return int(uint64(r.Rand.Uint32()) * uint64(n) >> 32) }
+
+// chance reports true with probability p.
+func (r *Request) chance(p float64) bool { return p >= 1 || r.Rand.Float64() < p }

@@ -6,68 +6,116 @@ import "github.com/sluice-mesh/sluice/sidecar/cluster"
 // larger sets it starts anywhere: reading 10,000 cold loads at each change would cost a millisecond.
 const maxResume = 256
 
-// roundRobin goes through the endpoints in their order, each loop at its own place. The place is kept per loop in the
-// picker, not per endpoint: a loop's pick counter runs over all Services, so its remainder would not go round.
+// roundRobin goes through a circle on which each endpoint has as many places as its weight, each loop at its own. It goes by
+// strides that have no divisor in common with the circle, so that it comes to every place once before it comes to one again:
+// in each round an endpoint gets just its weight. A stride is near the golden section of the circle, so an endpoint's turns
+// are spread over the round, and those who stand in for a suspect are not always its neighbours.
 //
-// After a change of the set each loop goes on behind the endpoint it picked last, so neither a new endpoint nor the first
-// of the order gets more than its turn.
+// The place is kept per loop in the picker, not per endpoint: a loop's pick counter runs over all Services, so its remainder
+// would not go round. After a change of the set each loop goes on behind the endpoint it picked last, so neither a new
+// endpoint nor the first of the order gets more than its turn; with weights it goes on anywhere.
 type roundRobin struct {
-	endpoints []*cluster.Endpoint
-	places    []place // one for each loop
+	*group
+	circle uint64   // places
+	stride uint64   // less than circle, unless that is 1
+	ends   []uint64 // the place behind each endpoint's; nil where each has one place
+	guide  []uint32 // by a place's part of the circle, the first endpoint that has one in that part
+	places []place  // one for each loop
 }
 
-// place is a loop's next index; it fills a cache line, so that loops do not share any.
+// place is where a loop has its next turn; it fills a cache line, so that loops do not share any.
 type place struct {
-	next    int
+	next    uint64
 	started bool
 	_       [48]byte
 }
 
-func newRoundRobin(endpoints []*cluster.Endpoint) *roundRobin {
-	p := &roundRobin{endpoints: endpoints}
-	if len(endpoints) > 0 {
-		p.places = make([]place, len(endpoints[0].Load))
+func newRoundRobin(g *group) *roundRobin {
+	p := &roundRobin{group: g, circle: uint64(len(g.endpoints)), places: make([]place, len(g.tallies))}
+	if g.weights != nil {
+		p.layOut()
 	}
+	p.stride = strideOf(p.circle)
 	return p
 }
 
-func (p *roundRobin) Pick(r *Request) *cluster.Endpoint {
-	if len(p.endpoints) == 0 {
-		return nil
+// layOut gives each endpoint as many places as its weight, by their greatest common divisor.
+func (p *roundRobin) layOut() {
+	divisor := uint64(0)
+	for _, w := range p.weights {
+		divisor = gcd(uint64(w), divisor)
 	}
+	p.circle = 0
+	p.ends = make([]uint64, len(p.weights))
+	for i, w := range p.weights {
+		p.circle += uint64(w) / divisor
+		p.ends[i] = p.circle
+	}
+	n := uint64(len(p.weights))
+	p.guide = make([]uint32, n+1)
+	for c, i := uint64(0), 0; c < n; c++ {
+		for first := (c*p.circle + n - 1) / n; p.ends[i] <= first && i < len(p.ends)-1; {
+			i++
+		}
+		p.guide[c] = uint32(i)
+	}
+	p.guide[n] = uint32(n - 1)
+}
+
+// at answers the endpoint at a place of the circle.
+func (p *roundRobin) at(place uint64) int {
+	if p.ends == nil {
+		return int(place)
+	}
+	part := place * uint64(len(p.ends)) / p.circle
+	low, high := p.guide[part], p.guide[part+1] // the answer is in [low, high]
+	for low < high {
+		if mid := (low + high) / 2; p.ends[mid] <= place {
+			low = mid + 1
+		} else {
+			high = mid
+		}
+	}
+	return int(low)
+}
+
+func (p *roundRobin) pick(r *Request) *cluster.Endpoint {
 	at := &p.places[r.Loop]
 	if !at.started {
 		at.started, at.next = true, p.start(r)
 	}
-	suspect := -1
-	for range p.endpoints {
-		i := at.next
-		if at.next++; at.next == len(p.endpoints) {
-			at.next = 0
-		}
-		switch e := p.endpoints[i]; {
-		case r.tried(e):
-		case r.suspect(e):
-			if suspect < 0 {
-				suspect = i
+	ramping := p.ramp.runs(r.Now)
+	for {
+		for range maxDraws {
+			i := p.at(at.next)
+			at.next = p.after(at.next)
+			if p.open(r, i) && (!ramping || r.chance(p.ramp.factor(p.endpoints[i], r.Now))) {
+				return p.endpoints[i]
 			}
-		default:
-			return r.taken(e)
 		}
+		if r.mood != heedIfEasy {
+			break
+		}
+		r.mood = ignore
 	}
-	if suspect < 0 {
+	i, _ := p.scan(r)
+	if i < 0 {
 		return nil
 	}
-	if at.next = suspect + 1; at.next == len(p.endpoints) {
-		at.next = 0
+	return p.endpoints[i]
+}
+
+func (p *roundRobin) after(place uint64) uint64 {
+	if place += p.stride; place >= p.circle {
+		place -= p.circle
 	}
-	return r.taken(p.endpoints[suspect])
+	return place
 }
 
 // start answers where a loop begins: behind its latest pick, or anywhere when it has not picked any of these yet, so
 // that not every proxy of a cluster begins with the same endpoint.
-func (p *roundRobin) start(r *Request) int {
-	if len(p.endpoints) <= maxResume {
+func (p *roundRobin) start(r *Request) uint64 {
+	if len(p.endpoints) <= maxResume && p.ends == nil {
 		latest, last := 0, uint64(0)
 		for i, e := range p.endpoints {
 			if pick := e.Load[r.Loop].LastPick; pick > last {
@@ -75,8 +123,28 @@ func (p *roundRobin) start(r *Request) int {
 			}
 		}
 		if last > 0 {
-			return (latest + 1) % len(p.endpoints)
+			return p.after(uint64(latest))
 		}
 	}
-	return r.draw(len(p.endpoints))
+	return r.Rand.Uint64N(p.circle)
+}
+
+// strideOf answers the number nearest to the golden section of the circle that has no divisor in common with it.
+func strideOf(circle uint64) uint64 {
+	golden := uint64(float64(circle) * 0.6180339887498949)
+	for d := uint64(0); ; d++ {
+		if s := golden + d; gcd(s, circle) == 1 {
+			return s
+		}
+		if s := golden - d; d <= golden && gcd(s, circle) == 1 {
+			return s
+		}
+	}
+}
+
+func gcd(a, b uint64) uint64 {
+	for b != 0 {
+		a, b = b, a%b
+	}
+	return a
 }

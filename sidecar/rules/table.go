@@ -23,21 +23,23 @@ const (
 var table = []Setting{
 	{
 		Name: "policy", Group: balancing, Example: "round-robin",
-		Allowed: "one of " + strings.Join(balancer.Policies(), ", "),
-		Doc:     "How an endpoint is chosen for a request, or for a connection whose bytes are not parsed.",
-		Effect:  "sidecar/balancer",
-		value:   at(func(r *Rules) *string { return &r.Policy }, oneOf(balancer.Policies()...), same),
+		Allowed: "one of " + balancer.Allowed(),
+		Doc: "How an endpoint is chosen for a request, or for a connection whose bytes are not parsed. [policies.md](policies.md) says what " +
+			"each does.",
+		Effect: "sidecar/balancer",
+		value:  at(func(r *Rules) *string { return &r.Policy }, parsePolicy, same),
 	},
 	{
-		Name: "weights", Group: balancing, Example: "web-0=2,web-1=1", Reserved: true,
-		Allowed: "none, or endpoints by name with their weights",
-		Doc:     "Shares of endpoints that are not to be the same for all.",
-		Effect:  "sidecar/balancer",
+		Name: "weights", Group: balancing, Example: "web-0=2,web-1=1",
+		Allowed: "none, or a list of POD-NAME-PATTERN=WEIGHT with weights from 0 to 1000",
+		Doc: "Shares of endpoints that are not to be the same for all. In a pattern `*` stands for any characters; the first one that matches " +
+			"a pod's name counts, and a pod that none matches has weight 1. A pod of weight 0 gets nothing unless there is nothing else.",
+		Effect: "sidecar/balancer",
 		value: at(func(r *Rules) *string { return &r.Weights },
 			without(none, parseWeights), withoutText(none, same)),
 	},
 	{
-		Name: "slow-start", Group: balancing, Example: "30s", Reserved: true,
+		Name: "slow-start", Group: balancing, Example: "30s",
 		Allowed: "off, or a duration from 1s to 1h",
 		Doc: "A new endpoint gets a small share of requests at first, which grows to a full one within this time. For servers that " +
 			"have caches to fill or code to compile.",
@@ -45,7 +47,7 @@ var table = []Setting{
 		value:  at(func(r *Rules) *time.Duration { return &r.SlowStart }, without(off, duration(time.Second, time.Hour)), withoutText(off, durationText)),
 	},
 	{
-		Name: "zone", Group: balancing, Example: "ignore", Reserved: true,
+		Name: "zone", Group: balancing, Example: "ignore",
 		Allowed: "prefer or ignore",
 		Doc: "`prefer` keeps requests in the zone of the caller where the Service's EndpointSlices have hints (`spec.trafficDistribution`, " +
 			"topology-aware routing), and lets them go elsewhere when the zone's endpoints are too few or failing. `ignore` treats all " +
@@ -54,10 +56,11 @@ var table = []Setting{
 		value:  at(func(r *Rules) *Zone { return &r.Zone }, choice(zones), Zone.String),
 	},
 	{
-		Name: "panic-threshold", Group: balancing, Example: "30%", Reserved: true,
+		Name: "panic-threshold", Group: balancing, Example: "30%",
 		Allowed: "a percentage from 0% to 100%, or off",
-		Doc: "With a smaller share of endpoints than this in good health, all are used again: that many cannot all be to blame, and the " +
-			"few that are left would be buried.",
+		Doc: "With a smaller share of endpoints than this in good health, the others are used again beside them, for as many requests that " +
+			"those in good health get no more than their usual load divided by this: the few that are left would be buried. Services of " +
+			"up to eight endpoints are exempt.",
 		Effect: "sidecar/balancer",
 		value:  at(func(r *Rules) *int { return &r.PanicThreshold }, without(off, wholePercent), withoutText(off, wholePercentText)),
 	},

@@ -1,4 +1,17 @@
 package rules
 
-// parseWeights takes anything for now.
-func parseWeights(s string) (string, error) { return s, nil }
+import "github.com/sluice-mesh/sluice/sidecar/balancer"
+
+// parsePolicy reads a policy's name, or one of IPVS's.
+func parsePolicy(s string) (string, error) {
+	if balancer.Check(s) != nil {
+		return "", errNotAllowed
+	}
+	return balancer.Canonical(s), nil
+}
+
+// parseWeights reads a list as package balancer does.
+func parseWeights(s string) (string, error) {
+	w, err := balancer.ParseWeights(s)
+	return string(w), err
+}

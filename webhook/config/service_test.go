@@ -18,7 +18,7 @@ func TestCheckService(t *testing.T) {
 		{"others' annotations are not ours to judge", m{"prometheus.io/scrape": "maybe"}, nil, ""},
 		{"a policy", m{policy: "round-robin"}, nil, ""},
 		{"an unknown policy", m{policy: "fastest"}, nil,
-			`annotation sluice.mesh/policy of the Service: "fastest": want one of least-request, `},
+			`annotation sluice.mesh/policy of the Service: "fastest": want one of destination-hash, least-request, `},
 		{"an empty policy", m{policy: ""}, nil, `annotation sluice.mesh/policy of the Service: "": want`},
 		{"a slip in a name", m{"sluice.mesh/polcy": "random"}, nil,
 			`annotation sluice.mesh/polcy of the Service: unknown annotation; did you mean sluice.mesh/policy?`},

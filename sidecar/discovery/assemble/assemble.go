@@ -7,6 +7,7 @@ import (
 	"github.com/sluice-mesh/sluice/sidecar/balancer"
 	"github.com/sluice-mesh/sluice/sidecar/cluster"
 	"github.com/sluice-mesh/sluice/sidecar/discovery"
+	"github.com/sluice-mesh/sluice/sidecar/loop"
 	"github.com/sluice-mesh/sluice/sidecar/rules"
 )
 
@@ -17,12 +18,18 @@ type Port struct {
 	candidates candidates
 }
 
+// Home is what assembling has to know of the process it is done in.
+type Home struct {
+	Loops      int
+	Zone, Node string // where its pod runs; "" is unknown
+}
+
 // Assemble answers, for each address and TCP port of a Service, what is to be published: the previous snapshot itself
 // where nothing changed, else a new one of the next generation. A Service that passes through has none.
 //
-// A wrong annotation leaves what the previous snapshot has in force. Loops is the number of the process's loops. The list of
-// slices is kept with the ports; the caller leaves it as it is.
-func Assemble(s Service, all []*Slice, previous map[netip.AddrPort]Port, loops int) map[netip.AddrPort]Port {
+// A wrong annotation leaves what the previous snapshot has in force. The list of slices is kept with the ports; the caller
+// leaves it as it is.
+func Assemble(s Service, all []*Slice, previous map[netip.AddrPort]Port, home Home) map[netip.AddrPort]Port {
 	ports := make(map[netip.AddrPort]Port, len(s.Addrs)*len(s.Ports))
 	if s.Reason != discovery.Found {
 		return ports
@@ -36,13 +43,13 @@ func Assemble(s Service, all []*Slice, previous map[netip.AddrPort]Port, loops i
 	for _, addr := range s.Addrs {
 		for _, p := range s.Ports {
 			dst := netip.AddrPortFrom(addr, p.Port)
-			ports[dst] = assemblePort(r, p, addr.Is4(), all, previous[dst], loops)
+			ports[dst] = assemblePort(r, p, addr.Is4(), all, previous[dst], home)
 		}
 	}
 	return ports
 }
 
-func assemblePort(r *rules.Rules, p ServicePort, v4 bool, all []*Slice, previous Port, loops int) Port {
+func assemblePort(r *rules.Rules, p ServicePort, v4 bool, all []*Slice, previous Port, home Home) Port {
 	set := &cluster.EndpointSet{}
 	var port Port
 	port.candidates = candidates{port: p.Name, v4: v4}
@@ -51,21 +58,30 @@ func assemblePort(r *rules.Rules, p ServicePort, v4 bool, all []*Slice, previous
 	}
 	port.candidates = port.candidates.with(all)
 	var before []*cluster.Endpoint
+	var since int64
 	if previous.Snapshot != nil {
-		before = previous.Snapshot.Set.Endpoints
+		before, since = previous.Snapshot.Set.Endpoints, loop.Clock()
 	}
-	set.Endpoints, set.Terminating = endpointsOf(port.candidates.sorted, before, loops)
+	set.Endpoints, set.Hints, set.Terminating = endpointsOf(port.candidates.sorted, before, since, home.Loops)
 
 	if old := previous.Snapshot; old != nil {
 		set.Generation = old.Set.Generation + 1
 		if old.Protocol == p.Protocol && old.Rules == r && old.Set.Terminating == set.Terminating &&
-			slices.Equal(old.Set.Endpoints, set.Endpoints) {
+			slices.Equal(old.Set.Endpoints, set.Endpoints) && slices.Equal(old.Set.Hints, set.Hints) {
 			port.Snapshot = old
 			return port
 		}
 	}
 
-	picker, err := balancer.New(r.Policy, set)
+	picker, err := balancer.New(balancer.Options{
+		Policy:         r.Policy,
+		Weights:        balancer.Weights(r.Weights),
+		SlowStart:      r.SlowStart,
+		PanicThreshold: float64(r.PanicThreshold) / 100,
+		Zone:           home.Zone,
+		Node:           home.Node,
+		IgnoreZones:    r.Zone == rules.ZoneIgnore,
+	}, set)
 	if err != nil { // rules know no policy that balancer does not
 		panic(err)
 	}

@@ -3,6 +3,7 @@ package assemble
 import (
 	"net/netip"
 	"slices"
+	"unique"
 
 	"github.com/sluice-mesh/sluice/sidecar/cluster"
 )
@@ -100,8 +101,10 @@ func compare(a, b candidate) int {
 // they terminate. Of an address and port that is in several slices, as happens while the controller moves it from one to
 // another, the first candidate is believed. Those that were in the set before keep their pointers; one that was out of it,
 // as a pod that failed its probe, comes back as a new endpoint: what was observed of it then says nothing about it now.
-// Both lists are sorted by address.
-func endpointsOf(sorted []candidate, before []*cluster.Endpoint, loops int) (endpoints []*cluster.Endpoint, areTerminating bool) {
+// Both lists are sorted by address. New ones are there since the time given. Hints are those of the endpoints, or nil where none
+// has any.
+func endpointsOf(sorted []candidate, before []*cluster.Endpoint, since int64, loops int) (
+	endpoints []*cluster.Endpoint, hints []unique.Handle[cluster.Hints], areTerminating bool) {
 	best := terminating
 	usable := 0
 	for _, c := range sorted {
@@ -130,10 +133,19 @@ func endpointsOf(sorted []candidate, before []*cluster.Endpoint, loops int) (end
 		if len(before) > 0 && same(before[0], c) {
 			endpoints = append(endpoints, before[0])
 		} else {
-			endpoints = append(endpoints, newEndpoint(c, loops))
+			endpoints = append(endpoints, newEndpoint(c, since, loops))
+		}
+		if c.hints != noHints && hints == nil {
+			hints = make([]unique.Handle[cluster.Hints], len(endpoints)-1, usable)
+			for i := range hints {
+				hints[i] = noHints
+			}
+		}
+		if hints != nil {
+			hints = append(hints, c.hints)
 		}
 	}
-	return endpoints, best == terminating && len(endpoints) > 0
+	return endpoints, hints, best == terminating && len(endpoints) > 0
 }
 
 // same reports whether an endpoint is the candidate: the same pod (or, without pods, the same name) at the same address.
@@ -148,10 +160,10 @@ func nameOf(c *candidate) string {
 	return c.name
 }
 
-func newEndpoint(c *candidate, loops int) *cluster.Endpoint {
+func newEndpoint(c *candidate, since int64, loops int) *cluster.Endpoint {
 	p := c.place.Value()
 	return &cluster.Endpoint{
 		Addr: c.at(), Name: nameOf(c), UID: c.uid, Hostname: c.hostname, Node: p.node, Zone: p.zone,
-		Load: make([]cluster.Load, loops),
+		Since: since, Load: make([]cluster.Load, loops),
 	}
 }

@@ -10,6 +10,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+
+	"github.com/sluice-mesh/sluice/sidecar/cluster"
 )
 
 // Slice is what is kept of an EndpointSlice. It is immutable.
@@ -34,6 +36,7 @@ type record struct {
 
 	uid, name, hostname string
 	place               unique.Handle[place] // many endpoints have it in common
+	hints               unique.Handle[cluster.Hints]
 }
 
 // place is where an endpoint runs.
@@ -116,10 +119,28 @@ func ParseSlice(in *discoveryv1.EndpointSlice) (*Slice, []error) {
 			r.uid, r.name = string(ref.UID), ref.Name
 		}
 		r.hostname, r.place = deref(e.Hostname), unique.Make(place{deref(e.NodeName), deref(e.Zone)})
+		r.hints = hintsOf(e.Hints)
 		s.records = append(s.records, r)
 	}
 	slices.SortStableFunc(s.records, func(a, b record) int { return a.addr.Compare(b.addr) })
 	return s, problems
+}
+
+var noHints = unique.Make(cluster.Hints{})
+
+// hintsOf keeps for which zones and nodes the control plane means an endpoint (topology-aware routing, trafficDistribution).
+func hintsOf(h *discoveryv1.EndpointHints) unique.Handle[cluster.Hints] {
+	if h == nil {
+		return noHints
+	}
+	var zones, nodes []string
+	for _, z := range h.ForZones {
+		zones = append(zones, z.Name)
+	}
+	for _, n := range h.ForNodes {
+		nodes = append(nodes, n.Name)
+	}
+	return unique.Make(cluster.Hints{Zones: strings.Join(zones, " "), Nodes: strings.Join(nodes, " ")})
 }
 
 func deref(s *string) string {

@@ -11,7 +11,8 @@ import (
 // Targets are the published targets of one Service. They are changed by one goroutine at a time, their owner's; what is
 // published through them is for everybody. The zero value with Loops set is ready for use.
 type Targets struct {
-	Loops int // of the process
+	Loops      int    // of the process
+	Zone, Node string // where its pod runs; "" is unknown
 
 	service Service
 	ports   map[netip.AddrPort]Port
@@ -22,7 +23,7 @@ type Targets struct {
 // whether targets came or went, or what other ports of the addresses answer changed, so that the source's table has to be
 // made anew. A change of endpoints alone reaches everybody through the targets.
 func (t *Targets) Update(s Service, all []*Slice) (changed bool) {
-	ports := Assemble(s, all, t.ports, t.Loops)
+	ports := Assemble(s, all, t.ports, Home{t.Loops, t.Zone, t.Node})
 	byDst := make(map[netip.AddrPort]*discovery.Target, len(ports))
 	if s.Reason == discovery.Found {
 		for _, addr := range s.Addrs {

@@ -1,7 +1,6 @@
 package balancer
 
 import (
-	"fmt"
 	"math"
 	"math/rand/v2"
 	"testing"
@@ -186,40 +185,6 @@ func TestTheScanIsEvenToo(t *testing.T) {
 	for i, c := range counts {
 		if i >= 4 && c > 0 || i < 4 && (c < 850 || c > 1150) {
 			t.Errorf("endpoint %d got %d of 4,000; the first four are the only ones not suspect", i, c)
-		}
-	}
-}
-
-func BenchmarkPick(b *testing.B) {
-	for _, policy := range Policies() {
-		for _, n := range []int{1, 3, 10, 1000, 10_000} {
-			b.Run(fmt.Sprintf("%s/%d", policy, n), func(b *testing.B) {
-				es := endpoints(n)
-				p := newPicker(b, policy, es)
-				r := request(0, 1)
-				rnd := rand.New(rand.NewPCG(3, 4))
-				for _, e := range es {
-					e.Load[0].InFlight = int64(rnd.IntN(10))
-				}
-				b.ReportAllocs()
-				for b.Loop() {
-					p.Pick(r)
-				}
-			})
-		}
-	}
-}
-
-func TestPickDoesNotAllocate(t *testing.T) {
-	for _, policy := range Policies() {
-		for _, n := range []int{1, 3, 1000} {
-			es := endpoints(n)
-			p := newPicker(t, policy, es)
-			r := request(0, 1)
-			r.Tried = es[:1]
-			if a := testing.AllocsPerRun(100, func() { p.Pick(r) }); a != 0 {
-				t.Errorf("%s over %d endpoints: %v allocations", policy, n, a)
-			}
 		}
 	}
 }

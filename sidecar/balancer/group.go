@@ -1,0 +1,110 @@
+package balancer
+
+import (
+	"time"
+
+	"github.com/sluice-mesh/sluice/sidecar/cluster"
+)
+
+// group is the endpoints among which a core chooses.
+type group struct {
+	endpoints []*cluster.Endpoint
+	weights   []uint32 // none is 0; nil where all are the same
+	columns   []column // draws by weight; nil with weights
+	ramp      ramp
+	threshold float64 // Options.PanicThreshold
+	tallies   []tally // one for each loop
+}
+
+func newGroup(p part, slowStart time.Duration, threshold float64) *group {
+	g := &group{endpoints: p.endpoints, weights: p.weights, threshold: threshold, ramp: newRamp(p.endpoints, slowStart)}
+	g.tallies = make([]tally, len(p.endpoints[0].Load))
+	if g.weights != nil {
+		g.columns = newColumns(g.weights)
+	}
+	return g
+}
+
+// maxDraws is how often an endpoint is drawn before all are gone through. With half of the endpoints suspect one draw in 2³²
+// fails, with nine of ten one in thirty.
+const maxDraws = 32
+
+// draw draws an endpoint by weight that is open and is not the one given; -1 when it met none in so many attempts. One in its
+// slow start is passed over as often as it says, unless nothing else is met.
+func (g *group) draw(r *Request, not, attempts int) int {
+	ramping := g.ramp.runs(r.Now)
+	for {
+		late := -1
+		for range attempts {
+			i := g.any(r)
+			if i == not || !g.open(r, i) {
+				continue
+			}
+			if !ramping || r.chance(g.ramp.factor(g.endpoints[i], r.Now)) {
+				return i
+			}
+			late = i
+		}
+		if late >= 0 {
+			return late
+		}
+		if r.mood != heedIfEasy {
+			return -1
+		}
+		r.mood = ignore
+	}
+}
+
+// any draws an endpoint by weight.
+func (g *group) any(r *Request) int {
+	if g.columns == nil {
+		return r.draw(len(g.endpoints))
+	}
+	return drawColumn(g.columns, r.Rand.Uint64())
+}
+
+// open says whether an endpoint may be picked.
+func (g *group) open(r *Request, i int) bool {
+	e := g.endpoints[i]
+	return (!r.suspect(e) || g.ignoresHealth(r)) && !r.tried(e)
+}
+
+// uneven says whether endpoints differ in what is due to them.
+func (g *group) uneven(r *Request) bool { return g.weights != nil || g.ramp.runs(r.Now) }
+
+// due answers an endpoint's weight, as far as its slow start allows.
+func (g *group) due(r *Request, i int) float64 {
+	w := 1.0
+	if g.weights != nil {
+		w = float64(g.weights[i])
+	}
+	if g.ramp.runs(r.Now) {
+		w *= g.ramp.factor(g.endpoints[i], r.Now)
+	}
+	return w
+}
+
+// scan goes through all endpoints once and draws two by what is due to them, without putting the first back; -1 for what
+// there is not. Each open one gets a random time, exponentially distributed with its due as the rate, and the two
+// earliest win (Efraimidis and Spirakis 2006).
+func (g *group) scan(r *Request) (first, second int) {
+	first, second = -1, -1
+	var t1, t2 float64
+	uneven := g.uneven(r)
+	for i := range g.endpoints {
+		if !g.open(r, i) {
+			continue
+		}
+		t := r.Rand.ExpFloat64()
+		if uneven {
+			t /= g.due(r, i)
+		}
+		switch {
+		case first < 0 || t < t1:
+			first, second, t1, t2 = i, first, t, t1
+		case second < 0 || t < t2:
+			second, t2 = i, t
+		}
+	}
+	return first, second
+}

@@ -128,7 +128,7 @@ type role interface {
 	onGoAway(last uint32, code frame.Code)
 	onSettings()
 	// onBroken ends an exchange whose peer broke a rule on its stream.
-	onBroken(x *Exchange, code frame.Code)
+	onBroken(x *Exchange, code frame.Code) *frame.ConnError
 	// tick does what is due and answers the next deadline.
 	tick(now int64) (next int64, err *frame.ConnError)
 }

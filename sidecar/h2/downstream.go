@@ -193,11 +193,7 @@ func (d *Downstream) onTrailers(x *Exchange, end bool, fields []hpack.Field) *fr
 		return &frame.ConnError{Code: frame.StreamClosed, Reason: frame.EndedStream}
 	}
 	if !end || head.CheckTrailers(fields) != nil || x.req.declared >= 0 && x.req.came != x.req.declared {
-		d.onBroken(x, frame.ProtocolError)
-		if !d.rapid.spend(d.l.Now()) {
-			return &frame.ConnError{Code: frame.EnhanceYourCalm, Reason: frame.TooManyMalformed}
-		}
-		return nil
+		return d.onBroken(x, frame.ProtocolError)
 	}
 	x.req.trailers = append(x.req.trailers[:0], fields...)
 	x.req.ended = true
@@ -232,11 +228,16 @@ func (d *Downstream) onReset(x *Exchange, code frame.Code) *frame.ConnError {
 	return nil
 }
 
-// onBroken ends an exchange whose client broke a rule on its stream.
-func (d *Downstream) onBroken(x *Exchange, code frame.Code) {
+// onBroken ends an exchange whose client broke a rule on its stream. A client could have us reset streams by that as fast as by
+// resetting them itself (CVE-2025-8671).
+func (d *Downstream) onBroken(x *Exchange, code frame.Code) *frame.ConnError {
 	d.resetStream(x.id, code)
 	d.reset = d.l.Now()
 	d.lost(x, frame.Cancel)
+	if !d.rapid.spend(d.reset) {
+		return &frame.ConnError{Code: frame.EnhanceYourCalm, Reason: frame.TooManyMalformed}
+	}
+	return nil
 }
 
 func (d *Downstream) onGoAway(uint32, frame.Code) {} // it speaks of streams that servers open

@@ -38,16 +38,14 @@ func (c *conn) onData(h frame.Header, payload []byte) *frame.ConnError {
 		return &frame.ConnError{Code: frame.StreamClosed, Reason: frame.EndedStream}
 	}
 	if !p.up && !x.answered {
-		c.role.onBroken(x, frame.ProtocolError) // DATA before HEADERS
-		return nil
+		return c.role.onBroken(x, frame.ProtocolError) // DATA before HEADERS
 	}
 	if p.credit -= size; p.credit < 0 {
 		return &frame.ConnError{Code: frame.FlowControlError, Reason: frame.WindowExceeded}
 	}
 	p.came += int64(len(data))
 	if p.declared >= 0 && (p.came > p.declared || end && p.came != p.declared) {
-		c.role.onBroken(x, frame.ProtocolError)
-		return nil
+		return c.role.onBroken(x, frame.ProtocolError)
 	}
 	p.receive(data, len(payload)-len(data), end)
 	return nil
@@ -71,7 +69,7 @@ func (c *conn) onWindowUpdate(h frame.Header, payload []byte) *frame.ConnError {
 	}
 	p := c.role.toward(x)
 	if p.window += n; p.window > frame.LargestWindow {
-		return &frame.ConnError{Code: frame.FlowControlError, Reason: frame.WindowOverflow}
+		return c.role.onBroken(x, frame.FlowControlError)
 	}
 	if p.waiting() > 0 {
 		p.pump()

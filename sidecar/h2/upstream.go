@@ -170,21 +170,18 @@ func (u *Upstream) onHeaders(id uint32, end bool, fields []hpack.Field, size int
 		return &frame.ConnError{Code: frame.StreamClosed, Reason: frame.EndedStream}
 	}
 	if size > u.o.headLimit() {
-		u.onBroken(x, frame.EnhanceYourCalm)
-		return nil
+		return u.onBroken(x, frame.EnhanceYourCalm)
 	}
 	if x.answered {
 		return u.onTrailers(x, end, fields)
 	}
 	status, length, err := head.ParseResponse(fields)
 	if err != nil || end && status < 200 || end && length > 0 && x.Request.Method != "HEAD" && status != 304 {
-		u.onBroken(x, frame.ProtocolError)
-		return nil
+		return u.onBroken(x, frame.ProtocolError)
 	}
 	if status < 200 {
 		if x.interim++; x.interim > maxInterim {
-			u.onBroken(x, frame.EnhanceYourCalm)
-			return nil
+			return u.onBroken(x, frame.EnhanceYourCalm)
 		}
 		x.down.appendHeaders(x.id, fields, false)
 		return nil
@@ -215,8 +212,7 @@ func (u *Upstream) onHeaders(id uint32, end bool, fields []hpack.Field, size int
 
 func (u *Upstream) onTrailers(x *Exchange, end bool, fields []hpack.Field) *frame.ConnError {
 	if !end || head.CheckTrailers(fields) != nil || x.res.declared >= 0 && x.res.came != x.res.declared {
-		u.onBroken(x, frame.ProtocolError)
-		return nil
+		return u.onBroken(x, frame.ProtocolError)
 	}
 	if x.Request.GRPC {
 		if code, ok := head.GRPCStatus(fields); ok {
@@ -253,9 +249,10 @@ func (u *Upstream) onReset(x *Exchange, code frame.Code) *frame.ConnError {
 }
 
 // onBroken ends an attempt whose endpoint broke a rule on its stream.
-func (u *Upstream) onBroken(x *Exchange, code frame.Code) {
+func (u *Upstream) onBroken(x *Exchange, code frame.Code) *frame.ConnError {
 	u.resetStream(x.upID, code)
 	u.end(x, Failure{Malformed: true, Reset: true, Code: code})
+	return nil
 }
 
 // onGoAway hands back the streams that the endpoint has not looked at: RFC 9113, section 6.8.

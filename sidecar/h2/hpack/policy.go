@@ -10,9 +10,9 @@ import "strings"
 // record is what the encoder knows of one field name.
 type record struct {
 	name    string // "": too long to be kept
-	static  uint8 // the name's entry in the static table; 0: none
-	entered bool  // last is valid
-	judged  bool  // last has had its say in score
+	static  uint8  // the name's entry in the static table; 0: none
+	entered bool   // last is valid
+	judged  bool   // last has had its say in score
 	last    uint16
 	score   int8
 }

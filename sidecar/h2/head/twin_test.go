@@ -149,7 +149,7 @@ func differs(l []hpack.Field, ours error) string {
 	}
 	if ours != nil {
 		switch r := ours.(*Malformed).Reason; r {
-		case RepeatedContentLength, BadContentLength, BadAuthority, BadMethod, BadProtocol:
+		case RepeatedHost, RepeatedContentLength, BadContentLength, BadAuthority, BadMethod, BadProtocol:
 			return "stricter: " + r.String()
 		}
 		return ""

@@ -26,7 +26,7 @@ var levels = map[string]int{
 	"sidecar/detect": 2, "sidecar/balancer": 2, "sidecar/outlier": 2, "sidecar/classify": 2, "sidecar/retry": 2,
 	"sidecar/shard": 2, "sidecar/shardkey": 2,
 	"sidecar/h2": 3, "sidecar/h2/frame": 2, "sidecar/h2/hpack": 2, "sidecar/h2/head": 2,
-	"sidecar/rules":  2,
+	"sidecar/rules": 2, "sidecar/manifest": 2,
 	"webhook/inject": 2, "initcontainer/ruleset": 2,
 
 	"sidecar/cluster": 1, "sidecar/metrics": 1, "sidecar/config": 1, "webhook/config": 1, "initcontainer/config": 1,
@@ -36,22 +36,21 @@ var levels = map[string]int{
 
 // sideways are the edges within one level, or between programs, that are meant.
 var sideways = map[string]string{
-	"sidecar/upstream -> sidecar/h1":                         "the pool keeps h1's connections",
-	"sidecar/upstream -> sidecar/h2":                         "the pool keeps h2's connections",
-	"sidecar/h2/head -> sidecar/h2/hpack":                    "it reads what hpack decoded",
-	"sidecar/discovery/kube -> sidecar/discovery":            "a source under its contract",
-	"sidecar/discovery/kube -> sidecar/discovery/assemble":   "both sources assemble in the same way",
-	"sidecar/discovery/files -> sidecar/discovery":           "a source under its contract",
-	"sidecar/discovery/files -> sidecar/discovery/assemble":  "both sources assemble in the same way",
-	"sidecar/discovery/assemble -> sidecar/discovery":        "it makes the contract's targets",
-	"sidecar/discovery/files -> sidecar/discovery/documents": "the files are manifests",
-	"sidecar/shard -> sidecar/shardkey":                      "a map is asked for the owner of a key",
-	"webhook/inject -> sidecar/config":                       "whoever writes a setting imports its name",
-	"webhook/inject -> initcontainer/config":                 "whoever writes a setting imports its name",
-	"webhook/config -> initcontainer/config":                 "annotations are checked by who reads them",
-	"webhook/config -> sidecar/config":                       "annotations are checked by who reads them",
-	"sidecar/rules -> sidecar/balancer":                      "a setting is parsed by who honours it",
-	"webhook/config -> sidecar/rules":                        "annotations are checked by who reads them",
+	"sidecar/upstream -> sidecar/h1":                        "the pool keeps h1's connections",
+	"sidecar/upstream -> sidecar/h2":                        "the pool keeps h2's connections",
+	"sidecar/h2/head -> sidecar/h2/hpack":                   "it reads what hpack decoded",
+	"sidecar/discovery/kube -> sidecar/discovery":           "a source under its contract",
+	"sidecar/discovery/kube -> sidecar/discovery/assemble":  "both sources assemble in the same way",
+	"sidecar/discovery/files -> sidecar/discovery":          "a source under its contract",
+	"sidecar/discovery/files -> sidecar/discovery/assemble": "both sources assemble in the same way",
+	"sidecar/discovery/assemble -> sidecar/discovery":       "it makes the contract's targets",
+	"sidecar/shard -> sidecar/shardkey":                     "a map is asked for the owner of a key",
+	"webhook/inject -> sidecar/config":                      "whoever writes a setting imports its name",
+	"webhook/inject -> initcontainer/config":                "whoever writes a setting imports its name",
+	"webhook/config -> initcontainer/config":                "annotations are checked by who reads them",
+	"webhook/config -> sidecar/config":                      "annotations are checked by who reads them",
+	"sidecar/rules -> sidecar/balancer":                     "a setting is parsed by who honours it",
+	"webhook/config -> sidecar/rules":                       "annotations are checked by who reads them",
 }
 
 // fences say which packages may import a module, and why no other may.

@@ -14,6 +14,7 @@ import (
 	kubejson "sigs.k8s.io/json"
 
 	"github.com/sluice-mesh/sluice/sidecar/discovery/assemble"
+	manifests "github.com/sluice-mesh/sluice/sidecar/manifest"
 )
 
 // name is an object's namespace and name.
@@ -36,14 +37,14 @@ type ownedSlice struct {
 // parse reads a file. With an error the file is not to be used at all; remarks are problems that leave the rest of the
 // file usable. Both name the file, the document, the field and the value.
 func parse(file string, data []byte, log *slog.Logger) (m manifest, remarks []string, err error) {
-	documents, err := split(file, data)
+	list, err := manifests.Split(file, data)
 	if err != nil {
 		return m, nil, fmt.Errorf("%s: %w", file, err)
 	}
-	for _, d := range documents {
-		p := parser{m: &m, log: log.With("file", file, "document", d.number)}
-		err := p.object(d.json, metav1.TypeMeta{})
-		place := fmt.Sprintf("%s: document %d: ", file, d.number)
+	for _, d := range list {
+		p := parser{m: &m, log: log.With("file", file, "document", d.Number)}
+		err := p.object(d.JSON, metav1.TypeMeta{})
+		place := fmt.Sprintf("%s: document %d: ", file, d.Number)
 		if err != nil {
 			return manifest{}, nil, fmt.Errorf("%s%w", place, err)
 		}

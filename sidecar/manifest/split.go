@@ -1,4 +1,5 @@
-package files
+// Package manifest takes manifests apart: files of one or more YAML or JSON documents.
+package manifest
 
 import (
 	"bytes"
@@ -11,14 +12,15 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// document is one document of a file, as JSON.
-type document struct {
-	number int // from 1, empty ones not counted
-	json   json.RawMessage
+// Document is one document of a file, as JSON.
+type Document struct {
+	Number int // from 1, empty ones not counted
+	JSON   json.RawMessage
 }
 
-// split takes a file apart into its documents.
-func split(name string, data []byte) ([]document, error) {
+// Split takes a file apart into its documents. The name says whether it is JSON (.json) or YAML; the error names document and
+// line.
+func Split(name string, data []byte) ([]Document, error) {
 	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf")) // byte order mark
 	if filepath.Ext(name) == ".json" {
 		return splitJSON(data)
@@ -27,19 +29,19 @@ func split(name string, data []byte) ([]document, error) {
 }
 
 // splitJSON takes JSON texts that follow one another apart.
-func splitJSON(data []byte) ([]document, error) {
-	var documents []document
+func splitJSON(data []byte) ([]Document, error) {
+	var documents []Document
 	decoder := json.NewDecoder(bytes.NewReader(data))
 	for {
-		d := document{number: len(documents) + 1}
-		err := decoder.Decode(&d.json)
+		d := Document{Number: len(documents) + 1}
+		err := decoder.Decode(&d.JSON)
 		if errors.Is(err, io.EOF) {
 			return documents, nil
 		}
 		if err != nil {
 			rest := bytes.TrimLeft(data[min(int(decoder.InputOffset()), len(data)):], " \t\r\n")
 			line := 1 + bytes.Count(data[:len(data)-len(rest)], []byte("\n"))
-			return nil, fmt.Errorf("document %d, which begins on line %d: %w", d.number, line, err)
+			return nil, fmt.Errorf("document %d, which begins on line %d: %w", d.Number, line, err)
 		}
 		documents = append(documents, d)
 	}
@@ -47,8 +49,8 @@ func splitJSON(data []byte) ([]document, error) {
 
 // splitYAML takes a YAML stream apart at its document markers (YAML 1.2, section 9.1.2), which are lines that begin with
 // --- or ..., and cannot be inside of anything.
-func splitYAML(data []byte) ([]document, error) {
-	var documents []document
+func splitYAML(data []byte) ([]Document, error) {
+	var documents []Document
 	var text []byte // the present document, with an empty line for each one before it, so that errors name the file's lines
 	lines, filled := 0, false
 	end := func() error {
@@ -56,12 +58,12 @@ func splitYAML(data []byte) ([]document, error) {
 			text = text[:0]
 			return nil
 		}
-		d := document{number: len(documents) + 1}
+		d := Document{Number: len(documents) + 1}
 		out, err := yaml.YAMLToJSONStrict(text)
 		if err != nil {
-			return fmt.Errorf("document %d: %w", d.number, err)
+			return fmt.Errorf("document %d: %w", d.Number, err)
 		}
-		d.json = out
+		d.JSON = out
 		text, filled = text[:0], false
 		if string(out) != "null" {
 			documents = append(documents, d)

@@ -23,15 +23,14 @@ type Exchange struct {
 	begun bool      // anything of an answer was sent downstream
 	end   ending
 
-	// finSeen says that the client's FIN behind the request was dealt with in the running attempt; told, that the client's FIN
-	// was passed on, so that the upstream connection can serve no further request.
+	// finSeen says that the client's FIN behind the request was dealt with in the running attempt; told, that it was passed on to
+	// the upstream connection that a tunnel goes on with.
 	finSeen, told bool
 	continued     bool // 100 (Continue) was passed on
 	looked        bool // what follows behind the request need not be looked at again; see mindClient
 	settled       bool // settle has been done
 
-	answerHead int // bytes of the final answer's head in the upstream buffer
-	answer     Chunks
+	answer Chunks
 
 	segments [8][]byte
 	scratch  [96]byte

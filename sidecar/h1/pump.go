@@ -30,6 +30,7 @@ func (x *Exchange) startPump(up *Upstream) {
 		side, err := SideDownstream, errPumpPanicked // what is left of a panic
 		defer func() {
 			x.pump.side, x.pump.err, x.pump.done = side, err, err == nil
+			up.whole = err == nil
 			x.pump.running = false
 			main.Wake()
 		}()

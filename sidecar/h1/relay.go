@@ -12,12 +12,14 @@ func (x *Exchange) Send(up *Upstream) Result {
 	up.began = up.Conn.Sent()
 	up.response.Reset()
 	up.response.exact = x.d.bound != nil
+	up.whole, up.told = false, false
 	x.finSeen, x.told = false, false
 	if x.whole {
 		// A bound connection's endpoint may have answered before it closed.
 		if err := x.sendTaken(up); err != nil && x.d.bound == nil {
 			return x.fail(up, SideUpstream, err)
 		}
+		up.whole = true
 		if x.d.halfClosed && len(x.d.Buffered()) == x.taken && x.next.buf == nil {
 			x.tell(up)
 		}
@@ -41,7 +43,7 @@ func (x *Exchange) Send(up *Upstream) Result {
 			return x.fail(up, side, err)
 		}
 		if !up.response.Interim() {
-			x.answerHead = n
+			up.answerHead = n
 			return Result{Status: up.response.Status}
 		}
 		// RFC 9110, section 15.2: "a server MUST NOT send a 1xx response to an HTTP/1.0 client".
@@ -128,7 +130,7 @@ func (x *Exchange) clientNews() bool {
 // tell passes the client's FIN on: whoever sends one still waits for the answer, and what the server makes of it is the
 // server's affair, as it would be without us.
 func (x *Exchange) tell(up *Upstream) {
-	x.finSeen, x.told = true, true
+	x.finSeen, x.told, up.told = true, true, true
 	up.Conn.CloseWrite()
 }
 
@@ -141,6 +143,7 @@ func (x *Exchange) withheld() bool {
 // Forward passes the final answer of up on to the client.
 func (x *Exchange) Forward(up *Upstream) Result {
 	res, d := &up.response, x.d
+	x.told = up.told
 	result := Result{Status: res.Status}
 	failed := func(side Side, err error) Result {
 		if x.handsOver(side, err) {
@@ -163,7 +166,7 @@ func (x *Exchange) Forward(up *Upstream) Result {
 	wanted := (res.Persistent || result.Tunnel) && (d.bound != nil || !x.withheld())
 	keep := x.Request.Persistent && res.Body != UntilClose && x.pump.err == nil && (wanted || !x.unread())
 	b := up.Buffered()
-	body, done, err := x.answerAhead(res, b[x.answerHead:])
+	body, done, err := x.answerAhead(res, b[up.answerHead:])
 	if err != nil {
 		return failed(SideUpstream, err)
 	}
@@ -172,18 +175,18 @@ func (x *Exchange) Forward(up *Upstream) Result {
 		segs, _ = res.AppendDownstream(x.segments[:0], x.scratch[:0], x.Request.Minor, keep)
 	}
 	x.begun = true
-	if len(segs) == 1 && len(segs[0]) == x.answerHead {
-		_, err = d.Conn.Write(b[:x.answerHead+body])
+	if len(segs) == 1 && len(segs[0]) == up.answerHead {
+		_, err = d.Conn.Write(b[:up.answerHead+body])
 	} else {
 		if body > 0 {
-			segs = append(segs, b[x.answerHead:x.answerHead+body])
+			segs = append(segs, b[up.answerHead:up.answerHead+body])
 		}
 		_, err = d.Conn.Writev(segs...)
 	}
 	if err != nil {
 		return failed(SideDownstream, err)
 	}
-	up.Advance(x.answerHead + body)
+	up.Advance(up.answerHead + body)
 	if !done {
 		if side, err := x.moveAnswer(up, int64(body)); err != nil {
 			return failed(side, err)
@@ -203,7 +206,7 @@ func (x *Exchange) Forward(up *Upstream) Result {
 	default:
 		x.end = closing
 	}
-	result.Reusable = res.Persistent && !result.Tunnel && !x.told && !x.unread() && len(up.Buffered()) == 0 && !up.Conn.Pending()
+	result.Reusable = res.Persistent && !result.Tunnel && !up.told && up.whole && len(up.Buffered()) == 0 && !up.Conn.Pending()
 	return result
 }
 

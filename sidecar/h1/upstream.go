@@ -15,15 +15,21 @@ type Upstream struct {
 	// IdleSince is when the connection went idle, by the loop's clock.
 	IdleSince int64
 
-	response Response
-	// began is how many bytes had been sent when the running exchange's request began.
-	began uint64
+	// Of the running exchange's attempt:
+	response   Response
+	answerHead int    // bytes of the final answer's head in the buffer
+	began      uint64 // how many bytes had been sent when the request began
+	whole      bool   // the request went out whole
+	told       bool   // the client's FIN was passed on, so that no further request can be sent
 }
 
 // NewUpstream makes an upstream of a fresh connection.
 func NewUpstream(c *loop.Conn, ep *cluster.Endpoint) *Upstream {
 	return &Upstream{Stream: Stream{Conn: c}, Endpoint: ep}
 }
+
+// Answer answers the head of the running exchange's answer, as of its Send. Its views hold until Forward or Drain.
+func (u *Upstream) Answer() *Response { return &u.response }
 
 // Fresh reports whether an idle connection may serve another request: nothing came on it, no bytes, no FIN, no reset.
 func (u *Upstream) Fresh() bool { return !u.Conn.Readable() }

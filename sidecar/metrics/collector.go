@@ -36,6 +36,7 @@ var (
 	descAttempts  = desc("attempts_total", "Attempts by how their endpoint was chosen and how they ended.", "service", "choice", "outcome")
 	descRetries   = desc("retries_total", "Requests sent again, by the outcome that led to it.", "service", "reason")
 	descExhausted = desc("retries_refused_total", "Retries that the retry budget refused.", "service")
+	descEjections = desc("ejections_total", "Times an endpoint was taken out of use for a while because of what it answered.", "service")
 	descOpaque    = desc("opaque_connections_total", "Connections balanced as a whole, without parsing.", "service")
 
 	descGRPC = desc("grpc_calls_total", "gRPC calls by grpc-status.", "service", "grpc_status")
@@ -60,7 +61,7 @@ var (
 	descPolls = desc("loop_polls_total", "Times an event loop asked for events.", "loop")
 	descShort = desc("loop_accept_failures_total", "Times an event loop could not accept for want of descriptors or memory.", "loop")
 
-	all = []*prometheus.Desc{descRequests, descAttempts, descRetries, descExhausted, descOpaque, descGRPC, descAccepted, descOpen, descGuard,
+	all = []*prometheus.Desc{descRequests, descAttempts, descRetries, descExhausted, descEjections, descOpaque, descGRPC, descAccepted, descOpen, descGuard,
 		descPanics, descConnects, descReuses, descUpstreams, descRefusals, descViolation, descPass, descBytes, descSynced, descAge, descTargets,
 		descTurns, descPolls, descShort}
 )
@@ -188,6 +189,7 @@ func (c *collector) services(counter sender) {
 			}
 		}
 		counter(descExhausted, sum(func(s *Service) *atomic.Uint64 { return &s.Refused }), name)
+		counter(descEjections, sum(func(s *Service) *atomic.Uint64 { return &s.Ejections }), name)
 		counter(descOpaque, sum(func(s *Service) *atomic.Uint64 { return &s.Opaque }), name)
 	}
 }

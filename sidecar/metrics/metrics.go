@@ -83,7 +83,9 @@ type Service struct {
 	Attempts [choices][]atomic.Uint64
 	Retries  []atomic.Uint64 // by the outcome that led to them
 	Refused  atomic.Uint64   // retries the budget refused
-	Opaque   atomic.Uint64   // connections that were not parsed
+	// Ejections counts how often an endpoint was taken out for what it answered.
+	Ejections atomic.Uint64
+	Opaque    atomic.Uint64 // connections that were not parsed
 
 	// Statuses are gRPC calls by grpc-status; the last one is any other.
 	Statuses [18]atomic.Uint64

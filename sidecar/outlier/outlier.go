@@ -70,6 +70,14 @@ func Good(l *cluster.Load, since Since, now int64) {
 	l.Bad, l.Fails, l.Probing = 0, 0, false
 }
 
+// Heard notes that the head of a sound answer came. It returns an endpoint that was out, which need not wait for the answer's end,
+// but the count of bad outcomes in a row goes on: the answer may be cut.
+func Heard(l *cluster.Load, since Since, now int64) {
+	if l.Bad == ejected || l.Fails > 0 {
+		Good(l, since, now)
+	}
+}
+
 // Scene is what a bad outcome is judged by.
 type Scene struct {
 	Settings

@@ -2,6 +2,7 @@ package outlier
 
 import (
 	"bufio"
+	"flag"
 	"fmt"
 	"net/netip"
 	"os"
@@ -13,8 +14,9 @@ import (
 	"github.com/sluice-mesh/sluice/sidecar/cluster"
 )
 
-// Scenarios are scripts of commands with what each leads to, in testdata. Regenerate with UPDATE=1, and commit a changed answer only
-// once it can be explained.
+var update = flag.Bool("update", false, "write the golden files anew")
+
+// Scenarios are scripts of commands with what each leads to, in testdata. Commit a changed answer only once it can be explained.
 func TestScenarios(t *testing.T) {
 	files, _ := filepath.Glob("testdata/*.txt")
 	if len(files) == 0 {
@@ -27,7 +29,7 @@ func TestScenarios(t *testing.T) {
 				t.Fatal(err)
 			}
 			got := play(t, string(b))
-			if os.Getenv("UPDATE") != "" {
+			if *update {
 				if err := os.WriteFile(name, []byte(got), 0o644); err != nil {
 					t.Fatal(err)
 				}

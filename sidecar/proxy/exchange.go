@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"time"
 
 	"github.com/sluice-mesh/sluice/sidecar/classify"
 	"github.com/sluice-mesh/sluice/sidecar/cluster"
@@ -13,98 +14,115 @@ import (
 	"github.com/sluice-mesh/sluice/sidecar/outlier"
 )
 
-// exchange is the way of one request: pick, send, classify, and again elsewhere until it is answered or nothing may be done.
+// exchangeAttempt is an attempt over HTTP/1.x. While it has a connection it is to be ended: passed on, dropped or lost.
+type exchangeAttempt struct {
+	attempt
+	up *h1.Upstream
+}
+
+// exchange is the way of one request: pick, send, classify, and again elsewhere until it is answered or nothing may be done. An
+// answer with an error is kept while another endpoint is asked, and passed on as it came when that does no better.
 func (w *Worker) exchange(r *route, x *h1.Exchange) {
 	r.renew()
-	q := &r.one
+	q, a := &r.one, &r.running
 	q.begin(r)
+	defer r.abandon()
 	r.budget.Deposit()
-	var last end
-	for fresh := false; ; {
-		ep, choice := q.next()
-		if ep == nil {
-			w.giveUp(r, x, last)
+	ep, choice := q.next()
+	for fresh := false; ep != nil; {
+		w.send(r, x, ep, choice, fresh)
+		if a.outcome == classify.Answered && !w.better(r, x, a.status) {
+			w.pass(r, x, a)
 			return
 		}
-		a := w.attempt(r, x, ep, fresh, choice == metrics.Original)
-		r.stats.Attempts[choice][a.outcome].Add(1)
-		if a.outcome == classify.Answered {
-			r.stats.Answered(a.status)
-			return
+		fresh = fresh || a.reused && a.outcome != classify.ServerError
+		if ep, choice = q.again(&a.attempt, x.Replayable(), r.idempotent(x)); ep != nil {
+			w.hold(r)
 		}
-		last = a
-		switch classify.Decide(a.outcome, x.Replayable(), h1.IsIdempotent(x.Request.Method)) {
-		case classify.No:
-			w.giveUp(r, x, last)
-			return
-		case classify.Budgeted:
-			if !r.budget.Withdraw(w.l.Now()) {
-				r.stats.Refused.Add(1)
-				w.giveUp(r, x, last)
-				return
-			}
-		}
-		r.stats.Retries[a.outcome].Add(1)
-		if a.reused {
-			// A kept connection that fails says nothing of its endpoint, which may have closed it while idle. From here on the
-			// request goes on new connections.
-			fresh = true
-		} else {
-			q.failed(ep, a.outcome != classify.ConnectFailed)
-		}
+	}
+	switch {
+	case a.up != nil:
+		w.pass(r, x, a)
+	case r.held.up != nil && a.outcome != classify.ClientGone:
+		w.pass(r, x, &r.held)
+	default:
+		w.giveUp(r, x, &a.attempt)
 	}
 }
 
-// end is how one attempt ended.
-type end struct {
-	ep      *cluster.Endpoint
-	outcome classify.Outcome
-	status  int
-	err     error
-	reused  bool
+// better reports whether an answer is an error that another endpoint might do better than, and marks the attempt so.
+func (w *Worker) better(r *route, x *h1.Exchange, status int) bool {
+	if r.one.rules.Retry.On.Status(status) && x.Replayable() && r.idempotent(x) {
+		r.running.outcome = classify.ServerError
+		return true
+	}
+	return false
 }
 
-// attempt sends the request to one endpoint and, when an answer comes, passes it on. It may insist on a fresh connection, and be
-// patient with the connect.
-func (w *Worker) attempt(r *route, x *h1.Exchange, ep *cluster.Endpoint, fresh, patient bool) end {
-	load := w.load(ep)
-	load.InFlight++
-	up, err := w.connection(ep, fresh, patient)
+// idempotent reports whether the request may be sent again after it may have had an effect.
+func (r *route) idempotent(x *h1.Exchange) bool { return h1.IsIdempotent(x.Request.Method) }
+
+// send sends the request to one endpoint and waits for the head of its answer, in r.running. Without one the attempt is ended. It
+// may insist on a fresh connection.
+func (w *Worker) send(r *route, x *h1.Exchange, ep *cluster.Endpoint, choice metrics.Choice, fresh bool) {
+	q, a := &r.one, &r.running
+	*a = exchangeAttempt{attempt: q.start(ep, choice)}
+	up, err := w.connection(ep, fresh, choice == metrics.Original)
 	if err != nil {
-		load.InFlight--
-		outlier.ConnectFailed(load, w.l.Now())
-		return end{ep: ep, outcome: classify.ConnectFailed, err: err}
+		a.outcome, a.err = classify.ConnectFailed, err
+		outlier.ConnectFailed(w.load(ep), w.l.Now())
+		q.done(&a.attempt)
+		return
 	}
-	a := end{ep: ep, reused: up.Reused}
+	a.up, a.reused = up, up.Reused
 	if !a.reused {
-		outlier.Connected(load)
+		outlier.Connected(w.load(ep))
 	}
 	w.stats.Upstreams.Add(1)
-	settled := false
-	defer func() {
-		// A panic on the way must not leave the endpoint looking busy, nor the connection open.
-		if settled {
-			return
-		}
-		load.InFlight--
-		w.stats.Upstreams.Add(-1)
-		up.Close()
-	}()
 	res := x.Send(up)
-	answered := res.Err == nil
-	if answered {
-		res = x.Forward(up)
+	a.status, a.err, a.outcome = res.Status, res.Err, outcomeOf(res, false)
+	if res.Err != nil {
+		q.judge(&a.attempt, classify.HealthOf(a.outcome, 0, a.reused))
+		w.end(r, a, false)
+		return
 	}
-	a.status, a.err, a.outcome = res.Status, res.Err, outcomeOf(res, answered && x.Begun())
-	settled = true
+	q.head(&a.attempt, classify.HealthOf(a.outcome, a.status, a.reused))
+}
+
+// pass passes the answer of a on to the client, and ends the exchange.
+func (w *Worker) pass(r *route, x *h1.Exchange, a *exchangeAttempt) {
+	q := &r.one
+	if a != &r.held {
+		w.drop(r)
+	}
+	q.settle()
+	res := x.Forward(a.up)
+	a.err, a.outcome = res.Err, outcomeOf(res, x.Begun())
+	if h := classify.HealthOf(a.outcome, a.status, a.reused); res.Err != nil || h == classify.Good {
+		q.judge(&a.attempt, h) // the rest was said of the head
+	}
+	if res.Err == nil {
+		r.stats.Answered(a.status)
+	}
 	if res.Tunnel && res.Err == nil {
-		r.tunnel = up // counted until the tunnel ends
-		return a
+		r.tunnel, a.up = a.up, nil // counted until the tunnel ends
+		r.stats.Attempts[a.choice][a.outcome].Add(1)
+		return
 	}
-	load.InFlight--
+	w.end(r, a, res.Reusable && res.Err == nil)
+	if res.Err != nil {
+		w.giveUp(r, x, &a.attempt)
+	}
+}
+
+// end ends an attempt that has a connection, which may be kept.
+func (w *Worker) end(r *route, a *exchangeAttempt, keep bool) {
+	up := a.up
+	a.up = nil
+	r.one.done(&a.attempt)
 	w.stats.Upstreams.Add(-1)
 	switch {
-	case res.Reusable && res.Err == nil:
+	case keep:
 		w.pools.Put(up)
 	case a.outcome == classify.ClientGone:
 		// The server is to see what the client did.
@@ -112,7 +130,56 @@ func (w *Worker) attempt(r *route, x *h1.Exchange, ep *cluster.Endpoint, fresh, 
 	default:
 		up.Close()
 	}
-	return a
+}
+
+// hold keeps the running attempt's answer, if it has one, in the place of one that was kept before.
+func (w *Worker) hold(r *route) {
+	if r.running.up == nil {
+		return
+	}
+	w.drop(r)
+	r.held, r.running = r.running, exchangeAttempt{}
+}
+
+// What an answer that is not passed on may still cost for its connection to be kept: a page of HTML, and the time for it to come.
+const (
+	drainBytes = 64 << 10
+	drainTime  = time.Second
+)
+
+// drop ends the attempt whose answer was held.
+func (w *Worker) drop(r *route) {
+	a := &r.held
+	up := a.up
+	if up == nil {
+		return
+	}
+	a.up = nil
+	r.one.done(&a.attempt)
+	until := w.l.Now() + int64(drainTime)
+	finish := func() {
+		kept := up.Drain(drainBytes, until)
+		w.stats.Upstreams.Add(-1)
+		if kept {
+			w.pools.Put(up)
+		} else {
+			up.Close()
+		}
+	}
+	if up.Complete() {
+		finish()
+	} else {
+		w.l.Go(finish)
+	}
+}
+
+// abandon ends what a panic has left: no endpoint must go on looking busy, and no connection stay open.
+func (r *route) abandon() {
+	for _, a := range [...]*exchangeAttempt{&r.running, &r.held} {
+		if a.up != nil {
+			r.w.end(r, a, false)
+		}
+	}
 }
 
 func (w *Worker) connection(ep *cluster.Endpoint, fresh, patient bool) (*h1.Upstream, error) {
@@ -147,7 +214,8 @@ func outcomeOf(res h1.Result, answered bool) classify.Outcome {
 
 // giveUp ends an exchange that nothing more can be done for. Where the endpoint's connection failed the client's fails in the same
 // way: that is what it would have seen without us.
-func (w *Worker) giveUp(r *route, x *h1.Exchange, last end) {
+func (w *Worker) giveUp(r *route, x *h1.Exchange, last *attempt) {
+	r.one.settle()
 	if last.outcome != classify.ClientGone && last.err != nil {
 		w.o.Log.Debug("request failed", slog.String("cluster", r.name()), slog.String("endpoint", last.ep.Addr.String()),
 			slog.String("reason", last.outcome.String()), slog.Any("error", last.err))

@@ -2,25 +2,56 @@ package proxy
 
 import (
 	"github.com/sluice-mesh/sluice/sidecar/balancer"
+	"github.com/sluice-mesh/sluice/sidecar/classify"
 	"github.com/sluice-mesh/sluice/sidecar/cluster"
 	"github.com/sluice-mesh/sluice/sidecar/metrics"
+	"github.com/sluice-mesh/sluice/sidecar/outlier"
+	"github.com/sluice-mesh/sluice/sidecar/rules"
 )
 
 // request is where one request, or one opaque connection, may go and where it has been. It belongs to its connection's loop.
 type request struct {
 	route *route
+	rules *rules.Rules // of the Service when the request began
 	pick  balancer.Request
 	tried [8]*cluster.Endpoint // the first of pick.Tried
 	// unsent says that no attempt so far got further than a connect.
 	unsent bool
+	// extra counts the further attempts that cost budget.
+	extra int
+
+	// doubts are attempts that were answered in a way that speaks against their endpoints or against the request, whichever the
+	// further attempts show; see settle.
+	doubts [4]doubt
+	unsure int  // how many there are
+	better bool // another endpoint answered the request well
+}
+
+type doubt struct {
+	ep    *cluster.Endpoint
+	since outlier.Since
+}
+
+// attempt is one try of a request at an endpoint, in any protocol.
+type attempt struct {
+	ep      *cluster.Endpoint
+	choice  metrics.Choice
+	since   outlier.Since
+	began   int64 // the loop's clock
+	reused  bool  // on a connection that was kept
+	outcome classify.Outcome
+	status  int
+	err     error
 }
 
 // begin prepares the picks of one request or connection.
 func (q *request) begin(r *route) {
 	q.route = r
+	q.rules = r.settings()
 	q.pick = r.w.pickRequest()
 	q.pick.Tried = q.tried[:0]
 	q.unsent = true
+	q.extra, q.unsure, q.better = 0, 0, false
 }
 
 // next picks an endpoint that was not tried yet, or answers nil. A Service without any, as a destination without a Service, is
@@ -53,4 +84,100 @@ func (q *request) next() (*cluster.Endpoint, metrics.Choice) {
 func (q *request) failed(ep *cluster.Endpoint, sent bool) {
 	q.pick.Tried = append(q.pick.Tried, ep)
 	q.unsent = q.unsent && !sent
+}
+
+// start begins an attempt at ep, which counts as in flight until the attempt's done.
+func (q *request) start(ep *cluster.Endpoint, choice metrics.Choice) attempt {
+	w := q.route.w
+	load, now := w.load(ep), w.l.Now()
+	load.InFlight++
+	return attempt{ep: ep, choice: choice, began: now, since: outlier.Began(load, now, outlier.Settings(q.rules.Ejection))}
+}
+
+// done ends an attempt's count, with a.outcome.
+func (q *request) done(a *attempt) {
+	q.route.w.load(a.ep).InFlight--
+	q.route.stats.Attempts[a.choice][a.outcome].Add(1)
+}
+
+// head notes what the head of an answer says of its endpoint's health. How the attempt ends may yet speak against it.
+func (q *request) head(a *attempt, h classify.Health) {
+	if h != classify.Good {
+		q.judge(a, h)
+		return
+	}
+	q.better = true
+	outlier.Heard(q.route.w.load(a.ep), a.since, q.route.w.l.Now())
+}
+
+// judge notes what an attempt's end says of its endpoint's health.
+func (q *request) judge(a *attempt, h classify.Health) {
+	w := q.route.w
+	switch h {
+	case classify.Good:
+		outlier.Good(w.load(a.ep), a.since, w.l.Now())
+	case classify.Bad:
+		q.blame(a.ep, a.since)
+	case classify.Doubtful:
+		if q.unsure < len(q.doubts) {
+			q.doubts[q.unsure] = doubt{a.ep, a.since}
+			q.unsure++
+		}
+	}
+}
+
+// settle resolves the doubts, once it is known how the request ends: what two endpoints answer, and none answers better, is due to
+// the request.
+func (q *request) settle() {
+	if q.better || q.unsure == 1 {
+		for _, d := range q.doubts[:q.unsure] {
+			q.blame(d.ep, d.since)
+		}
+	}
+	q.unsure = 0
+}
+
+func (q *request) blame(ep *cluster.Endpoint, since outlier.Since) {
+	r := q.route
+	if r.target == nil {
+		return
+	}
+	s := outlier.Scene{Settings: outlier.Settings(q.rules.Ejection), Endpoints: r.target.Snapshot().Set.Endpoints,
+		Loop: r.w.l.Index(), Now: r.w.l.Now(), Jitter: r.w.rand.Float64()}
+	if outlier.Bad(ep, since, s) {
+		r.stats.Ejections.Add(1)
+	}
+}
+
+// again decides whether the request is sent once more behind attempt a, and answers where to; nil is nowhere. A kept connection that
+// failed says nothing of its endpoint, which may be asked again on a new one.
+func (q *request) again(a *attempt, replayable, idempotent bool) (*cluster.Endpoint, metrics.Choice) {
+	r := q.route
+	o := a.outcome
+	decision := classify.Decide(o, replayable, idempotent && (o != classify.Cut || q.rules.Retry.On.Has(rules.OnReset)))
+	if decision == classify.No {
+		return nil, 0
+	}
+	if !a.reused || o != classify.Cut && o != classify.Unprocessed {
+		q.failed(a.ep, o != classify.ConnectFailed)
+	}
+	ep, choice := q.next()
+	if ep == nil || decision == classify.Budgeted && !q.withdraw() {
+		return nil, 0
+	}
+	r.stats.Retries[o].Add(1)
+	return ep, choice
+}
+
+// withdraw asks for one more attempt that costs budget.
+func (q *request) withdraw() bool {
+	if q.extra >= q.rules.Retry.Most {
+		return false
+	}
+	if !q.route.budget.Withdraw(q.route.w.l.Now()) {
+		q.route.stats.Refused.Add(1)
+		return false
+	}
+	q.extra++
+	return true
 }

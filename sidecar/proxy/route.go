@@ -8,6 +8,7 @@ import (
 	"github.com/sluice-mesh/sluice/sidecar/h1"
 	"github.com/sluice-mesh/sluice/sidecar/metrics"
 	"github.com/sluice-mesh/sluice/sidecar/retry"
+	"github.com/sluice-mesh/sluice/sidecar/rules"
 )
 
 // route is where a connection's requests go: a Service port, or its original destination alone. It belongs to the connection.
@@ -17,8 +18,10 @@ type route struct {
 	dst    netip.AddrPort
 	*service
 
-	// one is the request under way, on a connection that carries one at a time.
-	one request
+	// one is the request under way, on a connection that carries one at a time. running is its attempt; held is one before it
+	// that was answered with an error, in case nothing better comes.
+	one           request
+	running, held exchangeAttempt
 	// lost says that there was a target, and that it is kept current no more.
 	lost bool
 
@@ -29,6 +32,7 @@ type route struct {
 type service struct {
 	stats  *metrics.Service
 	budget retry.Budget
+	rules  *rules.Rules // what budget's settings were last read from
 }
 
 // unknownName is the name under which destinations without a Service are counted; their addresses would be labels without bound.
@@ -76,6 +80,25 @@ func (r *route) renew() {
 			r.w.stats.Passthroughs[a.Reason].Add(1)
 		}
 	}
+}
+
+// defaultRules are those of a Service that says nothing, and of a destination without a Service.
+var defaultRules = rules.Default()
+
+// settings answers what the Service asks of us now.
+func (r *route) settings() *rules.Rules {
+	now := defaultRules
+	if r.target != nil {
+		now = r.target.Snapshot().Rules
+	}
+	if now != r.rules {
+		r.rules = now
+		r.budget.Settings = r.w.o.Budget
+		if b := now.Retry.Budget; b != defaultRules.Retry.Budget {
+			r.budget.Settings = retry.Settings(b)
+		}
+	}
+	return now
 }
 
 // protocol answers what the Service declares.

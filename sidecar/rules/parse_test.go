@@ -98,7 +98,7 @@ func TestValuesThatAreRefused(t *testing.T) {
 		"max-connections": "0 -1 1000001 off", "max-requests": "0 1.5", "max-pending": "-1 none", "queue-timeout": "0 off 11m", "explain": "yes HEADER",
 		"access-log": "1 0.5 101% 0.001% -1%", "max-stream-age": "10ms 0", "headless": "on", "shard-key": "header account header: header:a,,x",
 		"shard-map": "modulo RING", "shard-fallback": "wait wait= wait=0 fail wait=1h", "shard-no-key": "drop", "shard-overflow": "413",
-		"shard-normalize": "upper lower,,trim", "shard-serialize": "1", "shard-bounded-load": "1 0 11 125%", "shard-lookup": "Owners ns/owners -a",
+		"shard-normalize": "upper lower,,trim decode", "shard-serialize": "1", "shard-bounded-load": "1 0 11 125%", "shard-lookup": "Owners ns/owners -a",
 		"shard-cookie": "a=b on a;b", "scatter": "all",
 	}
 	for _, s := range all() {

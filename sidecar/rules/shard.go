@@ -64,7 +64,7 @@ func shardFallback() value {
 }
 
 // normalizations are what may be done to a key.
-var normalizations = []string{"lower", "trim", "decode"}
+var normalizations = []string{"trim", "lower"}
 
 func parseNormalize(s string) (string, error) {
 	parts, err := list(s)

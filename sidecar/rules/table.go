@@ -49,7 +49,7 @@ var table = []Setting{
 	{
 		Name: "zone", Group: balancing, Example: "ignore",
 		Allowed: "prefer or ignore",
-		Doc: "`prefer` keeps requests in the zone of the caller where the Service's EndpointSlices have hints (`spec.trafficDistribution`, " +
+		Doc: "Whether endpoints of the caller's zone come first. `prefer` keeps requests in the zone of the caller where the Service's EndpointSlices have hints (`spec.trafficDistribution`, " +
 			"topology-aware routing), and lets them go elsewhere when the zone's endpoints are too few or failing. `ignore` treats all " +
 			"zones alike.",
 		Effect: "sidecar/balancer",
@@ -58,7 +58,7 @@ var table = []Setting{
 	{
 		Name: "panic-threshold", Group: balancing, Example: "30%",
 		Allowed: "a percentage from 0% to 100%, or off",
-		Doc: "With a smaller share of endpoints than this in good health, the others are used again beside them, for as many requests that " +
+		Doc: "When health is ignored. With a smaller share of endpoints than this in good health, the others are used again beside them, for as many requests that " +
 			"those in good health get no more than their usual load divided by this: the few that are left would be buried. Services of " +
 			"up to eight endpoints are exempt.",
 		Effect: "sidecar/balancer",
@@ -77,7 +77,7 @@ var table = []Setting{
 	{
 		Name: "retry-on", Group: retries, Example: "reset,503,unavailable", Reserved: true,
 		Allowed: "none, or a list of " + strings.Join(conditionWords, ", "),
-		Doc: "What counts as failed, for requests that are idempotent: the connection ended before the answer's head (`reset`), the answer's " +
+		Doc: "What counts as failed, for requests that are idempotent. That is: the connection ended before the answer's head (`reset`), the answer's " +
 			"HTTP status, or gRPC's status before any message. Requests that are not idempotent are never sent again after an endpoint " +
 			"may have seen them.",
 		Effect: "sidecar/classify, sidecar/proxy",
@@ -94,15 +94,14 @@ var table = []Setting{
 	{
 		Name: "idempotency-key", Group: retries, Example: "on", Reserved: true,
 		Allowed: "on or off",
-		Doc: "With `on`, the Service recognises a request that it had before by the header `Idempotency-Key`: requests that have it " +
-			"count as idempotent.",
-		Effect: "sidecar/proxy",
-		value:  at(func(r *Rules) *bool { return &r.Retry.IdempotencyKey }, onOff, onOffText),
+		Doc:     "Requests with the header `Idempotency-Key` count as idempotent. For Services that recognise by it a request they had before.",
+		Effect:  "sidecar/proxy",
+		value:   at(func(r *Rules) *bool { return &r.Retry.IdempotencyKey }, onOff, onOffText),
 	},
 	{
 		Name: "retry-budget", Group: retries, Example: "10%,5/s,burst=50", Reserved: true,
 		Allowed: "off, or a list of a percentage of requests (20%), a rate (10/s) and burst=NUMBER from 1; what is left out has its default",
-		Doc: "How much a proxy may add to a Service's load by sending requests again: a share of the requests, a rate that is free in any case, " +
+		Doc: "How much each proxy may add to a Service's load by sending requests again. It is a share of the requests, a rate that is free in any case, " +
 			"and how many retries may be saved up for the moment when something breaks.",
 		Effect: "sidecar/retry",
 		value:  at(func(r *Rules) *Budget { return &r.Retry.Budget }, without(off, parseBudget), withoutText(off, budgetText)),
@@ -110,7 +109,7 @@ var table = []Setting{
 	{
 		Name: "retry-backoff", Group: retries, Example: "10ms-1s", Reserved: true,
 		Allowed: "off, or two durations from 1ms to 1m, the shorter first",
-		Doc: "How long to wait before a request is sent again, where waiting helps: a random time up to the first duration, twice that with each " +
+		Doc: "How long to wait before a request is sent again, where waiting helps. It is a random time up to the first duration, twice that with each " +
 			"further attempt, up to the second. An attempt at an endpoint that has nothing to do with the failure does not wait.",
 		Effect: "sidecar/proxy",
 		value:  at(func(r *Rules) *Backoff { return &r.Retry.Backoff }, without(off, parseBackoff), withoutText(off, backoffText)),
@@ -142,9 +141,9 @@ var table = []Setting{
 	{
 		Name: "hang-race", Group: retries, Example: "floor=500ms,factor=5", Reserved: true,
 		Allowed: "on, off, or a list of floor=DURATION (1ms to 1h) and factor=NUMBER (1 to 1000)",
-		Doc: "An idempotent request that has no answer after the larger of the floor (1s) and so many times the Service's own 99th percentile " +
-			"(10) is sent to a second endpoint, on the retry budget; the first answer counts, the other request is cancelled. So a pod that hangs " +
-			"costs a second and not the request, and a slow answer is never cut off.",
+		Doc: "A pod that hangs costs a second and not the request. An idempotent request that has no answer after the larger of the floor (1s) and so many times the Service's own 99th percentile " +
+			"(10) is sent to a second endpoint, on the retry budget; the first answer counts, the other request is cancelled. A slow answer is so " +
+			"never cut off.",
 		Effect: "sidecar/proxy",
 		value:  at(func(r *Rules) *HangRace { return &r.HangRace }, parseHangRace, hangRaceText),
 	},
@@ -175,7 +174,7 @@ var table = []Setting{
 	{
 		Name: "ejection-errors", Group: ejection, Example: "10", Reserved: true,
 		Allowed: "a whole number from 1 to 1000",
-		Doc: "How many failures in a row eject an endpoint: connections that end before the answer, statuses from 500, gRPC's UNAVAILABLE and the " +
+		Doc: "How many failures in a row eject an endpoint. Failures are connections that end before the answer, statuses from 500, gRPC's UNAVAILABLE and the " +
 			"like.",
 		Effect: "sidecar/outlier",
 		value:  at(func(r *Rules) *int { return &r.Ejection.Errors }, count(1, 1000), strconv.Itoa),
@@ -221,7 +220,7 @@ var table = []Setting{
 	{
 		Name: "explain", Group: seeing, Example: "on", Reserved: true,
 		Allowed: "off, on, or header",
-		Doc: "Whether answers say how they came about, in a header: the endpoint, the policy, the attempts with reason and time. With `header`, " +
+		Doc: "Whether answers say how they came about. A header has the endpoint, the policy, the attempts with reason and time. With `header`, " +
 			"only those to requests that ask for it.",
 		Effect: "sidecar/proxy",
 		value:  at(func(r *Rules) *Explain { return &r.Explain }, parseExplain, Explain.String),
@@ -245,7 +244,7 @@ var table = []Setting{
 	{
 		Name: "headless", Group: shapes, Example: "balance", Reserved: true,
 		Allowed: "respect or balance",
-		Doc: "Of a headless Service, the application has chosen a pod's address itself. `respect` leaves it at that; `balance` balances requests " +
+		Doc: "What happens to calls of a headless Service, where the application has chosen a pod's address itself. `respect` leaves it at that; `balance` balances requests " +
 			"whose authority names the Service, and leaves alone those that name one pod.",
 		Effect: "sidecar/discovery, sidecar/proxy",
 		value:  at(func(r *Rules) *Headless { return &r.Headless }, choice(headlesses), Headless.String),
@@ -269,7 +268,7 @@ var table = []Setting{
 	{
 		Name: "shard-fallback", Group: sharding, Example: "wait=5s", Reserved: true,
 		Allowed: "failover, wait=DURATION (1ms to 10m), or strict",
-		Doc: "What happens to a key while its owner cannot be used: the next pod in the key's order takes over, the request waits for the owner and is " +
+		Doc: "What happens to a key while its owner cannot be used. The next pod in the key's order takes over, the request waits for the owner and is " +
 			"answered 503 if it does not come back, or is answered 503 at once. With `shard-map: ordinal` the default is `wait=" +
 			durationText(ordinalWait) + "`.",
 		Effect: "sidecar/shard, sidecar/proxy",
@@ -285,7 +284,7 @@ var table = []Setting{
 	{
 		Name: "shard-overflow", Group: sharding, Example: "reject", Reserved: true,
 		Allowed: "balance or reject",
-		Doc:     "What happens to a request whose body is longer than 64 KiB when the key is in it and was not found before: as `shard-no-key`, with 413.",
+		Doc:     "What happens to a request whose key is in the body, behind its first 64 KiB. It is balanced like any other, or answered 413.",
 		Effect:  "sidecar/proxy",
 		value:   at(func(r *Rules) *KeyMissing { return &r.Shard.Overflow }, choice(keyMissings), KeyMissing.String),
 	},
@@ -299,7 +298,7 @@ var table = []Setting{
 	{
 		Name: "shard-serialize", Group: sharding, Example: "on", Reserved: true,
 		Allowed: "on or off",
-		Doc: "With `on`, each proxy has at most one request of a key under way and lets others of the key wait. Other callers have proxies of their own: " +
+		Doc: "Each proxy has at most one request of a key under way and lets others of the key wait. Other callers have proxies of their own: " +
 			"this is no lock.",
 		Effect: "sidecar/proxy",
 		value:  at(func(r *Rules) *bool { return &r.Shard.Serialize }, onOff, onOffText),
@@ -314,7 +313,7 @@ var table = []Setting{
 	{
 		Name: "shard-lookup", Group: sharding, Example: "account-owners", Reserved: true,
 		Allowed: "off, or the name of a ConfigMap in the Service's namespace",
-		Doc:     "Where the maps `lookup` and `prefix-lookup` have their keys from: a key, or the beginning of keys, for each name of a pod or ordinal.",
+		Doc:     "Where the maps `lookup` and `prefix-lookup` have their keys from.",
 		Effect:  "sidecar/shard, sidecar/discovery",
 		value:   at(func(r *Rules) *string { return &r.Shard.Lookup }, without(off, parseObjectName), withoutText(off, same)),
 	},

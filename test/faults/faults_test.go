@@ -23,8 +23,8 @@ func TestNoRequestIsLostWhenAPodTurnsBad(t *testing.T) {
 		}
 		t.Skipf("this test needs network namespaces: %v", err)
 	}
-	programs, err := build(t.Context())
-	t.Cleanup(func() { _ = os.RemoveAll(programs) })
+	dir, err := build(t.Context())
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,7 +47,7 @@ func TestNoRequestIsLostWhenAPodTurnsBad(t *testing.T) {
 				if promise.Pending != "" {
 					t.Skipf("pending: %s", promise.Pending)
 				}
-				r, err := faulted(t.Context(), programs, ours, c, f, amount{requests: 2000, duration: time.Second, patience: 5 * time.Second})
+				r, err := faulted(t.Context(), programs{dir: dir}, ours, c, f, amount{requests: 2000, duration: time.Second, patience: 5 * time.Second})
 				if err != nil {
 					t.Fatal(err)
 				}

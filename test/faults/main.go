@@ -15,7 +15,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"os/signal"
 	"path"
 	"path/filepath"
@@ -78,11 +77,11 @@ func run(ctx context.Context, o options, out io.Writer) (broken int, err error) 
 	if err := errors.Join(meshtest.Permitted(), meshtest.UserMapped(proxyUser)); err != nil {
 		return 0, err
 	}
-	programs, err := build(ctx)
-	if err != nil {
+	had := programs{}
+	if had.dir, err = build(ctx); err != nil {
 		return 0, err
 	}
-	defer os.RemoveAll(programs)
+	defer os.RemoveAll(had.dir)
 	began := time.Now()
 	rep := &report{Date: began.UTC().Format(time.DateOnly), Quick: o.quick}
 	a := amount{requests: 20000, duration: 5 * time.Second, patience: 5 * time.Second}
@@ -99,7 +98,7 @@ func run(ctx context.Context, o options, out io.Writer) (broken int, err error) 
 			}
 			for _, p := range o.peers {
 				r := row{Case: name, Title: f.title + ", " + c.name, Peer: p.name}
-				r.result, err = faulted(ctx, programs, p, c, f, a)
+				r.result, err = faulted(ctx, had, p, c, f, a)
 				if ctx.Err() != nil {
 					return 0, context.Cause(ctx)
 				}
@@ -107,6 +106,9 @@ func run(ctx context.Context, o options, out io.Writer) (broken int, err error) 
 			}
 			rep.print(out, name)
 		}
+	}
+	if err := scenarios(ctx, had, o, rep, out); err != nil {
+		return 0, err
 	}
 	rep.Seconds = time.Since(began).Seconds()
 	rep.summary(out)
@@ -116,22 +118,6 @@ func run(ctx context.Context, o options, out io.Writer) (broken int, err error) 
 // quick tells which cases a quick run makes: wrk takes whole seconds, and two of them to find a request that hangs.
 func quick(c client, f fault) bool {
 	return c.program != "wrk" || slices.Contains([]string{"refuse", "500", "reset", "kill"}, f.name)
-}
-
-const module = "github.com/sluice-mesh/sluice"
-
-// build makes the programs, static as in the image, in a directory that the proxy's user can read.
-func build(ctx context.Context) (dir string, err error) {
-	if dir, err = os.MkdirTemp("/tmp", "sluice-faults-bin-"); err != nil {
-		return "", err
-	}
-	c := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", dir, module+"/cmd/sidecar", module+"/cmd/initcontainer", module+"/test/meshtest/box")
-	c.Env = append(os.Environ(), "CGO_ENABLED=0")
-	text, err := c.CombinedOutput()
-	if err != nil {
-		err = fmt.Errorf("go build: %w: %s", err, text)
-	}
-	return dir, errors.Join(err, os.Chmod(dir, 0o755))
 }
 
 // resultsDir makes the directory for results, which git passes over.

@@ -16,6 +16,7 @@ type row struct {
 	Broken  []string `json:"broken,omitempty"` // promises that were not kept
 	Pending string   `json:"pending,omitempty"`
 	Error   string   `json:"error,omitempty"` // it could not be measured
+	Seen    []string `json:"seen,omitempty"`  // what failures were like
 }
 
 // Shares of the whole run.
@@ -25,8 +26,8 @@ const (
 )
 
 // faulted makes a network with two pods, runs the client once in peace, and once more with the fault beginning in the middle.
-func faulted(ctx context.Context, programs string, p *peer, c client, f fault, a amount) (r result, err error) {
-	n, err := openNetwork(ctx, programs, p, 2, c.h2)
+func faulted(ctx context.Context, programs programs, p *peer, c client, f fault, a amount) (r result, err error) {
+	n, err := openNetwork(ctx, programs, p, shape{pods: 2, h2: c.h2})
 	defer n.close()
 	if err != nil {
 		return r, err

@@ -35,7 +35,8 @@ const serviceURL = "http://10.96.0.10"
 type network struct {
 	ctx      context.Context // of the processes
 	cancel   context.CancelFunc
-	programs string // directory of the built programs
+	programs programs
+	shape    shape
 	dir      string // of this network
 	net      *meshtest.Net
 	client   *meshtest.Pod
@@ -44,17 +45,35 @@ type network struct {
 	proxy    *meshtest.Cmd
 }
 
+// shape is what a network is made of.
+type shape struct {
+	pods  int
+	h2    bool     // clients speak HTTP/2
+	grpc  bool     // clients and pods are gRPC's; the pods have no control port
+	toxic bool     // a toxiproxy stands before every pod's server
+	serve []string // more flags of the pods' servers
+}
+
+// programs say where the programs are.
+type programs struct {
+	dir       string // of the built ones
+	toxiproxy string // path; empty when no case needs it
+}
+
+func (p programs) path(name string) string { return filepath.Join(p.dir, name) }
+
 // pod is a server.
 type pod struct {
 	*meshtest.Pod
 	name   string
 	server *meshtest.Cmd // nil while it is down
+	toxic  *meshtest.Cmd // nil without one
 }
 
 // openNetwork makes a network with so many pods behind the Service, and starts the peer's proxy. The caller closes it, after an
 // error too.
-func openNetwork(ctx context.Context, programs string, p *peer, pods int, h2 bool) (n *network, err error) {
-	n = &network{programs: programs}
+func openNetwork(ctx context.Context, programs programs, p *peer, s shape) (n *network, err error) {
+	n = &network{programs: programs, shape: s}
 	n.ctx, n.cancel = context.WithCancel(ctx)
 	// Below /tmp, whatever TMPDIR says: the proxy's user reads and writes here.
 	if n.dir, err = os.MkdirTemp("/tmp", "sluice-faults-"); err != nil {
@@ -72,12 +91,12 @@ func openNetwork(ctx context.Context, programs string, p *peer, pods int, h2 boo
 	if err := widen(n.client); err != nil {
 		return n, err
 	}
-	for range pods {
+	for range s.pods {
 		if _, err := n.addPod(); err != nil {
 			return n, err
 		}
 	}
-	return n, errors.Join(n.endpoints(n.pods...), n.startProxy(p, h2))
+	return n, errors.Join(n.endpoints(n.pods...), n.startProxy(p))
 }
 
 func (n *network) manifests() string { return filepath.Join(n.dir, "manifests") }
@@ -90,20 +109,36 @@ func (n *network) addPod() (*pod, error) {
 	if p.Pod, err = n.net.AddPod(fmt.Sprintf("10.77.0.%d", 10+len(n.pods))); err != nil {
 		return nil, err
 	}
+	if err := n.startToxiproxy(p); err != nil {
+		return nil, err
+	}
 	return p, n.startServer(p)
 }
 
 // startServer starts a pod's server and waits until it listens.
 func (n *network) startServer(p *pod) error {
-	p.server = p.Command(n.ctx, filepath.Join(n.programs, "box"), "serve", "--pod="+p.name, fmt.Sprintf("--http=:%d", httpPort),
-		fmt.Sprintf("--control=:%d", controlPort), "--tls=", "--banner=", "--echo=")
+	port, program := uint16(httpPort), "box"
+	args := []string{"serve", "--pod=" + p.name}
+	switch {
+	case n.shape.grpc:
+		program, args = grpcBox, append(args, fmt.Sprintf("--address=:%d", port))
+	default:
+		if n.shape.toxic {
+			port = behindToxics
+		}
+		args = append(args, fmt.Sprintf("--http=:%d", port), fmt.Sprintf("--control=:%d", controlPort), "--tls=", "--banner=", "--echo=")
+	}
+	p.server = p.Command(n.ctx, n.programs.path(program), append(args, n.shape.serve...)...)
 	if err := p.server.Start(); err != nil {
 		p.server = nil
 		return err
 	}
 	ctx, cancel := context.WithTimeout(n.ctx, startTime)
 	defer cancel()
-	return errors.Join(p.WaitPort(ctx, httpPort), p.WaitPort(ctx, controlPort))
+	if err := p.WaitPort(ctx, port); err != nil || n.shape.grpc {
+		return err
+	}
+	return p.WaitPort(ctx, controlPort)
 }
 
 // endpoints tells the network which pods are ready: discovery and kube-proxy's rules learn of it. HAProxy and nginx keep the
@@ -112,10 +147,22 @@ func (n *network) endpoints(ready ...*pod) error {
 	return errors.Join(n.discover(ready...), n.kubeProxy(ready...))
 }
 
+// port is how the Service declares its own.
+func (s shape) port() manifest.Port {
+	p := manifest.Port{Name: "http", Port: clusterIP.Port(), Target: httpPort}
+	switch {
+	case s.grpc:
+		p.Name, p.AppProtocol = "grpc", "grpc"
+	case s.h2:
+		p.Name, p.AppProtocol = "http2", "kubernetes.io/h2c"
+	}
+	return p
+}
+
 // discover tells discovery only.
 func (n *network) discover(ready ...*pod) error {
 	s := manifest.Service{Name: "shop", ClusterIPs: []netip.Addr{clusterIP.Addr()},
-		Ports: []manifest.Port{{Name: "http", Port: clusterIP.Port(), Target: httpPort}}}
+		Ports: []manifest.Port{n.shape.port()}}
 	for _, p := range ready {
 		s.Endpoints = append(s.Endpoints, manifest.Endpoint{Pod: p.name, Addr: p.Addrs[0]})
 	}
@@ -151,15 +198,15 @@ func (n *network) kubeProxy(ready ...*pod) error {
 
 // startProxy does what the kubelet does: it runs the init container and then the proxy, in the client's pod, and waits until a
 // request is answered.
-func (n *network) startProxy(p *peer, h2 bool) error {
+func (n *network) startProxy(p *peer) error {
 	if p.start == nil {
 		return nil
 	}
-	init := n.client.Command(n.ctx, filepath.Join(n.programs, "initcontainer"), "--redirect-cidrs="+serviceCIDR)
+	init := n.client.Command(n.ctx, n.programs.path("initcontainer"), "--redirect-cidrs="+serviceCIDR)
 	if out, err := init.CombinedOutput(); err != nil {
 		return fmt.Errorf("initcontainer: %w: %s", err, out)
 	}
-	s := setting{Dir: n.dir, Programs: n.programs, Manifests: n.manifests(), Listen: listenAt, H2: h2}
+	s := setting{Dir: n.dir, Programs: n.programs.dir, Manifests: n.manifests(), Listen: listenAt, H2: n.shape.h2 || n.shape.grpc}
 	for _, q := range n.pods {
 		s.Backends = append(s.Backends, netip.AddrPortFrom(q.Addrs[0], httpPort))
 	}
@@ -205,6 +252,9 @@ func (n *network) close() {
 	for _, p := range n.pods {
 		if p.server != nil {
 			_ = p.server.Wait() // killed
+		}
+		if p.toxic != nil {
+			_ = p.toxic.Wait() // killed
 		}
 	}
 	if n.proxy != nil {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"text/tabwriter"
 )
@@ -22,19 +23,23 @@ type report struct {
 
 // add takes a measurement and judges it when it is Sluice's.
 func (rep *report) add(r row, err error, p promise, timed bool) {
+	if r.Peer == sluice {
+		r.Broken, r.Pending = p.judge(r.result, timed), p.Pending
+	}
+	rep.judged(r, err)
+}
+
+// judged takes a measurement that was judged already. An error breaks every promise.
+func (rep *report) judged(r row, err error) {
 	if err != nil {
 		r.Error = err.Error()
+		r.Broken = append(r.Broken, r.Error)
 	}
 	if r.Peer == sluice {
-		r.Broken = p.judge(r.result, timed)
-		if err != nil {
-			r.Broken = append(r.Broken, r.Error)
-		}
-		r.Pending = p.Pending
 		switch {
 		case len(r.Broken) == 0:
 			rep.kept++
-		case p.Pending != "":
+		case r.Pending != "":
 			rep.pending++
 		default:
 			rep.failed++
@@ -74,19 +79,25 @@ func known(x float64) string {
 }
 
 func (r row) verdict() string {
-	switch {
-	case r.Peer != sluice && r.Error != "":
-		return r.Error
-	case r.Peer != sluice:
-		return r.Note
-	case len(r.Broken) == 0 && r.Pending != "":
-		return "holds, though marked as pending: " + r.Pending
-	case len(r.Broken) == 0:
-		return "holds"
-	case r.Pending != "":
-		return "pending (" + r.Pending + "): " + strings.Join(r.Broken, "; ")
+	words := r.Broken
+	if r.Note != "" && !slices.Contains(words, r.Note) {
+		words = append([]string{r.Note}, words...)
 	}
-	return "BROKEN: " + strings.Join(r.Broken, "; ")
+	if len(r.Seen) > 0 {
+		words = append(slices.Clone(words), "("+strings.Join(r.Seen, ", ")+")")
+	}
+	text := strings.Join(words, "; ")
+	switch {
+	case r.Peer != sluice:
+		return text
+	case len(r.Broken) == 0 && r.Pending != "":
+		return "holds, though marked as pending (" + r.Pending + ") " + text
+	case len(r.Broken) == 0:
+		return "holds  " + text
+	case r.Pending != "":
+		return "pending (" + r.Pending + "): " + text
+	}
+	return "BROKEN: " + text
 }
 
 // summary writes the last line.

@@ -1,0 +1,89 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"syscall"
+	"time"
+)
+
+// postScenarios: whatever becomes of a POST, no pod and no two pods do it twice, and what was acknowledged was done.
+func postScenarios() (all []scenario) {
+	for _, c := range []struct {
+		name, title string
+		begin       func(x *trial, p *pod) error
+		after       func(x *trial, p *pod) error
+		none        bool // nothing may fail: the request was never sent
+	}{
+		{name: "500", title: "answers 500", begin: func(x *trial, p *pod) error { return set("500")(x.network, p) }},
+		{name: "refuse", title: "refuses connections", none: true, begin: func(x *trial, p *pod) error { return set("refuse")(x.network, p) }},
+		{name: "reset", title: "resets when the request is there", begin: func(x *trial, p *pod) error { return set("reset")(x.network, p) }},
+		{name: "cut-head", title: "resets within its answer", begin: func(x *trial, p *pod) error { return set("cut-head")(x.network, p) }},
+		{name: "slow", title: "answers a second later", none: true, begin: func(x *trial, p *pod) error { return set("slow")(x.network, p) }},
+		// Woken up, it does what it was sent: nobody else may have done that.
+		{name: "stop", title: "is stopped, and wakes up later", begin: func(_ *trial, p *pod) error { return p.server.Process.Signal(syscall.SIGSTOP) },
+			after: func(x *trial, p *pod) error {
+				return errors.Join(p.server.Process.Signal(syscall.SIGCONT), x.sleep(time.Second))
+			}},
+	} {
+		all = append(all, scenario{name: "post/" + c.name, title: "POST, and a pod " + c.title, shape: shape{pods: 2}, quick: true,
+			run: func(x *trial) error {
+				victim := x.pods[1]
+				if err := c.begin(x, victim); err != nil {
+					return err
+				}
+				r, err := x.load("--method=POST", "--body=x", "--effects", "--concurrency=20", "--rate=500", "--timeout=3s",
+					fmt.Sprint("--duration=", x.long(6*time.Second, 3*time.Second)))
+				if err != nil {
+					return err
+				}
+				l, err := r.wait()
+				if err != nil {
+					return err
+				}
+				x.take(l)
+				if c.after != nil {
+					if err := c.after(x, victim); err != nil {
+						return err
+					}
+				}
+				if c.none {
+					x.none()
+				}
+				return x.effectsOnce(l.Effects)
+			}})
+	}
+	return all
+}
+
+// effectsOnce compares what was acknowledged with what was done.
+func (x *trial) effectsOnce(acknowledged []string) error {
+	done, twice, lost := map[string]int{}, 0, 0
+	for _, p := range x.pods {
+		e, err := x.effects(p)
+		if err != nil {
+			return err
+		}
+		for name, n := range e.Done {
+			done[name] += n
+		}
+	}
+	for _, n := range done {
+		if n > 1 {
+			twice++
+		}
+	}
+	for _, name := range acknowledged {
+		if done[name] == 0 {
+			lost++
+		}
+	}
+	x.Note = fmt.Sprintf("%d done, %d acknowledged", len(done), len(acknowledged))
+	if twice > 0 {
+		x.broke("%d done twice", twice)
+	}
+	if lost > 0 {
+		x.broke("%d acknowledged and not done", lost)
+	}
+	return nil
+}

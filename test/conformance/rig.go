@@ -38,6 +38,9 @@ type rig struct {
 	name string
 	log  string // where the proxy logs
 	stop func()
+	// start starts the proxy and answers how it is ended; nil without one.
+	start func() (end func(), err error)
+	end   func()
 }
 
 // openRig makes a rig. bin holds the sidecar and this program; dir is for logs and manifests and must be readable by the proxy's user.
@@ -46,20 +49,21 @@ func openRig(ctx context.Context, name, bin, dir string) (*rig, error) {
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithCancel(ctx)
 	r := &rig{Namespace: ns, name: name, log: filepath.Join(dir, strings.ReplaceAll(name, " ", "-")+".log")}
-	var wait func()
 	r.stop = func() {
-		cancel()
-		if wait != nil {
-			wait()
+		if r.end != nil {
+			r.end()
 		}
 		ns.Close()
 	}
 	err = r.script(ctx, fmt.Sprintf("sysctl -qw net.ipv4.ip_local_port_range='%d %d' net.ipv6.conf.all.disable_ipv6=0 net.ipv6.conf.lo.disable_ipv6=0",
 		firstEphemeral, lastEphemeral))
 	if err == nil && name != directly {
-		wait, err = r.startProxy(ctx, bin, dir)
+		err = r.redirect(ctx)
+		r.start = func() (func(), error) { return r.startProxy(ctx, bin, dir) }
+	}
+	if err == nil {
+		err = r.renew()
 	}
 	if err != nil {
 		r.stop()
@@ -68,7 +72,20 @@ func openRig(ctx context.Context, name, bin, dir string) (*rig, error) {
 	return r, nil
 }
 
-func (r *rig) startProxy(ctx context.Context, bin, dir string) (wait func(), err error) {
+// renew starts the proxy, in the place of the one that runs: what it has learned of a port must not be held against who has the
+// same port later.
+func (r *rig) renew() (err error) {
+	if r.start == nil {
+		return nil
+	}
+	if r.end != nil {
+		r.end()
+	}
+	r.end, err = r.start()
+	return err
+}
+
+func (r *rig) redirect(ctx context.Context) error {
 	for _, tool := range []string{"iptables", "ip6tables"} {
 		for _, rule := range []string{
 			fmt.Sprintf("-m owner --uid-owner %d -j RETURN", proxyUID),
@@ -76,10 +93,20 @@ func (r *rig) startProxy(ctx context.Context, bin, dir string) (wait func(), err
 			fmt.Sprintf("-o lo -j REDIRECT --to-ports %d", proxyPort),
 		} {
 			if err := r.script(ctx, tool+" -w -t nat -A OUTPUT -p tcp "+rule); err != nil {
-				return nil, err
+				return err
 			}
 		}
 	}
+	return nil
+}
+
+func (r *rig) startProxy(ctx context.Context, bin, dir string) (end func(), err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer func() {
+		if end == nil {
+			cancel()
+		}
+	}()
 	manifests := filepath.Join(dir, strings.ReplaceAll(r.name, " ", "-"))
 	if err := os.MkdirAll(manifests, 0o755); err != nil {
 		return nil, err
@@ -93,7 +120,7 @@ func (r *rig) startProxy(ctx context.Context, bin, dir string) (wait func(), err
 			return nil, err
 		}
 	}
-	log, err := os.Create(r.log)
+	log, err := os.OpenFile(r.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
 		return nil, err
 	}
@@ -103,9 +130,13 @@ func (r *rig) startProxy(ctx context.Context, bin, dir string) (wait func(), err
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
-	ready, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	return func() { cmd.Wait() }, r.WaitPort(ready, proxyPort)
+	end = func() {
+		cancel()
+		cmd.Wait()
+	}
+	ready, done := context.WithTimeout(ctx, 10*time.Second)
+	defer done()
+	return end, r.WaitPort(ready, proxyPort)
 }
 
 // everything is a Service whose cluster IPs are the loopback addresses.

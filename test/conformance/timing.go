@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// timedRounds are run of a timed suite when its time is judged. In each of them every column has its turn, so that whatever the
+// timedRounds are run of a timed suite when its time is judged, each in all columns at once: whatever the
 // machine does meanwhile happens to all of them.
 const timedRounds = 5
 

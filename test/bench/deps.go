@@ -44,8 +44,13 @@ func prepare(ctx context.Context, o options, dir string, out io.Writer) (p prepa
 		return p, err
 	}
 	for _, q := range allPeers() {
-		if len(o.peers) == 0 || slices.Contains(o.peers, q.name) {
+		if q.name == earlier && o.against != "" || q.name != earlier && (len(o.peers) == 0 || slices.Contains(o.peers, q.name)) {
 			p.peers = append(p.peers, q)
+		}
+	}
+	if o.against != "" {
+		if err := lendAs(o.against, filepath.Join(dir, earlier)); err != nil {
+			return p, err
 		}
 	}
 	if slices.ContainsFunc(p.peers, func(q *peer) bool { return q.name == "envoy" }) {
@@ -145,18 +150,22 @@ func findEnvoy(ctx context.Context, out io.Writer) (string, error) {
 
 // lend copies a program to where the proxies' user can reach it: root's home directory is closed to others.
 func lend(program, dir string) (path string, err error) {
+	path = filepath.Join(dir, filepath.Base(program))
+	return path, lendAs(program, path)
+}
+
+func lendAs(program, path string) error {
 	from, err := os.Open(program)
 	if err != nil {
-		return "", err
+		return err
 	}
 	defer from.Close()
-	path = filepath.Join(dir, filepath.Base(program))
 	to, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o755)
 	if err != nil {
-		return "", err
+		return err
 	}
 	_, err = io.Copy(to, from)
-	return path, errors.Join(err, to.Close())
+	return errors.Join(err, to.Close())
 }
 
 // version answers the first line of what a command says about itself.

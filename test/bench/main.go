@@ -37,6 +37,7 @@ type options struct {
 	cases   []string
 	peers   []string
 	profile bool
+	against string
 	limits  limits
 }
 
@@ -77,6 +78,7 @@ func parse(args []string) (o options, err error) {
 	f.IntVar(&o.threads, "threads", 1, "threads of every proxy: 1 or 2")
 	f.StringVar(&o.out, "out", "bench-results", "directory for what was measured")
 	f.BoolVar(&o.profile, "profile", false, "write CPU profiles of the sidecar into that directory as well")
+	f.StringVar(&o.against, "against", "", "another `build` of the sidecar, to be measured beside this one")
 	f.Float64Var(&o.limits.Moved, "moved", 0.2, "how far HAProxy's own figure may move between rounds before nothing is concluded")
 	f.Float64Var(&o.limits.Others, "others", 0.5, "share of the machine that others may use before nothing is concluded; half of it for latency")
 	cases := f.String("cases", "", "only these, with commas: "+strings.Join(caseNames(), ","))

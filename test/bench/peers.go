@@ -86,6 +86,7 @@ func allPeers() []*peer {
 	return []*peer{
 		{name: direct, title: "no proxy", modes: all},
 		{name: sluice, title: "Sluice", modes: all, start: startSidecar},
+		{name: earlier, title: "Sluice, -against", modes: all, start: startEarlier},
 		{name: haproxy, title: "HAProxy", modes: all, start: startHAProxy},
 		{name: "nginx", title: "nginx", modes: modesOfRequests, start: startNginx},
 		{name: "nghttpx", title: "nghttpx", modes: []mode{streams, calls}, start: startNghttpx},
@@ -99,10 +100,16 @@ const (
 	direct  = "direct"
 	sluice  = "sluice"
 	haproxy = "haproxy"
+	// earlier is another build of the sidecar, which options.against names.
+	earlier = "against"
 )
 
-func startSidecar(s setting) (command, error) {
-	return command{name: s.program("sidecar"), args: []string{"--discovery=files", "--manifests=" + s.Dir,
+func startSidecar(s setting) (command, error) { return sidecar(s, "sidecar") }
+
+func startEarlier(s setting) (command, error) { return sidecar(s, earlier) }
+
+func sidecar(s setting, program string) (command, error) {
+	return command{name: s.program(program), args: []string{"--discovery=files", "--manifests=" + s.Dir,
 		"--loops=" + strconv.Itoa(s.Threads), "--proxy-port=" + strconv.Itoa(int(s.Port())), "--pprof"}}, nil
 }
 

@@ -72,3 +72,56 @@ func BenchmarkEncode(b *testing.B) {
 		})
 	}
 }
+
+// benchBlocks are blocks that follow one another; they can be read in a circle, because a decoder only needs its table
+// to be as it was at the first.
+func benchBlocks(write func(buf *bytes.Buffer, l []Field), list func(i int) [][]Field) (bs [][]byte) {
+	for i := range 4096 {
+		for _, l := range list(i) {
+			var buf bytes.Buffer
+			write(&buf, l)
+			bs = append(bs, bytes.Clone(buf.Bytes()))
+		}
+	}
+	return bs
+}
+
+func BenchmarkDecode(b *testing.B) {
+	for _, c := range benchLists {
+		for _, peer := range []string{"ours", "stock"} {
+			benchRequest[7].Value = "5S"
+			var e Encoder
+			var out bytes.Buffer
+			x := xhpack.NewEncoder(&out)
+			blocks := benchBlocks(func(buf *bytes.Buffer, l []Field) {
+				if peer == "ours" {
+					buf.Write(encode(&e, l))
+					return
+				}
+				out.Reset()
+				for _, f := range l {
+					_ = x.WriteField(f)
+				}
+				buf.Write(out.Bytes())
+			}, c.list)
+			per := len(blocks) / 4096
+			b.Run(c.name+", from "+peer, func(b *testing.B) {
+				b.ReportAllocs()
+				var d *Decoder
+				var fields []Field
+				for i := range b.N {
+					at := i % 4096 * per
+					if at == 0 {
+						d = NewDecoder(4096)
+					}
+					for _, block := range blocks[at : at+per] {
+						var err error
+						if fields, _, err = d.Decode(fields[:0], block, 1<<16); err != nil {
+							b.Fatal(err)
+						}
+					}
+				}
+			})
+		}
+	}
+}

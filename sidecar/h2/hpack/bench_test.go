@@ -14,6 +14,8 @@ var (
 		"te", "trailers", "grpc-timeout", "")
 	benchResponse = pairs(":status", "200", "content-type", "application/grpc", "date", "Mon, 02 Jan 2006 15:04:05 GMT", "server", "shop")
 	benchTrailers = pairs("grpc-status", "0", "grpc-message", "")
+	benchCall     = [][]Field{benchRequest}
+	benchAnswer   = [][]Field{benchResponse, benchTrailers}
 	benchTimeouts = func() (s [1024]string) {
 		for i := range s {
 			s[i] = fmt.Sprintf("%du", 4990000+i*7)
@@ -27,12 +29,12 @@ var benchLists = []struct {
 	name string
 	list func(i int) [][]Field
 }{
-	{"request of 8 fields, all repeated", func(int) [][]Field { return [][]Field{benchRequest} }},
+	{"request of 8 fields, all repeated", func(int) [][]Field { return benchCall }},
 	{"request of 8 fields, a new timeout each time", func(i int) [][]Field {
 		benchRequest[7].Value = benchTimeouts[i%1024]
-		return [][]Field{benchRequest}
+		return benchCall
 	}},
-	{"response and trailers", func(int) [][]Field { return [][]Field{benchResponse, benchTrailers} }},
+	{"response and trailers", func(int) [][]Field { return benchAnswer }},
 }
 
 func BenchmarkEncode(b *testing.B) {

@@ -17,9 +17,6 @@ type choices struct {
 	by measure
 }
 
-// cheapScan is the number of endpoints that are gone through rather than leave a pick with one choice.
-const cheapScan = 64
-
 func (p *choices) pick(r *Request) *cluster.Endpoint {
 	uneven := p.uneven(r)
 	i := -1

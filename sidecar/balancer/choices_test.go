@@ -4,6 +4,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"testing"
+	"time"
 
 	"github.com/sluice-mesh/sluice/sidecar/cluster"
 )
@@ -185,6 +186,58 @@ func TestTheScanIsEvenToo(t *testing.T) {
 	for i, c := range counts {
 		if i >= 4 && c > 0 || i < 4 && (c < 850 || c > 1150) {
 			t.Errorf("endpoint %d got %d of 4,000; the first four are the only ones not suspect", i, c)
+		}
+	}
+}
+
+// Two distinct ones of two are both: with two endpoints the choice is no longer random but the least request itself. (A picker
+// that may draw the same one twice is half random here.)
+func TestTwoChoicesOfTwoAreLeastRequest(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(21, 22))
+	for _, policy := range []string{LeastRequest, NeverQueue, PeakEWMA, ShortestExpectedDelay} {
+		for round := range 5000 {
+			es := endpoints(2)
+			es[0].Load[0].InFlight, es[1].Load[0].InFlight = int64(rnd.IntN(5)), int64(rnd.IntN(5))
+			es[0].Load[0].LastPick, es[1].Load[0].LastPick = 1, 2
+			want := es[0]
+			if es[1].Load[0].InFlight < es[0].Load[0].InFlight {
+				want = es[1]
+			}
+			if got := newPicker(t, policy, es).Pick(request(0, uint64(round))); got != want {
+				t.Fatalf("%s, round %d: %d and %d in flight, picked %v", policy, round, es[0].Load[0].InFlight, es[1].Load[0].InFlight, got.Addr)
+			}
+		}
+	}
+}
+
+// One slow endpoint of three, every policy: those that look at loads or latencies leave it, those that do not go on.
+func TestASlowEndpointsShare(t *testing.T) {
+	for _, c := range []struct {
+		policy      string
+		least, most float64 // of the requests, to the slow one
+	}{
+		// 30 clients, of whom ten to twelve wait for the slow one at any time, as requests to it end last: between 10/50 ms
+		// against 20/5 ms and 12/50 ms against 18/5 ms.
+		{LeastRequest, 0.045, 0.065},
+		{NeverQueue, 0.045, 0.065},
+		{ShortestExpectedDelay, 0.045, 0.065},
+		{PeakEWMA, 0, 0.015},
+		{RoundRobin, 0.33, 0.34},
+		{Random, 0.31, 0.36},
+	} {
+		for seed := range uint64(2) {
+			es := endpoints(3)
+			s := newSim(t, newPicker(t, c.policy, es), seed)
+			s.takes = func(e *cluster.Endpoint, _ time.Duration) time.Duration {
+				if e == es[1] {
+					return 50 * time.Millisecond
+				}
+				return 5 * time.Millisecond
+			}
+			s.closed(time.Second, 30)
+			if got := share(s.closed(6*time.Second, 30), es[1]); got < c.least || got > c.most {
+				t.Errorf("%s, seed %d: %.4f of the requests go to the slow one, want %.3f to %.3f", c.policy, seed, got, c.least, c.most)
+			}
 		}
 	}
 }

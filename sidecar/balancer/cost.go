@@ -13,6 +13,13 @@ const (
 // better answers which of two endpoints gets the attempt; i was drawn first.
 func (p *choices) better(r *Request, i, j int, uneven bool) int {
 	a, b := p.load(r, i), p.load(r, j)
+	if !uneven && p.by != byLatency {
+		if a.InFlight < b.InFlight || a.InFlight == b.InFlight && a.LastPick < b.LastPick {
+			return i
+		}
+		return j
+	}
+
 	// An endpoint that was never heard of is as fast as the one it is compared with, so a new one gets its share and no more.
 	fastA, fastB := 1.0, 1.0
 	if p.by == byLatency && a.LatencyAt != 0 && b.LatencyAt != 0 {

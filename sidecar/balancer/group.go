@@ -29,6 +29,9 @@ func newGroup(p part, slowStart time.Duration, threshold float64) *group {
 // fails, with nine of ten one in thirty.
 const maxDraws = 32
 
+// cheapScan is the number of endpoints that are gone through rather than leave a pick with fewer choices.
+const cheapScan = 64
+
 // draw draws an endpoint by weight that is open and is not the one given; -1 when it met none in so many attempts. One in its
 // slow start is passed over as often as it says, unless nothing else is met.
 func (g *group) draw(r *Request, not, attempts int) int {
@@ -48,7 +51,7 @@ func (g *group) draw(r *Request, not, attempts int) int {
 		if late >= 0 {
 			return late
 		}
-		if r.mood != heedIfEasy {
+		if r.mood != heedIfEasy || len(g.endpoints) <= cheapScan {
 			return -1
 		}
 		r.mood = ignore

@@ -52,14 +52,15 @@ func (g *group) ignoresHealth(r *Request) bool {
 }
 
 // moodOf decides for sound endpoints of n. Below the threshold health is heeded just so often that each sound endpoint gets
-// 1/threshold times its even share: with more they would go down, too, and at the threshold itself nothing jumps.
+// 1/threshold times its even share: with more it would go down, too, and at the threshold itself nothing jumps. (With share s
+// sound and health heeded for x of the picks they get x + (1-x)s, which is to be s/threshold.)
 func moodOf(r *Request, sound, n int, threshold float64) mood {
 	switch share := float64(sound) / float64(n); {
 	case sound == 0:
 		return ignore
 	case share >= threshold:
 		return heed
-	case r.chance(share / threshold):
+	case r.chance(share * (1/threshold - 1) / (1 - share)):
 		return heedIfEasy
 	}
 	return ignore

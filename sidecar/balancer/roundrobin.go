@@ -1,6 +1,10 @@
 package balancer
 
-import "github.com/sluice-mesh/sluice/sidecar/cluster"
+import (
+	"math"
+
+	"github.com/sluice-mesh/sluice/sidecar/cluster"
+)
 
 // maxResume is the number of endpoints up to which a new picker looks for the place where the one before it stood. In
 // larger sets it starts anywhere: reading 10,000 cold loads at each change would cost a millisecond.
@@ -93,7 +97,7 @@ func (p *roundRobin) pick(r *Request) *cluster.Endpoint {
 				return p.endpoints[i]
 			}
 		}
-		if r.mood != heedIfEasy {
+		if r.mood != heedIfEasy || len(p.endpoints) <= cheapScan {
 			break
 		}
 		r.mood = ignore
@@ -129,17 +133,32 @@ func (p *roundRobin) start(r *Request) uint64 {
 	return r.Rand.Uint64N(p.circle)
 }
 
-// strideOf answers the number nearest to the golden section of the circle that has no divisor in common with it.
+// strideOf answers a number near the golden section of the circle that has no divisor in common with it, and of those near
+// the one that leaves the smallest gaps: whose ratio to the circle has the smallest partial quotients.
 func strideOf(circle uint64) uint64 {
-	golden := uint64(float64(circle) * 0.6180339887498949)
-	for d := uint64(0); ; d++ {
-		if s := golden + d; gcd(s, circle) == 1 {
-			return s
-		}
-		if s := golden - d; d <= golden && gcd(s, circle) == 1 {
-			return s
+	const window = 16
+	golden := int64(float64(circle) * 0.6180339887498949)
+	stride, worst := uint64(1), uint64(math.MaxUint64)
+	for d := int64(0); worst == math.MaxUint64 || d <= window; d++ {
+		for _, s := range [2]int64{golden + d, golden - d} {
+			if s < 0 || uint64(s) >= circle {
+				continue
+			}
+			if divisor, quotient := euclid(circle, uint64(s)); divisor == 1 && quotient < worst {
+				stride, worst = uint64(s), quotient
+			}
 		}
 	}
+	return stride
+}
+
+// euclid answers the greatest common divisor of a and b < a, and the largest partial quotient on the way.
+func euclid(a, b uint64) (divisor, quotient uint64) {
+	for b != 0 {
+		quotient = max(quotient, a/b)
+		a, b = b, a%b
+	}
+	return a, quotient
 }
 
 func gcd(a, b uint64) uint64 {

@@ -41,14 +41,15 @@ func Run(stop, kill context.Context, s *config.Settings, log *slog.Logger) error
 		return err
 	}
 	m := metrics.New(n, words())
-	p, err := newProcess(s, n, resolver, m, log)
+	memory := retry.NewMemory(retry.MemoryMost)
+	p, err := newProcess(s, n, resolver, m, memory, log)
 	if err != nil {
 		return err
 	}
 	adm, err := admin.New(admin.Options{
 		HealthAddr: netip.AddrPortFrom(netip.IPv6Unspecified(), s.HealthPort), AdminPort: s.AdminPort, Pprof: s.Pprof,
 		Resolver: resolver, Settings: s, Log: log, Loops: p.loops,
-		Collector: m.Collector(metrics.Sources{Loops: p.stats, Discovery: func() (bool, time.Duration, int) {
+		Collector: m.Collector(metrics.Sources{Loops: p.stats, Replay: memory.Stats, Discovery: func() (bool, time.Duration, int) {
 			st := resolver.Status()
 			return st.Synced, st.Age, len(st.Targets)
 		}}),
@@ -109,11 +110,11 @@ type process struct {
 	log       *slog.Logger
 }
 
-func newProcess(s *config.Settings, n int, r discovery.Resolver, m *metrics.Metrics, log *slog.Logger) (*process, error) {
+func newProcess(s *config.Settings, n int, r discovery.Resolver, m *metrics.Metrics, memory *retry.Memory, log *slog.Logger) (*process, error) {
 	p := &process{metrics: m, log: log}
 	up := upstream.Defaults()
 	up.ConnectTimeout, up.IdleTimeout = s.ConnectTimeout, s.IdleTimeout
-	o := proxy.Options{Resolver: r, Metrics: m, Log: log, Loops: n, Upstream: up, Budget: retry.Defaults(),
+	o := proxy.Options{Resolver: r, Metrics: m, Log: log, Loops: n, Upstream: up, Budget: retry.Defaults(), Memory: memory,
 		HeadLimit: s.HeadLimit, ResolveTimeout: s.ResolveTimeout, ParseUnknown: s.ParseUnknown}
 	for i := range n {
 		l, err := loop.New(loop.Options{Index: i, OnPanic: func(v any, stack []byte) {

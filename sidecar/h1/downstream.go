@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/sluice-mesh/sluice/sidecar/loop"
+	"github.com/sluice-mesh/sluice/sidecar/retry"
 )
 
 // Options are the settings of downstream connections; the zero value works.
@@ -12,6 +13,8 @@ type Options struct {
 	HeadLimit int
 	// Workspaces is shared by the connections of a loop; nil gives each connection its own.
 	Workspaces *Workspaces
+	// Memory bounds what is kept of requests' bodies, see Exchange.Keep; nil is without bound.
+	Memory *retry.Memory
 	// Refused is told of each request that was answered with an error of the codec; nil is told nothing.
 	Refused func(Reason)
 }

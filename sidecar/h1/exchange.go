@@ -14,11 +14,15 @@ type Exchange struct {
 	d       *Downstream
 	headLen int   // bytes of the head in the downstream buffer
 	taken   int   // … with the body bytes that were read ahead behind it
-	rest    int64 // of a body with a length: bytes beyond taken
+	rest    int64 // of a body with a length: bytes that were not read yet
 	whole   bool  // taken is the whole request
 	chunks  Chunks
 
-	pump  pump
+	pump   pump
+	replay replay
+	// Of Await: when it gives up, and what ends it, if that is not nil and true.
+	until int64
+	cut   *bool
 	next  readAhead // what the pump read beyond this request
 	begun bool      // anything of an answer was sent downstream
 	end   ending
@@ -108,6 +112,9 @@ func (x *Exchange) settle() ending {
 		return tunnelled // Settle comes back to it
 	}
 	x.settled = true
+	if !x.pump.running {
+		x.forget()
+	}
 	if x.next.buf != nil {
 		x.d.Unread(x.next.buf, x.next.r, x.next.w)
 		x.next = readAhead{}
@@ -169,6 +176,10 @@ func (x *Exchange) fail(up *Upstream, side Side, err error) Result {
 }
 
 var (
+	// ErrLate is the Err of an Await whose time was up. Nothing has ended: it may be called again.
+	ErrLate = errors.New("no answer yet")
+	// ErrOvertaken is the Err of an Await that was ended from outside, in the same way.
+	ErrOvertaken = errors.New("overtaken")
 	// ErrClosedByEndpoint is the Err of an attempt whose endpoint sent FIN before the answer was whole.
 	ErrClosedByEndpoint = errors.New("connection closed by the endpoint")
 	// errClientGone is the end of an attempt whose client reset the connection or ended it within a request.

@@ -14,7 +14,7 @@ const spliceFrom = 256 << 10
 // body was not read whole together with its head.
 type pump struct {
 	running  bool
-	consumed bool // bytes were taken that are not in the downstream buffer any more
+	consumed bool // bytes of the body were taken that are nowhere in memory any more
 	done     bool // the request went out whole
 	cancel   bool
 	err      error
@@ -32,6 +32,9 @@ func (x *Exchange) startPump(up *Upstream) {
 			x.pump.side, x.pump.err, x.pump.done = side, err, err == nil
 			up.whole = err == nil
 			x.pump.running = false
+			if x.settled {
+				x.forget() // the loop stops, and nobody waited
+			}
 			main.Wake()
 		}()
 		side, err = x.moveRequest(up)
@@ -63,8 +66,7 @@ func (x *Exchange) moveRequest(up *Upstream) (Side, error) {
 		return SideUpstream, err
 	}
 	l, d := x.d.Conn.Loop(), x.d.Conn
-	rest, chunks := x.rest, x.chunks // copies: another attempt begins where this one did
-	for x.Request.Body == Chunked && !chunks.Done() || x.Request.Body == Length && rest > 0 {
+	for x.Request.Body == Chunked && !x.chunks.Done() || x.Request.Body == Length && x.rest > 0 {
 		// While nothing comes no buffer is held.
 		if err := l.Wait(loop.Never, d, nil, func() bool { return d.Readable() || x.pump.cancel }); err != nil {
 			return SideDownstream, err
@@ -72,16 +74,16 @@ func (x *Exchange) moveRequest(up *Upstream) (Side, error) {
 		if x.pump.cancel {
 			return SideDownstream, errPumpCancelled
 		}
-		large := rest
+		large := x.rest
 		if x.Request.Body == Chunked {
-			large = chunks.Remaining()
+			large = x.chunks.Remaining()
 		}
 		var side Side
 		var err error
 		if large < spliceFrom {
-			side, err = x.moveSome(up, &rest, &chunks)
+			side, err = x.moveSome(up)
 		} else {
-			side, err = x.spliceSome(up, large, &rest, &chunks)
+			side, err = x.spliceSome(up, large)
 		}
 		if err == io.EOF && side == SideDownstream {
 			// What the server makes of half a request is the server's affair, as it would be without us.
@@ -97,13 +99,13 @@ func (x *Exchange) moveRequest(up *Upstream) (Side, error) {
 }
 
 // spliceSome moves what is there of the next large bytes, all of them body.
-func (x *Exchange) spliceSome(up *Upstream, large int64, rest *int64, chunks *Chunks) (Side, error) {
-	x.pump.consumed = true
+func (x *Exchange) spliceSome(up *Upstream, large int64) (Side, error) {
+	x.consume()
 	n, srcErr, err := x.d.Conn.Loop().Splice(up.Conn, x.d.Conn, large)
 	if x.Request.Body == Chunked {
-		chunks.Skip(n)
+		x.chunks.Skip(n)
 	} else {
-		*rest -= n
+		x.rest -= n
 	}
 	if srcErr {
 		return SideDownstream, err
@@ -111,50 +113,69 @@ func (x *Exchange) spliceSome(up *Upstream, large int64, rest *int64, chunks *Ch
 	return SideUpstream, err
 }
 
-// moveSome moves what one read answers.
-func (x *Exchange) moveSome(up *Upstream, rest *int64, chunks *Chunks) (Side, error) {
+// moveSome moves what one read answers, through the bytes that are kept or through a buffer of its own.
+func (x *Exchange) moveSome(up *Upstream) (Side, error) {
 	l := x.d.Conn.Loop()
-	buf := l.Buffer(loop.Large)
-	defer func() { l.Release(buf) }()
+	buf := x.room()
+	keep := buf != nil
+	if !keep {
+		own := l.Buffer(loop.Large)
+		defer l.Release(own)
+		buf = own
+	}
 	n, err := x.d.Conn.TryRead(buf)
 	if n == 0 {
 		return SideDownstream, err
 	}
-	x.pump.consumed = true
+	if !keep {
+		x.consume()
+	}
 	body, done := n, false
 	if x.Request.Body == Chunked {
-		if body, done, err = chunks.Scan(buf[:n]); err != nil {
+		if body, done, err = x.chunks.Scan(buf[:n]); err != nil {
 			return SideDownstream, err
 		}
 	} else {
-		body = int(min(int64(n), *rest))
-		*rest -= int64(body)
-		done = *rest == 0
+		body = int(min(int64(n), x.rest))
+		x.rest -= int64(body)
+		done = x.rest == 0
+	}
+	if keep {
+		x.replay.n += body
+	}
+	if done && body < n {
+		x.next = readAhead{buf: l.Buffer(n - body)}
+		x.next.w = copy(x.next.buf, buf[body:n])
 	}
 	_, err = up.Conn.Write(buf[:body])
-	if done && body < n {
-		x.next = readAhead{buf, body, n}
-		buf = nil
-	}
 	return SideUpstream, err
 }
 
-// sendTaken sends the head, edited for the upstream connection, and the body bytes that were read with it.
+// sendTaken sends what is there of the request: the head, edited for the upstream connection, the body bytes that were read with it
+// and those that were kept.
 func (x *Exchange) sendTaken(up *Upstream) error {
-	var segs [][]byte
+	return x.sendBy(up, x.segments[:0], x.scratch[:0])
+}
+
+func (x *Exchange) sendBy(up *Upstream, segs [][]byte, scratch []byte) error {
 	if x.d.bound != nil {
-		segs, _ = x.Request.AppendBound(x.segments[:0], x.scratch[:0])
+		segs, _ = x.Request.AppendBound(segs, scratch)
 	} else {
-		segs, _ = x.Request.AppendUpstream(x.segments[:0], x.scratch[:0])
+		segs, _ = x.Request.AppendUpstream(segs, scratch)
 	}
 	ahead := x.d.Buffered()
 	if len(segs) == 1 && len(segs[0]) == len(x.Request.Head) {
 		// Nothing is changed, and the body follows the head where they are.
-		_, err := up.Conn.Write(ahead[x.headLen-len(x.Request.Head) : x.taken])
-		return err
-	}
-	if x.taken > x.headLen {
+		segs[0] = ahead[x.headLen-len(x.Request.Head) : x.taken]
+		if x.replay.n == 0 {
+			_, err := up.Conn.Write(segs[0])
+			return err
+		}
+	} else if x.taken > x.headLen {
 		segs = append(segs, ahead[x.headLen:x.taken])
+	}
+	if x.replay.n > 0 {
+		segs = append(segs, x.replay.buf[:x.replay.n])
 	}
 	_, err := up.Conn.Writev(segs...)
 	return err

@@ -6,26 +6,42 @@ import (
 	"github.com/sluice-mesh/sluice/sidecar/loop"
 )
 
-// Send sends the request to up and waits for the head of its final answer; interim answers are passed on as they come. A
-// result without an error is followed by Forward on the same upstream.
+// Send sends the request to up and waits for the head of its final answer, as Start and Await do.
 func (x *Exchange) Send(up *Upstream) Result {
-	up.began = up.Conn.Sent()
-	up.response.Reset()
+	if r := x.Start(up); r.Err != nil {
+		return r
+	}
+	return x.Await(up, loop.Never, nil)
+}
+
+// Start sends the request to up, or begins to.
+func (x *Exchange) Start(up *Upstream) Result {
+	up.begin()
 	up.response.exact = x.d.bound != nil
-	up.whole, up.told = false, false
 	x.finSeen, x.told = false, false
-	if x.whole {
+	if x.InMemory() {
 		// A bound connection's endpoint may have answered before it closed.
 		if err := x.sendTaken(up); err != nil && x.d.bound == nil {
 			return x.fail(up, SideUpstream, err)
 		}
 		up.whole = true
+		if !x.whole {
+			x.pump = pump{done: true}
+		}
 		if x.d.halfClosed && len(x.d.Buffered()) == x.taken && x.next.buf == nil {
 			x.tell(up)
 		}
 	} else {
 		x.startPump(up)
 	}
+	return Result{}
+}
+
+// Await waits for the head of the final answer of up; interim answers are passed on as they come. A result without an error is
+// followed by Forward on the same upstream. It gives up with ErrLate at the time until, and with ErrOvertaken once *cut is true and
+// the coroutine was woken; nothing has ended then, and Await may be called again, or Leave. A nil cut is none.
+func (x *Exchange) Await(up *Upstream, until int64, cut *bool) Result {
+	x.until, x.cut = until, cut
 	for {
 		n, side, err := x.awaitHead(up)
 		if err == nil && x.opens(&up.response) {
@@ -38,6 +54,9 @@ func (x *Exchange) Send(up *Upstream) Result {
 		if err != nil {
 			if x.handsOver(side, err) {
 				return Result{Tunnel: true}
+			}
+			if err == ErrLate || err == ErrOvertaken {
+				return Result{Err: err}
 			}
 			x.cancelPump(up)
 			return x.fail(up, side, err)
@@ -58,6 +77,9 @@ func (x *Exchange) Send(up *Upstream) Result {
 		up.Advance(n)
 	}
 }
+
+// Leave ends an attempt that is not awaited any more, for an answer or for its end. The connection is of no further use.
+func (x *Exchange) Leave(up *Upstream) { x.cancelPump(up) }
 
 // Replayable reports whether the request may still be sent once more: it is whole in memory and nothing of an answer was sent.
 func (x *Exchange) Replayable() bool { return !x.begun && !x.pump.consumed }
@@ -91,15 +113,18 @@ func (x *Exchange) awaitUpstream(up *Upstream) (Side, error) {
 	for !up.Conn.Readable() {
 		pumped := x.pump.running
 		news := func() bool {
-			return up.Conn.Readable() || x.clientNews() || x.pump.err != nil && x.pump.side == SideDownstream || pumped && !x.pump.running
+			return up.Conn.Readable() || x.clientNews() || x.pump.err != nil && x.pump.side == SideDownstream || pumped && !x.pump.running ||
+				x.cut != nil && *x.cut
 		}
 		var err error
 		if d.bound != nil && !pumped {
-			err = l.WaitEither(loop.Never, up.Conn, d.Conn, news)
+			err = l.WaitEither(x.until, up.Conn, d.Conn, news)
 		} else {
-			err = l.Wait(loop.Never, up.Conn, d.Conn, news)
+			err = l.Wait(x.until, up.Conn, d.Conn, news)
 		}
 		switch {
+		case err == loop.ErrTimeout:
+			return SideNone, ErrLate
 		case err != nil:
 			return SideUpstream, err
 		case x.pump.err != nil && x.pump.side == SideDownstream:
@@ -107,6 +132,8 @@ func (x *Exchange) awaitUpstream(up *Upstream) (Side, error) {
 		case d.Conn.PeerGone():
 			return SideDownstream, errClientGone
 		case up.Conn.Readable():
+		case x.cut != nil && *x.cut:
+			return SideNone, ErrOvertaken
 		case x.clientNews():
 			if err := x.mindClient(up); err != nil {
 				return SideDownstream, err
@@ -137,13 +164,13 @@ func (x *Exchange) tell(up *Upstream) {
 // withheld reports whether the client waits for 100 (Continue), which did not come, before it sends the body. Behind a final answer
 // it may send the body all the same or leave it out, and nobody could tell the body from a further request then.
 func (x *Exchange) withheld() bool {
-	return x.Request.ExpectContinue && !x.continued && x.unread() && !x.pump.consumed && x.taken == x.headLen
+	return x.Request.ExpectContinue && !x.continued && x.unread() && !x.pump.consumed && x.taken == x.headLen && x.replay.n == 0
 }
 
 // Forward passes the final answer of up on to the client.
 func (x *Exchange) Forward(up *Upstream) Result {
 	res, d := &up.response, x.d
-	x.told = up.told
+	x.told, x.until, x.cut = up.told, loop.Never, nil
 	result := Result{Status: res.Status}
 	failed := func(side Side, err error) Result {
 		if x.handsOver(side, err) {

@@ -276,6 +276,28 @@ func (t codings) request(hasLength bool, minor uint8) Reason {
 	return reasonNone
 }
 
+// Path answers the target without what an absolute one has in front of its path.
+func (r *Request) Path() []byte {
+	if i := bytes.Index(r.Target, []byte("://")); i > 0 && r.Target[0] != '/' {
+		rest := r.Target[i+3:]
+		if j := bytes.IndexByte(rest, '/'); j >= 0 {
+			return rest[j:]
+		}
+		return nil
+	}
+	return r.Target
+}
+
+// Has reports whether there is a field of that name, which is in lower case.
+func (r *Request) Has(name string) bool {
+	for i := range r.Fields {
+		if len(r.Fields[i].Name) == len(name) && equalFold(r.Fields[i].Name, name) {
+			return true
+		}
+	}
+	return false
+}
+
 // IsIdempotent reports whether a request with this method may be sent again after it may have had an effect: RFC 9110,
 // section 9.2.2. Methods are case-sensitive.
 func IsIdempotent(method []byte) bool {

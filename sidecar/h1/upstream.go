@@ -28,6 +28,13 @@ func NewUpstream(c *loop.Conn, ep *cluster.Endpoint) *Upstream {
 	return &Upstream{Stream: Stream{Conn: c}, Endpoint: ep}
 }
 
+// begin makes the connection ready for the answer to a request that is about to be sent.
+func (u *Upstream) begin() {
+	u.began = u.Conn.Sent()
+	u.response.Reset()
+	u.whole, u.told = false, false
+}
+
 // Answer answers the head of the running exchange's answer, as of its Send. Its views hold until Forward or Drain.
 func (u *Upstream) Answer() *Response { return &u.response }
 

@@ -36,6 +36,9 @@ func (d *Downstream) giveBack() {
 		return
 	}
 	d.space, d.request, d.x = nil, nil, nil
+	if !s.exchange.pump.running && s.exchange.d != nil {
+		s.exchange.forget() // a panic has left it
+	}
 	if ws := d.o.Workspaces; len(ws.free) < workspacesKept && !d.Conn.Loop().Stopping() && !s.exchange.pump.running {
 		s.request.Reset()
 		s.exchange = Exchange{}

@@ -17,6 +17,8 @@ type Sources struct {
 	// Discovery answers whether the source has answered at least once, since when it is not current, and how many Service
 	// ports are known.
 	Discovery func() (synced bool, age time.Duration, targets int)
+	// Replay answers how many bytes of requests' bodies are kept, and how often some were not. It may be nil.
+	Replay func() (used int64, refused uint64)
 }
 
 // Collector makes the Prometheus view of m.
@@ -37,6 +39,9 @@ var (
 	descRetries   = desc("retries_total", "Requests sent again, by the outcome that led to it.", "service", "reason")
 	descExhausted = desc("retries_refused_total", "Retries that the retry budget refused.", "service")
 	descEjections = desc("ejections_total", "Times an endpoint was taken out of use for a while because of what it answered.", "service")
+	descRaces     = desc("races_total", "Attempts without an answer that were raced by a further one, by which was answered first.", "service", "winner")
+	descTimeouts  = desc("timeouts_total", "Attempts and whole requests that had no answer in the time the Service allows.", "service", "limit")
+	descLimited   = desc("limited_total", "Requests refused because of a limit of the Service.", "service", "limit")
 	descOpaque    = desc("opaque_connections_total", "Connections balanced as a whole, without parsing.", "service")
 
 	descGRPC = desc("grpc_calls_total", "gRPC calls by grpc-status.", "service", "grpc_status")
@@ -53,6 +58,9 @@ var (
 	descPass      = desc("passthroughs_total", "Connections sent on to where they were going, by reason.", "reason")
 	descBytes     = desc("opaque_bytes_total", "Bytes of opaque connections and tunnels by direction.", "direction")
 
+	descReplay  = desc("replay_bytes", "Bytes of requests' bodies that are kept so that they can be sent again.")
+	descForgone = desc("replay_refused_total", "Requests whose bodies were not kept because all that is kept had reached its bound.")
+
 	descSynced  = desc("discovery_synced", "1 when discovery has answered at least once.")
 	descAge     = desc("discovery_age_seconds", "Seconds since discovery was last known to be current; 0 while it is.")
 	descTargets = desc("discovery_targets", "Service ports known.")
@@ -61,7 +69,7 @@ var (
 	descPolls = desc("loop_polls_total", "Times an event loop asked for events.", "loop")
 	descShort = desc("loop_accept_failures_total", "Times an event loop could not accept for want of descriptors or memory.", "loop")
 
-	all = []*prometheus.Desc{descRequests, descAttempts, descRetries, descExhausted, descEjections, descOpaque, descGRPC, descAccepted, descOpen, descGuard,
+	all = []*prometheus.Desc{descRequests, descAttempts, descRetries, descExhausted, descEjections, descRaces, descTimeouts, descLimited, descReplay, descForgone, descOpaque, descGRPC, descAccepted, descOpen, descGuard,
 		descPanics, descConnects, descReuses, descUpstreams, descRefusals, descViolation, descPass, descBytes, descSynced, descAge, descTargets,
 		descTurns, descPolls, descShort}
 )
@@ -89,6 +97,11 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	gauge(descSynced, up)
 	gauge(descAge, age.Seconds())
 	gauge(descTargets, float64(targets))
+	if c.s.Replay != nil {
+		used, refused := c.s.Replay()
+		gauge(descReplay, float64(used))
+		counter(descForgone, float64(refused))
+	}
 	for i, s := range c.s.Loops() {
 		name := strconv.Itoa(i)
 		counter(descPolls, float64(s.Polls), name)
@@ -190,6 +203,15 @@ func (c *collector) services(counter sender) {
 		}
 		counter(descExhausted, sum(func(s *Service) *atomic.Uint64 { return &s.Refused }), name)
 		counter(descEjections, sum(func(s *Service) *atomic.Uint64 { return &s.Ejections }), name)
+		for i, winner := range []string{"first", "further"} {
+			counter(descRaces, sum(func(s *Service) *atomic.Uint64 { return &s.Races[i] }), name, winner)
+		}
+		for i, limit := range []string{"attempt", "request"} {
+			counter(descTimeouts, sum(func(s *Service) *atomic.Uint64 { return &s.Timeouts[i] }), name, limit)
+		}
+		for i, limit := range limitNames {
+			counter(descLimited, sum(func(s *Service) *atomic.Uint64 { return &s.Limited[i] }), name, limit)
+		}
 		counter(descOpaque, sum(func(s *Service) *atomic.Uint64 { return &s.Opaque }), name)
 	}
 }

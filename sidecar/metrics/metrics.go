@@ -76,6 +76,22 @@ const (
 
 var choiceNames = [choices]string{"first", "again", "original"}
 
+// Limit says which limit a request met.
+type Limit uint8
+
+// The limits: more requests wait for an endpoint than may, or one has waited for too long.
+const (
+	LimitPending Limit = iota
+	LimitQueue
+
+	limits
+)
+
+var limitNames = [limits]string{"pending", "queue-timeout"}
+
+// String answers the word used in metrics and answers.
+func (l Limit) String() string { return limitNames[l] }
+
 // Service is what one loop counts of one Service port.
 type Service struct {
 	name     string
@@ -85,7 +101,10 @@ type Service struct {
 	Refused  atomic.Uint64   // retries the budget refused
 	// Ejections counts how often an endpoint was taken out for what it answered.
 	Ejections atomic.Uint64
-	Opaque    atomic.Uint64 // connections that were not parsed
+	Races     [2]atomic.Uint64      // attempts without an answer that were raced, by the winner: the first or the further attempt
+	Timeouts  [2]atomic.Uint64      // attempts, and requests, without an answer in their time
+	Limited   [limits]atomic.Uint64 // requests refused because of a limit
+	Opaque    atomic.Uint64         // connections that were not parsed
 
 	// Statuses are gRPC calls by grpc-status; the last one is any other.
 	Statuses [18]atomic.Uint64

@@ -53,6 +53,7 @@ func gather(t *testing.T, m *Metrics, loops int) (samples []sample) {
 	reg.MustRegister(m.Collector(Sources{
 		Loops:     func() []loop.Stats { return make([]loop.Stats, loops) },
 		Discovery: func() (bool, time.Duration, int) { return true, 3 * time.Second, 7 },
+		Replay:    func() (int64, uint64) { return 4096, 2 },
 	}))
 	families, err := reg.Gather()
 	if err != nil {

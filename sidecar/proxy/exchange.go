@@ -27,6 +27,7 @@ func (w *Worker) exchange(r *route, x *h1.Exchange) {
 	q, a := &r.one, &r.running
 	q.begin(r)
 	defer r.abandon()
+	x.Keep(q.rules.ReplayLimit)
 	r.budget.Deposit()
 	ep, choice := q.next()
 	for fresh := false; ep != nil; {
@@ -60,7 +61,12 @@ func (w *Worker) better(r *route, x *h1.Exchange, status int) bool {
 }
 
 // idempotent reports whether the request may be sent again after it may have had an effect.
-func (r *route) idempotent(x *h1.Exchange) bool { return h1.IsIdempotent(x.Request.Method) }
+func (r *route) idempotent(x *h1.Exchange) bool {
+	req, s := x.Request, &r.one.rules.Retry
+	return h1.IsIdempotent(req.Method) ||
+		len(s.Idempotent) > 0 && s.Idempotent.Match(string(req.Method), string(req.Path())) ||
+		s.IdempotencyKey && req.Has("idempotency-key")
+}
 
 // send sends the request to one endpoint and waits for the head of its answer, in r.running. Without one the attempt is ended. It
 // may insist on a fresh connection.

@@ -28,7 +28,10 @@ type Options struct {
 	Loops    int // of the process
 
 	Upstream upstream.Options
-	Budget   retry.Settings
+	// Budget is that of a Service that says nothing of its own.
+	Budget retry.Settings
+	// Memory bounds what is kept of requests' bodies; nil is without bound.
+	Memory *retry.Memory
 	// HeadLimit is the largest HTTP/1.x head in bytes; 0 is h1.DefaultHeadLimit.
 	HeadLimit int
 	// ResolveTimeout bounds how long a connection's first bytes wait for discovery.
@@ -61,7 +64,7 @@ func New(l *loop.Loop, o Options) *Worker {
 	w.o.Upstream.HTTP2.Memory = &h2.Memory{}
 	w.o.Upstream.HTTP2.Violation = w.violation
 	w.pools = upstream.New(l, w.o.Upstream, w.stats)
-	w.h1 = h1.Options{HeadLimit: o.HeadLimit, Workspaces: &h1.Workspaces{}, Refused: func(r h1.Reason) { w.stats.Refusals[r].Add(1) }}
+	w.h1 = h1.Options{HeadLimit: o.HeadLimit, Workspaces: &h1.Workspaces{}, Memory: o.Memory, Refused: func(r h1.Reason) { w.stats.Refusals[r].Add(1) }}
 	return w
 }
 

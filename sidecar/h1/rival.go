@@ -1,0 +1,47 @@
+package h1
+
+import "github.com/sluice-mesh/sluice/sidecar/loop"
+
+// Rival sends the request, which has to be InMemory, to another upstream while an attempt is under way, from a coroutine of its own,
+// and waits for the head of an answer, interim ones included, which it leaves in up's buffer. Whoever takes the upstream over goes on
+// with Await. It passes nothing on and minds the client in nothing.
+func (x *Exchange) Rival(up *Upstream) Result {
+	up.begin()
+	// The exchange's own segments are the other attempt's.
+	if err := x.sendBy(up, make([][]byte, 0, cap(x.segments)), make([]byte, 0, len(x.scratch))); err != nil {
+		return x.fail(up, SideUpstream, err)
+	}
+	up.whole = true
+	for {
+		if b := up.Buffered(); len(b) > 0 {
+			n, err := up.response.Parse(b, x.d.o.HeadLimit, x.Request.Method)
+			if err == nil && n > 0 {
+				_, err = up.response.Tunnel(x.Request)
+			}
+			if err != nil {
+				return x.fail(up, SideUpstream, err)
+			}
+			if n > 0 {
+				return Result{Status: up.response.Status}
+			}
+		}
+		if err := up.Fill(loop.Medium); err != nil {
+			return x.fail(up, SideUpstream, err)
+		}
+	}
+}
+
+// Interrupt ends what a Rival on this upstream waits for; Resume makes the connection ready to be used again, and reports whether
+// it can be: the request has gone out whole.
+func (u *Upstream) Interrupt() {
+	now := u.Conn.Loop().Now()
+	u.Conn.SetReadDeadline(now)
+	u.Conn.SetWriteDeadline(now)
+}
+
+// Resume is described at Interrupt.
+func (u *Upstream) Resume() bool {
+	u.Conn.SetReadDeadline(loop.Never)
+	u.Conn.SetWriteDeadline(loop.Never)
+	return u.whole
+}

@@ -18,6 +18,7 @@ type Decoder struct {
 	allowed int // what we said in SETTINGS_HEADER_TABLE_SIZE
 	// scratch holds a literal's name and value, decoded, until they become strings.
 	scratch []byte
+	recent  *recent // made at the first literal
 }
 
 // keptScratch is the largest scratch, in bytes, that is kept from one block to the next.
@@ -128,16 +129,23 @@ func (d *Decoder) literal(block []byte, i, room int) (f Field, n, next int, err 
 	if n > room && !indexed {
 		return Field{}, n, i, nil
 	}
-	if index == 0 {
-		both := string(s)
-		f.Name, f.Value = both[:nameLen], both[nameLen:]
+	f.Sensitive = b&0xf0 == 0x10
+	both := ""
+	if f.Sensitive {
+		both = string(s)
 	} else {
-		f.Value = string(s)
+		if d.recent == nil {
+			d.recent = &recent{}
+		}
+		both = d.recent.of(s)
 	}
+	if index == 0 {
+		f.Name = both[:nameLen]
+	}
+	f.Value = both[nameLen:]
 	if indexed {
 		d.table.add(f.Name, f.Value)
 	}
-	f.Sensitive = b&0xf0 == 0x10
 	return f, n, i, nil
 }
 

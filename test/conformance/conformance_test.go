@@ -131,7 +131,7 @@ func TestWhatFailsByChanceIsNoDifference(t *testing.T) {
 }
 
 func TestEveryReasonIsForOneOfOurColumns(t *testing.T) {
-	for _, s := range suites {
+	for _, s := range slices.Concat(suites, http2Suites) {
 		for _, d := range s.differences {
 			if d.reason == "" || d.column != "" && d.column != throughUs && d.column != asAService {
 				t.Errorf("%s: %+v", s.name, d)

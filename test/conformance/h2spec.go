@@ -56,7 +56,7 @@ func runH2spec(ctx context.Context, dir string, r *rig, names ...string) (result
 	}
 	ctx, cancel := context.WithTimeout(ctx, h2specLimit)
 	defer cancel()
-	file := filepath.Join(dir, "report.xml")
+	file := filepath.Join(dir, fileName(r.name)+".xml")
 	if err := os.RemoveAll(file); err != nil {
 		return nil, err
 	}

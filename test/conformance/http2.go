@@ -15,4 +15,6 @@ var http2Suites = []*suite{
 	ghz(),
 	nodeGRPCClient(),
 	pythonGRPCClient(),
+	attacks(),
+	badServers(),
 }

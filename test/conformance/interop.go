@@ -83,7 +83,7 @@ func connect(differences ...difference) *suite {
 	s := &suite{name: "Connect conformance, gRPC", source: "connectrpc.com/conformance@v1.0.5", quick: true, differences: differences,
 		prepare: buildPrograms(connectPrograms+"connectconformance", connectPrograms+"referenceclient", connectPrograms+"referenceserver")}
 	run := func(ctx context.Context, dir string, r *rig, args ...string) (results, error) {
-		conf := filepath.Join(dir, "features.yaml")
+		conf := filepath.Join(dir, fileName(r.name)+".yaml")
 		if err := os.WriteFile(conf, []byte(connectFeatures), 0o644); err != nil {
 			return nil, err
 		}

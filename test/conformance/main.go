@@ -19,6 +19,7 @@ import (
 	"os/signal"
 	"path"
 	"path/filepath"
+	"slices"
 	"syscall"
 
 	"github.com/sluice-mesh/sluice/test/meshtest"
@@ -79,7 +80,7 @@ func conformance(ctx context.Context, quick bool, only string, verbose bool) (un
 		rigs = append(rigs, r)
 	}
 	var reports []*report
-	for _, s := range suites {
+	for _, s := range slices.Concat(suites, http2Suites) {
 		if match, err := path.Match(fileName(only), fileName(s.name)); err != nil {
 			return 0, err
 		} else if !match || quick && !s.quick {

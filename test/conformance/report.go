@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -184,6 +185,15 @@ func (rep *report) progress(w io.Writer, verbose bool) {
 		for _, c := range columns[1:] {
 			if more := rep.results[c][name].took - v.took; verbose && rep.suite.timed && rep.results[c][name].ok && more > slowCase {
 				fmt.Fprintf(w, "  slower, %s: %s: %v more than %v\n", c, name, more.Round(time.Millisecond/10), v.took.Round(time.Millisecond/10))
+			}
+		}
+	}
+	if verbose && rep.suite.figures {
+		for _, c := range columns {
+			for _, name := range slices.Sorted(maps.Keys(rep.results[c])) {
+				if v := rep.results[c][name]; v.ok {
+					fmt.Fprintf(w, "  %s: %s: %s\n", c, name, v.detail)
+				}
 			}
 		}
 	}

@@ -37,6 +37,7 @@ type rig struct {
 	*meshtest.Namespace
 	name string
 	log  string // where the proxy logs
+	pid  int    // the proxy's; 0 without one
 	stop func()
 	// start starts the proxy and answers how it is ended; nil without one.
 	start func() (end func(), err error)
@@ -116,8 +117,10 @@ func (r *rig) startProxy(ctx context.Context, bin, dir string) (end func(), err 
 	case copied:
 		argv = []string{filepath.Join(bin, "conformance"), "copy"}
 	case asAService:
-		if err := everything().Write(manifests); err != nil {
-			return nil, err
+		for _, s := range []manifest.Service{everything(), declared(), several()} {
+			if err := s.Write(manifests); err != nil {
+				return nil, err
+			}
 		}
 	}
 	log, err := os.OpenFile(r.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
@@ -130,6 +133,7 @@ func (r *rig) startProxy(ctx context.Context, bin, dir string) (end func(), err 
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
+	r.pid = cmd.Process.Pid
 	end = func() {
 		cancel()
 		cmd.Wait()

@@ -12,6 +12,7 @@ type suite struct {
 	source  string // where it comes from, with the version
 	quick   bool   // part of a quick run
 	timed   bool   // its time through the proxy is measured, and in a whole run held to slowest
+	figures bool   // a case that passes has details too, which a verbose run prints
 	columns []string
 	// prepare fetches and builds what is needed, into a directory of the cache that is the suite's own. It runs once.
 	prepare func(ctx context.Context, dir string) error
@@ -32,7 +33,7 @@ type difference struct {
 
 type verdict struct {
 	ok     bool
-	detail string // why not
+	detail string // why not; of a suite with figures, these
 	took   time.Duration
 }
 

@@ -26,9 +26,9 @@ const all = stream => new Promise((resolve, reject) => {
   const got = []
   stream.on('data', m => got.push(m)).on('error', reject).on('end', () => resolve(got))
 })
-const fails = async (promise, code) => {
+const fails = async (promise, ...codes) => {
   const e = await promise.then(() => assert.fail('no error'), e => e)
-  assert.equal(e.code, code, String(e.stack))
+  assert.ok(codes.includes(e.code), String(e.stack))
   return e
 }
 const soon = ms => ({ deadline: Date.now() + ms })
@@ -88,7 +88,8 @@ test('stream-ends-with-status', async () => {
 })
 test('deadline', async () => {
   const began = Date.now()
-  await fails(all(client.StreamingOutputCall({ response_parameters: [{ size: 1, interval_us: 5e6 }] }, soon(200))), grpc.status.DEADLINE_EXCEEDED)
+  await fails(all(client.StreamingOutputCall({ response_parameters: [{ size: 1, interval_us: 5e6 }] }, soon(200))),
+    grpc.status.DEADLINE_EXCEEDED, grpc.status.CANCELLED) // the latter when the server's clock is the first to end it
   assert.ok(Date.now() - began < 3000)
 })
 test('deadline-kept', async () => {

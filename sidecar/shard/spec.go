@@ -62,6 +62,9 @@ const (
 	maxLevel      = 30 // of S2: a leaf cell, below 1 cm²
 )
 
+// nameLetters are what names of pods and StatefulSets are made of.
+const nameLetters = "abcdefghijklmnopqrstuvwxyz0123456789-."
+
 // Spec is what a Service says of its map. The zero value is not complete: take ParseSpec("").
 type Spec struct {
 	Kind  Kind
@@ -113,7 +116,7 @@ var parameters = []parameter{
 	}},
 	{"statefulset", "the name of a StatefulSet", append([]Kind{Ordinal}, hashed...), func(s *Spec, v string) bool {
 		s.StatefulSet = v
-		return v != "" && len(v) <= 253 && strings.Trim(v, "abcdefghijklmnopqrstuvwxyz0123456789-.") == ""
+		return v != "" && len(v) <= 253 && strings.Trim(v, nameLetters) == ""
 	}},
 }
 

@@ -76,7 +76,7 @@ func ParseTable(kind Kind, data map[string]string) (*Table, error) {
 }
 
 func (t *Table) add(key, owner string) error {
-	if owner == "" || strings.ContainsAny(owner, " \t\r\n") {
+	if owner == "" || strings.Trim(owner, nameLetters) != "" {
 		return fmt.Errorf("owner %q: want a pod's name or an ordinal", owner)
 	}
 	if len(key) > maxTableKey {

@@ -2,6 +2,7 @@ package shard
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -149,4 +150,31 @@ func TestTheSmallestCellOfATableCounts(t *testing.T) {
 
 func cellText(at s2.LatLng) string {
 	return fmt.Sprintf("%.7f,%.7f", at.Lat.Degrees(), at.Lng.Degrees())
+}
+
+// FuzzParseTable finds that each key of a table that parses has the owner that its line says.
+func FuzzParseTable(f *testing.F) {
+	f.Add("a web-1\n# b\n* 2\n\nlong key\tweb-3")
+	f.Add("a 1\na 2")
+	f.Fuzz(func(t *testing.T, text string) {
+		table, err := ParseTable(Lookup, map[string]string{"table": text})
+		if err != nil {
+			return
+		}
+		m := New(Spec{Kind: Lookup, Slots: DefaultSlots}, Input{Set: setOf(), Table: table})
+		for line := range strings.Lines(text) {
+			words := strings.Fields(line)
+			if len(words) != 2 || strings.HasPrefix(words[0], "#") || words[0] == "*" {
+				continue
+			}
+			if o := m.Owner(keyOf(words[0])); o.Member == nil || !sameOwner(o.Member, words[1]) {
+				t.Fatalf("%q of %q: %+v", words[0], text, o.Member)
+			}
+		}
+	})
+}
+
+func sameOwner(m *Member, owner string) bool {
+	n, err := strconv.Atoi(owner)
+	return m.Name == owner || err == nil && m.Ordinal == n
 }

@@ -55,7 +55,7 @@ func answers(t *testing.T, c net.Conn, n int) bool {
 }
 
 func TestOneConnectionIsSpreadRequestByRequest(t *testing.T) {
-	for _, policy := range []string{balancer.LeastRequest, balancer.PeakEWMA, balancer.RoundRobin} {
+	for _, policy := range []string{balancer.LeastRequest, balancer.RoundRobin} {
 		t.Run(policy, func(t *testing.T) {
 			r := newRig(t)
 			addrs, counts := counting(t, 3)

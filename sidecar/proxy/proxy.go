@@ -79,6 +79,7 @@ func (w *Worker) Serve(c *loop.Conn, dst netip.AddrPort) {
 		}
 	}
 	r := w.newRoute(answer.Target, dst)
+	r.client = c.RemoteAddr().Addr()
 	defer r.release()
 
 	s := h1.Stream{Conn: c}

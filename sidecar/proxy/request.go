@@ -39,6 +39,7 @@ type attempt struct {
 	since   outlier.Since
 	began   int64 // the loop's clock
 	reused  bool  // on a connection that was kept
+	heard   bool  // the head of an answer came
 	outcome classify.Outcome
 	status  int
 	err     error
@@ -49,6 +50,7 @@ func (q *request) begin(r *route) {
 	q.route = r
 	q.rules = r.settings()
 	q.pick = r.w.pickRequest()
+	q.pick.Client, q.pick.Destination = r.client, r.dst.Addr()
 	q.pick.Tried = q.tried[:0]
 	q.unsent = true
 	q.extra, q.unsure, q.better = 0, 0, false
@@ -96,18 +98,29 @@ func (q *request) start(ep *cluster.Endpoint, choice metrics.Choice) attempt {
 
 // done ends an attempt's count, with a.outcome.
 func (q *request) done(a *attempt) {
-	q.route.w.load(a.ep).InFlight--
+	load, now := q.route.w.load(a.ep), q.route.w.l.Now()
+	if !a.heard {
+		balancer.GaveUp(load, now-a.began, now)
+	}
+	load.InFlight--
 	q.route.stats.Attempts[a.choice][a.outcome].Add(1)
 }
 
-// head notes what the head of an answer says of its endpoint's health. How the attempt ends may yet speak against it.
+// head notes what the head of an answer says of its endpoint's latency and health. How the attempt ends may yet speak against it.
 func (q *request) head(a *attempt, h classify.Health) {
+	a.heard = true
+	load, now := q.route.w.load(a.ep), q.route.w.l.Now()
+	if h == classify.Good {
+		balancer.Observe(load, now-a.began, now)
+	} else {
+		balancer.GaveUp(load, now-a.began, now) // an error that is answered fast makes nobody fast
+	}
 	if h != classify.Good {
 		q.judge(a, h)
 		return
 	}
 	q.better = true
-	outlier.Heard(q.route.w.load(a.ep), a.since, q.route.w.l.Now())
+	outlier.Heard(load, a.since, now)
 }
 
 // judge notes what an attempt's end says of its endpoint's health.

@@ -16,6 +16,7 @@ type route struct {
 	w      *Worker
 	target *discovery.Target // held; nil for a destination without a Service
 	dst    netip.AddrPort
+	client netip.Addr
 	*service
 
 	// one is the request under way, on a connection that carries one at a time. running is its attempt; held is one before it

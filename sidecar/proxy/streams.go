@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"strconv"
 
+	"github.com/sluice-mesh/sluice/sidecar/balancer"
 	"github.com/sluice-mesh/sluice/sidecar/classify"
 	"github.com/sluice-mesh/sluice/sidecar/cluster"
 	"github.com/sluice-mesh/sluice/sidecar/h1"
@@ -44,6 +45,7 @@ type call struct {
 	ep     *cluster.Endpoint // of the running attempt
 	choice metrics.Choice
 	since  outlier.Since
+	began  int64 // the loop's clock, of the running attempt
 }
 
 // Request begins the way: pick and send.
@@ -69,7 +71,8 @@ func (s streams) send(x *h2.Exchange, c *call, last classify.Outcome, f h2.Failu
 	c.ep, c.choice = ep, choice
 	load := s.w.load(ep)
 	load.InFlight++
-	c.since = outlier.Began(load, s.w.l.Now(), outlier.Defaults())
+	c.began = s.w.l.Now()
+	c.since = outlier.Began(load, c.began, outlier.Defaults())
 	s.w.pools.Send(x, ep, choice == metrics.Original)
 }
 
@@ -77,6 +80,7 @@ func (s streams) send(x *h2.Exchange, c *call, last classify.Outcome, f h2.Failu
 func (s streams) Failed(x *h2.Exchange, f h2.Failure) {
 	c, r, w := x.State.(*call), s.r, s.w
 	load := w.load(c.ep)
+	balancer.GaveUp(load, w.l.Now()-c.began, w.l.Now())
 	load.InFlight--
 	outcome := classify.Cut
 	switch {
@@ -110,6 +114,11 @@ func (s streams) Head(x *h2.Exchange, h h2.Head) bool {
 	c := x.State.(*call)
 	load := s.w.load(c.ep)
 	outlier.Connected(load)
+	if now := s.w.l.Now(); h.Status < 500 && h.GRPC <= 0 {
+		balancer.Observe(load, now-c.began, now)
+	} else {
+		balancer.GaveUp(load, now-c.began, now) // an error that is answered fast makes nobody fast
+	}
 	return true
 }
 

@@ -1,6 +1,10 @@
 package rules
 
-import "time"
+import (
+	"time"
+
+	"github.com/sluice-mesh/sluice/sidecar/shard"
+)
 
 // said is what the annotations say of a setting by name.
 type said map[string]saying
@@ -49,7 +53,8 @@ func (r *Rules) fit(said said, annotations map[string]string, good *Rules) (errs
 		refuse("shard-cookie", "a Service has either "+Prefix+"shard-key or sessions by cookie", "shard-key")
 		r.Shard.Cookie = ""
 	}
-	byLookup := r.Shard.Map == "lookup" || r.Shard.Map == "prefix-lookup"
+	spec := r.Shard.Spec()
+	byLookup := spec.NeedsTable()
 	switch {
 	case byLookup && r.Shard.Lookup == "" && said["shard-lookup"] == nothing:
 		refuse("shard-map", "needs "+Prefix+"shard-lookup, which names the ConfigMap with the keys", "shard-lookup")
@@ -57,7 +62,7 @@ func (r *Rules) fit(said said, annotations map[string]string, good *Rules) (errs
 	case !byLookup && said["shard-lookup"] == right && said["shard-map"] != wrong:
 		refuse("shard-lookup", "needs "+Prefix+"shard-map: lookup or prefix-lookup", "shard-map")
 	}
-	if r.Shard.Map == "ordinal" && said["shard-fallback"] == nothing {
+	if spec.Kind == shard.Ordinal && said["shard-fallback"] == nothing {
 		r.Shard.Fallback, r.Shard.FallbackWait = FallWait, ordinalWait
 	}
 	return errs

@@ -58,6 +58,9 @@ func (s *Setting) check(r *Rules, value string) *Error {
 		if err == nil {
 			return nil
 		}
+		if errors.As(err, new(taught)) {
+			return &Error{Annotation: s.Annotation(), Value: value, Problem: quoted(value) + ": " + err.Error()}
+		}
 		if !errors.Is(err, errNotAllowed) {
 			return &Error{Annotation: s.Annotation(), Value: value, Problem: quoted(value) + ": " + err.Error() + "; want " + s.Allowed}
 		}

@@ -5,31 +5,61 @@ import (
 	"regexp"
 	"strings"
 	"time"
+
+	"github.com/sluice-mesh/sluice/sidecar/shard"
+	"github.com/sluice-mesh/sluice/sidecar/shardkey"
 )
 
-// keySources are the beginnings of a key's parts.
-var keySources = []string{"header:", "cookie:", "query:", "path:", "json:", "grpc:"}
+// taught is an error of a parser of somebody else's, which says what is allowed itself.
+type taught struct{ error }
 
-// parseShardKey looks at no more than where each part of the key is from.
+// parseShardKey reads the places of a key as package shardkey does.
 func parseShardKey(s string) (string, error) {
-	parts, err := list(s)
+	spec, err := shardkey.Parse(s, "")
 	if err != nil {
-		return "", err
+		return "", taught{err}
 	}
-	for _, p := range parts {
-		known := p == "source-ip"
-		for _, source := range keySources {
-			known = known || strings.HasPrefix(p, source) && len(p) > len(source)
-		}
-		if !known {
-			return "", partError(parts, p, errNotAllowed)
-		}
-	}
-	return strings.Join(parts, ","), nil
+	return spec.String(), nil
 }
 
-// shardMaps are the functions from keys to endpoints.
-var shardMaps = []string{"rendezvous", "ordinal", "maglev", "ring", "lookup", "prefix-lookup", "s2"}
+// parseNormalize reads what is done to a key as package shardkey does.
+func parseNormalize(s string) (string, error) {
+	if _, err := shardkey.Parse("source-ip", s); err != nil {
+		return "", taught{err}
+	}
+	return strings.Join(strings.FieldsFunc(s, func(c rune) bool { return c == ',' || c == ' ' || c == '\t' }), ","), nil
+}
+
+// parseShardMap reads a map and its parameters as package shard does.
+func parseShardMap(s string) (string, error) {
+	if _, err := shard.ParseSpec(s); err != nil {
+		return "", taught{err}
+	}
+	parts, err := list(s)
+	return strings.Join(parts, ","), err
+}
+
+// Keys answers where the key is and what is done to it, ready to be used; nil without Key.
+func (s *Shard) Keys() *shardkey.Spec {
+	if s.Key == "" {
+		return nil
+	}
+	spec, err := shardkey.Parse(s.Key, s.Normalize)
+	if err != nil { // Rules hold what was read once already
+		panic(err)
+	}
+	return spec
+}
+
+// Spec answers the map, ready to be made.
+func (s *Shard) Spec() shard.Spec {
+	spec, err := shard.ParseSpec(s.Map)
+	if err != nil { // as in Keys
+		panic(err)
+	}
+	spec.Bound = s.BoundedLoad
+	return spec
+}
 
 // shardFallback is the row of two fields.
 func shardFallback() value {
@@ -61,22 +91,6 @@ func shardFallback() value {
 			to.Shard.Fallback, to.Shard.FallbackWait = from.Shard.Fallback, from.Shard.FallbackWait
 		},
 	}
-}
-
-// normalizations are what may be done to a key.
-var normalizations = []string{"trim", "lower"}
-
-func parseNormalize(s string) (string, error) {
-	parts, err := list(s)
-	if err != nil {
-		return "", err
-	}
-	for _, p := range parts {
-		if _, err := oneOf(normalizations...)(p); err != nil {
-			return "", partError(parts, p, err)
-		}
-	}
-	return strings.Join(parts, ","), nil
 }
 
 func parseBoundedLoad(s string) (float64, error) { return number(s, 1.05, 10) }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/sluice-mesh/sluice/sidecar/balancer"
+	"github.com/sluice-mesh/sluice/sidecar/shard"
 )
 
 // The headings of the reference.
@@ -259,11 +260,11 @@ var table = []Setting{
 	},
 	{
 		Name: "shard-map", Group: sharding, Example: "ordinal", Reserved: true,
-		Allowed: "one of " + strings.Join(shardMaps, ", "),
+		Allowed: "one of " + strings.Join(shard.Kinds(), ", ") + ", with parameters of the map behind it (ring,size=4096)",
 		Doc: "Which pod owns a key. `rendezvous`: by hash over the pods' names; a pod that goes or comes moves no other pod's keys. `ordinal`: the key, " +
 			"a whole number or else its hash, modulo the StatefulSet's replicas is the pod's ordinal.",
 		Effect: "sidecar/shard",
-		value:  at(func(r *Rules) *string { return &r.Shard.Map }, oneOf(shardMaps...), same),
+		value:  at(func(r *Rules) *string { return &r.Shard.Map }, parseShardMap, same),
 	},
 	{
 		Name: "shard-fallback", Group: sharding, Example: "wait=5s", Reserved: true,
@@ -290,10 +291,11 @@ var table = []Setting{
 	},
 	{
 		Name: "shard-normalize", Group: sharding, Example: "lower", Reserved: true,
-		Allowed: "none, or a list of " + strings.Join(normalizations, ", "),
-		Doc:     "What is done to a key before it is looked at, in this order.",
-		Effect:  "sidecar/shardkey",
-		value:   at(func(r *Rules) *string { return &r.Shard.Normalize }, without(none, parseNormalize), withoutText(none, same)),
+		Allowed: "none, or a list of decode, trim, lower",
+		Doc: "What is done to each part of a key before it is looked at. `decode` undoes percent-encoding, `trim` takes white space around it " +
+			"away, `lower` makes the letters A to Z small.",
+		Effect: "sidecar/shardkey",
+		value:  at(func(r *Rules) *string { return &r.Shard.Normalize }, without(none, parseNormalize), withoutText(none, same)),
 	},
 	{
 		Name: "shard-serialize", Group: sharding, Example: "on", Reserved: true,

@@ -52,16 +52,6 @@ func choice[T ~uint8](w words[T]) func(string) (T, error) {
 	}
 }
 
-// oneOf reads one of the words.
-func oneOf(allowed ...string) func(string) (string, error) {
-	return func(s string) (string, error) {
-		if !slices.Contains(allowed, s) {
-			return "", errNotAllowed
-		}
-		return s, nil
-	}
-}
-
 func same(s string) string { return s }
 
 // onOff reads on and off; true and false are understood, since that is what people try.

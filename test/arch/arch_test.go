@@ -50,6 +50,8 @@ var sideways = map[string]string{
 	"webhook/config -> initcontainer/config":                "annotations are checked by who reads them",
 	"webhook/config -> sidecar/config":                      "annotations are checked by who reads them",
 	"sidecar/rules -> sidecar/balancer":                     "a setting is parsed by who honours it",
+	"sidecar/rules -> sidecar/shard":                        "a setting is parsed by who honours it",
+	"sidecar/rules -> sidecar/shardkey":                     "a setting is parsed by who honours it",
 	"webhook/config -> sidecar/rules":                       "annotations are checked by who reads them",
 }
 

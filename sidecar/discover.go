@@ -11,11 +11,12 @@ import (
 
 func newResolver(s *config.Settings, loops int, log *slog.Logger) (discovery.Resolver, error) {
 	if s.Discovery == "files" {
-		return files.New(files.Options{Dir: s.Manifests, Loops: loops, Log: log})
+		return files.New(files.Options{Dir: s.Manifests, Loops: loops, Node: s.NodeName, Zone: s.Zone, Log: log})
 	}
 	c, err := kube.Config(s.Kubeconfig, "")
 	if err != nil {
 		return nil, err
 	}
-	return kube.New(kube.Options{Config: c, Loops: loops, Log: log, ResolveTimeout: s.ResolveTimeout, IdleAfter: s.TargetIdle})
+	return kube.New(kube.Options{Config: c, Loops: loops, Node: s.NodeName, Zone: s.Zone, Log: log, ResolveTimeout: s.ResolveTimeout,
+		IdleAfter: s.TargetIdle})
 }

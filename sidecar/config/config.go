@@ -33,6 +33,8 @@ const (
 	ResolveTimeout  = "resolve-timeout"
 	DrainIdle       = "drain-idle"
 	TargetIdle      = "discovery-idle"
+	NodeName        = "node-name"
+	Zone            = "zone"
 	EnvironmentHead = "SLUICE_"
 )
 
@@ -57,6 +59,7 @@ type Settings struct {
 	ResolveTimeout                   time.Duration
 	DrainIdle                        time.Duration
 	TargetIdle                       time.Duration
+	NodeName, Zone                   string // where the pod runs; "" is unknown
 }
 
 // ErrHelp is answered when the arguments ask for help, which was then printed.
@@ -148,6 +151,8 @@ func Parse(args []string, lookup func(string) (string, bool), usage io.Writer) (
 	duration(&s.ResolveTimeout, ResolveTimeout, time.Second, time.Millisecond, "how long a connection waits for discovery before it passes through")
 	duration(&s.DrainIdle, DrainIdle, 5*time.Second, 0, "with classic termination, how long there must be no connection before the sidecar ends")
 	duration(&s.TargetIdle, TargetIdle, 10*time.Minute, time.Second, "how long a Service must be unused before its watches end")
+	fs.StringVar(&s.NodeName, NodeName, "", "`name` of the node the pod runs on, for hints of EndpointSlices")
+	fs.StringVar(&s.Zone, Zone, "", "`name` of the zone the pod runs in, for the same; empty reads it off an endpoint on the same node")
 	fs.Usage = func() {}
 	err := fs.Parse(args)
 	if errors.Is(err, flag.ErrHelp) {

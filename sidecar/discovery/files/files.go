@@ -18,9 +18,10 @@ import (
 
 // Options are the settings of a Resolver.
 type Options struct {
-	Dir   string       // of the manifests; it must exist
-	Loops int          // of the process
-	Log   *slog.Logger // slog.Default() where it is nil
+	Dir        string       // of the manifests; it must exist
+	Loops      int          // of the process
+	Node, Zone string       // where its pod runs; "" is unknown
+	Log        *slog.Logger // slog.Default() where it is nil
 
 	// Debounce is how long a file has to be left alone before it is read; 0 is 20 ms. Editors write in several steps.
 	Debounce time.Duration
@@ -109,7 +110,7 @@ func (r *Resolver) publish() {
 	for n, s := range services {
 		targets := r.services[n]
 		if targets == nil {
-			targets = &assemble.Targets{Loops: r.opts.Loops}
+			targets = &assemble.Targets{Loops: r.opts.Loops, Node: r.opts.Node, Zone: r.opts.Zone}
 			r.services[n] = targets
 		}
 		delete(gone, n)

@@ -24,9 +24,10 @@ import (
 
 // Options are the settings of a Resolver. Zero durations stand for their defaults.
 type Options struct {
-	Config *rest.Config // how to reach the API server; see Config
-	Loops  int          // of the process
-	Log    *slog.Logger // slog.Default() where it is nil
+	Config     *rest.Config // how to reach the API server; see Config
+	Loops      int          // of the process
+	Node, Zone string       // where its pod runs; "" is unknown
+	Log        *slog.Logger // slog.Default() where it is nil
 
 	// ResolveTimeout is how long Resolve takes at most; 1 s.
 	ResolveTimeout time.Duration

@@ -51,7 +51,7 @@ type watched struct {
 func (r *Resolver) newWatched(name types.NamespacedName) *watched {
 	w := &watched{r: r, name: name, ready: make(chan struct{}), gone: make(chan struct{}),
 		bySlice: map[string]*assemble.Slice{}, barred: map[string]bool{},
-		targets: assemble.Targets{Loops: r.opts.Loops}, problems: map[string][]string{}}
+		targets: assemble.Targets{Loops: r.opts.Loops, Node: r.opts.Node, Zone: r.opts.Zone}, problems: map[string][]string{}}
 	w.ctx, w.cancel = context.WithCancel(r.ctx)
 	w.asked.Store(time.Now().UnixNano())
 	w.services = follower{client: r.client, gate: r.gate, refusedFor: r.opts.RefusedFor,

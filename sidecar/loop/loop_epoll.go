@@ -3,7 +3,6 @@
 package loop
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"sync"
@@ -33,8 +32,8 @@ type Loop struct {
 	raw   syscall.RawConn
 	armed int64 // the deadline set on file; Never is none
 
-	polled   int                // events of the last poll
-	pollFunc func(uintptr) bool // made once: a closure for each park would be garbage
+	linger linger
+	rested int64 // when the last turn ended
 
 	now   int64
 	cur   *Task
@@ -112,10 +111,6 @@ func New(o Options) (*Loop, error) {
 	if l.raw, err = l.file.SyscallConn(); err != nil {
 		return fail(fmt.Errorf("epoll descriptor in Go's poller: %w", err))
 	}
-	l.pollFunc = func(uintptr) bool {
-		l.polled = l.epollWait()
-		return l.polled > 0 || l.stopReq.Load() && !l.stopping
-	}
 	ev := unix.EpollEvent{Events: unix.EPOLLIN | epollET, Fd: wakeSlot}
 	if err := unix.EpollCtl(epfd, unix.EPOLL_CTL_ADD, wakefd, &ev); err != nil {
 		return fail(fmt.Errorf("epoll_ctl: %w", err))
@@ -129,31 +124,72 @@ const epollET = 1 << 31
 // Run runs the loop until Stop was called and every coroutine has ended. It is called once, on a goroutine of its own.
 func (l *Loop) Run() {
 	defer l.close()
+	turns := l.turns
 	for {
-		wait := l.now
-		if len(l.ready) == 0 {
-			wait = l.timers.next()
+		// All turns are made inside one wait of Go's poller. What it was told of the epoll descriptor meanwhile is kept until
+		// turns asks for more: nothing is lost, and nothing has to be looked for again before the goroutine parks.
+		err := l.raw.Read(turns)
+		if err == nil {
+			return
 		}
-		n := l.poll(wait)
-		began := clock()
-		l.now = began
-		for i := range n {
-			l.dispatch(&l.events[i])
-		}
-		l.fireTimers()
-		l.runPosted()
-		l.queue, l.ready = l.ready, l.queue[:0]
-		for i, t := range l.queue {
-			l.queue[i] = nil
-			l.resume(t)
-		}
-		l.queue = l.queue[:0]
-		l.flushAll()
-		l.stats.turn(clock() - began)
-		if l.stopping && l.live == 0 {
+		// A timer is due. Read forgets what it was told when it begins anew, and calls turns first.
+		if turns(0) {
 			return
 		}
 	}
+}
+
+// turns makes turns until there is nothing to do. It reports whether the loop is over; else it is to be called again when there may
+// be events, or when the deadline it has set on the descriptor has come.
+func (l *Loop) turns(uintptr) (over bool) {
+	n := l.epollWait()
+	for waited := true; ; {
+		l.turn(n, waited)
+		if l.stopping && l.live == 0 {
+			return true
+		}
+		next := l.timers.next()
+		due := len(l.ready) > 0 || next != Never && next <= l.now
+		waited = false
+		if due || n >= crowded {
+			n = l.epollWait()
+		} else if waited = l.linger.pays(); waited {
+			n = l.lingering(next)
+		} else {
+			n = 0
+		}
+		if n == 0 && !due {
+			l.arm(next)
+			return false
+		}
+	}
+}
+
+// crowded is how many events at a time show that there will be more by the end of the turn: then the loop asks for them itself, which
+// costs one system call, instead of leaving that to Go's poller, which costs up to three.
+const crowded = 2
+
+// turn handles the events of a poll, behind a wait or not, and lets every coroutine run that can.
+func (l *Loop) turn(n int, waited bool) {
+	began := clock()
+	l.now = began
+	if waited {
+		l.linger.waited(began - l.rested)
+	}
+	for i := range n {
+		l.dispatch(&l.events[i])
+	}
+	l.fireTimers()
+	l.runPosted()
+	l.queue, l.ready = l.ready, l.queue[:0]
+	for i, t := range l.queue {
+		l.queue[i] = nil
+		l.resume(t)
+	}
+	l.queue = l.queue[:0]
+	l.flushAll()
+	l.rested = clock()
+	l.stats.turn(l.rested - began)
 }
 
 // AtTurnEnd calls f.Flush once every coroutine of this turn has run: what many of them write to one connection goes out in one
@@ -185,26 +221,18 @@ func (l *Loop) close() {
 	close(l.done)
 }
 
-// poll asks for events and parks until there are some or the deadline has come; now or earlier does not park.
-func (l *Loop) poll(deadline int64) int {
-	if deadline != Never && deadline <= l.now {
-		return l.epollWait()
-	}
-	if l.armed != deadline && (l.armed == Never || l.armed <= l.now || deadline != Never && deadline < l.armed) {
+// arm makes a deadline end the wait for events.
+func (l *Loop) arm(deadline int64) {
+	if l.armed == deadline || l.armed != Never && l.armed > l.now && (deadline == Never || l.armed < deadline) {
 		// Arming costs a few hundred nanoseconds, so an earlier deadline that is still set is left to fire in vain.
-		l.armed = deadline
-		when := time.Time{}
-		if deadline != Never {
-			when = time.Now().Add(time.Duration(deadline - clock()))
-		}
-		l.file.SetReadDeadline(when)
+		return
 	}
-	l.polled = 0
-	err := l.raw.Read(l.pollFunc)
-	if err != nil && errors.Is(err, os.ErrDeadlineExceeded) {
-		return l.epollWait()
+	l.armed = deadline
+	when := time.Time{}
+	if deadline != Never {
+		when = time.Now().Add(time.Duration(deadline - clock()))
 	}
-	return l.polled
+	l.file.SetReadDeadline(when)
 }
 
 func (l *Loop) epollWait() int {

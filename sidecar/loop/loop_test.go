@@ -248,3 +248,28 @@ func TestABusyCoroutineGivesWay(t *testing.T) {
 		return nil
 	})
 }
+
+func TestNothingIsLostBetweenWaits(t *testing.T) {
+	l, _ := run(t)
+	addr := echo(t, l)
+	c, err := net.Dial("tcp", addr.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	// Pauses around the time for which the loop waits in its own call, so that bytes come at every moment of its change from one way of
+	// waiting to the other: a byte it missed would not be echoed.
+	var b [1]byte
+	for i := range 5000 {
+		for began := time.Now(); time.Since(began) < time.Duration(i*7%150)*time.Microsecond; {
+		}
+		b[0] = byte(i)
+		c.SetDeadline(time.Now().Add(20 * time.Second))
+		if _, err := c.Write(b[:]); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadFull(c, b[:]); err != nil || b[0] != byte(i) {
+			t.Fatalf("byte %d: %d, %v", i, b[0], err)
+		}
+	}
+}

@@ -93,7 +93,7 @@ func steadyAllocations(b *bench, w *way) (r steadyResult) {
 
 // syscallEvents are counted one by one besides their sum.
 var syscallEvents = []string{"read", "write", "recvfrom", "sendto", "readv", "writev", "recvmsg", "sendmsg", "accept4", "connect", "close",
-	"epoll_wait", "epoll_pwait", "epoll_ctl", "futex", "nanosleep", "getsockopt", "setsockopt", "clock_gettime", "splice"}
+	"epoll_wait", "epoll_pwait", "epoll_pwait2", "epoll_ctl", "futex", "nanosleep", "getsockopt", "setsockopt", "clock_gettime", "splice"}
 
 const allSyscalls = "raw_syscalls:sys_enter"
 

@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"encoding/binary"
 	"io"
+	"math"
 	"sync"
 )
 
@@ -121,13 +122,13 @@ func (y *body) look(prefix []byte, complete bool) (view, Outcome) {
 	case complete && !whole || prefix[0] > 1:
 		return view{}, Bad
 	case prefix[0] == 0:
-		return view{b: message, size: int(size), complete: whole}, Found
+		return view{b: message, size: int(min(size, math.MaxInt32)), complete: whole}, Found
 	case y.coding != gzipped:
 		return view{}, Unreadable
 	}
 	v, o := y.inflate(message, whole)
 	if v.size = len(v.b); !v.complete {
-		v.size = 1 << 31 // more than there can be: how long it is nobody knows yet
+		v.size = math.MaxInt32 // more than is ever read: how long it is nobody knows yet
 	}
 	return v, o
 }

@@ -24,12 +24,12 @@ func appendNumber(dst, raw []byte) []byte {
 		}
 		end++
 	}
-	exponent := 0
+	exponent := int64(0)
 	if end < len(raw) {
 		exponent = parseExponent(raw[end+1:])
 	}
 	if point >= 0 {
-		exponent -= end - point - 1
+		exponent -= int64(end - point - 1)
 	}
 
 	from := len(dst)
@@ -46,7 +46,7 @@ func appendNumber(dst, raw []byte) []byte {
 		dst = dst[:len(dst)-1]
 		exponent++
 	}
-	digits := len(dst) - first
+	digits := int64(len(dst) - first)
 	exponent = max(-maxExponent, min(exponent, maxExponent))
 	switch {
 	case digits == 0:
@@ -54,15 +54,15 @@ func appendNumber(dst, raw []byte) []byte {
 	case exponent >= 0 && exponent <= maxZeros:
 		return append(dst, zeros[:exponent]...)
 	case exponent < 0 && -exponent < digits:
-		return slices.Insert(dst, len(dst)+exponent, '.')
+		return slices.Insert(dst, len(dst)+int(exponent), '.')
 	case exponent < 0 && -exponent-digits <= maxZeros:
 		dst = append(dst, zeros[:2-exponent-digits]...)
-		copy(dst[len(dst)-digits:], dst[first:first+digits])
+		copy(dst[len(dst)-int(digits):], dst[first:first+int(digits)])
 		copy(dst[first:], zeros[:2-exponent-digits])
 		dst[first+1] = '.'
 		return dst
 	}
-	return strconv.AppendInt(append(dst, 'e'), int64(exponent), 10)
+	return strconv.AppendInt(append(dst, 'e'), exponent, 10)
 }
 
 const zeros = "000000000000000000000000000000000000000000" // maxZeros and two
@@ -71,14 +71,14 @@ const zeros = "000000000000000000000000000000000000000000" // maxZeros and two
 const maxExponent = 1_000_000_000
 
 // parseExponent reads an exponent. It stays above maxExponent where the text is, but does not overflow.
-func parseExponent(text []byte) int {
+func parseExponent(text []byte) int64 {
 	negative := text[0] == '-'
 	if text[0] == '-' || text[0] == '+' {
 		text = text[1:]
 	}
-	n := 0
+	n := int64(0)
 	for _, c := range text {
-		n = min(n*10+int(c-'0'), 2*maxExponent)
+		n = min(n*10+int64(c-'0'), 2*maxExponent)
 	}
 	if negative {
 		return -n

@@ -19,7 +19,7 @@ var variants = []struct {
 	vary    func(i int, e *cluster.Endpoint, hints *cluster.Hints)
 }{
 	{"plain", Options{}, func(int, *cluster.Endpoint, *cluster.Hints) {}},
-	{"weighted", Options{Weights: "*3=5,*7=2,*=1"}, func(int, *cluster.Endpoint, *cluster.Hints) {}},
+	{"weighted", Options{Weights: "*1=5,*7=2,*=1"}, func(int, *cluster.Endpoint, *cluster.Hints) {}},
 	{"one in ten joins", Options{SlowStart: time.Minute}, func(i int, e *cluster.Endpoint, _ *cluster.Hints) {
 		if i%10 == 9 {
 			e.Since = 1

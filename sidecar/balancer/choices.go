@@ -35,9 +35,14 @@ func (p *choices) pick(r *Request) *cluster.Endpoint {
 }
 
 func (p *choices) ofMany(r *Request, uneven bool) int {
-	a, b := p.draw(r, -1, maxDraws), -1
-	if a >= 0 {
-		// Of weights like 1,000 to 1 the second draw may meet the first one again and again.
+	// Both are drawn before either is looked at, so that the processor fetches both loads at a time.
+	a, b := p.any(r), p.any(r)
+	openA, openB := p.open(r, a) && p.itsTurn(r, a), p.open(r, b) && p.itsTurn(r, b)
+	if !openA {
+		a = p.draw(r, -1, maxDraws)
+	}
+	if a >= 0 && (!openB || a == b) {
+		// Of weights like 1,000 to 1 the draw may meet the first one again and again.
 		b = p.draw(r, a, maxDraws/4)
 	}
 	if a < 0 || b < 0 && len(p.endpoints) <= cheapScan {

@@ -189,3 +189,18 @@ func TestPeakEWMADoesNotFloodANewEndpoint(t *testing.T) {
 		}
 	}
 }
+
+func TestForgottenIsAnExponential(t *testing.T) {
+	for age := int64(0); age < int64(20*time.Minute); age += 1 + age/7 {
+		got, want := forgotten(age), math.Exp(-float64(age)/float64(decay))
+		if math.Abs(got-want) > want*2e-7 {
+			t.Errorf("after %v: %v, want %v", time.Duration(age), got, want)
+		}
+	}
+	if got := forgotten(math.MaxInt64); got != 0 {
+		t.Errorf("after centuries: %v", got)
+	}
+	if got := forgotten(-1000); got < 1 || got > 1.001 {
+		t.Errorf("of an answer that another clock reading puts in the future: %v", got)
+	}
+}

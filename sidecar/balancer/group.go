@@ -35,7 +35,6 @@ const cheapScan = 64
 // draw draws an endpoint by weight that is open and is not the one given; -1 when it met none in so many attempts. One in its
 // slow start is passed over as often as it says, unless nothing else is met.
 func (g *group) draw(r *Request, not, attempts int) int {
-	ramping := g.ramp.runs(r.Now)
 	for {
 		late := -1
 		for range attempts {
@@ -43,7 +42,7 @@ func (g *group) draw(r *Request, not, attempts int) int {
 			if i == not || !g.open(r, i) {
 				continue
 			}
-			if !ramping || r.chance(g.ramp.factor(g.endpoints[i], r.Now)) {
+			if g.itsTurn(r, i) {
 				return i
 			}
 			late = i
@@ -70,6 +69,11 @@ func (g *group) any(r *Request) int {
 func (g *group) open(r *Request, i int) bool {
 	e := g.endpoints[i]
 	return (!r.suspect(e) || g.ignoresHealth(r)) && !r.tried(e)
+}
+
+// itsTurn says, at random, whether an endpoint that was drawn may be picked as far as its slow start is concerned.
+func (g *group) itsTurn(r *Request, i int) bool {
+	return !g.ramp.runs(r.Now) || r.chance(g.ramp.factor(g.endpoints[i], r.Now))
 }
 
 // uneven says whether endpoints differ in what is due to them.

@@ -88,12 +88,11 @@ func (p *roundRobin) pick(r *Request) *cluster.Endpoint {
 	if !at.started {
 		at.started, at.next = true, p.start(r)
 	}
-	ramping := p.ramp.runs(r.Now)
 	for {
 		for range maxDraws {
 			i := p.at(at.next)
 			at.next = p.after(at.next)
-			if p.open(r, i) && (!ramping || r.chance(p.ramp.factor(p.endpoints[i], r.Now))) {
+			if p.open(r, i) && p.itsTurn(r, i) {
 				return p.endpoints[i]
 			}
 		}

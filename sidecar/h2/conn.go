@@ -14,8 +14,6 @@ type Options struct {
 	HeadLimit int
 	// MaxStreams is how many streams a client may have open on one connection; 0 is DefaultMaxStreams.
 	MaxStreams uint32
-	// ReplayLimit is how many bytes of a request's body are kept for another attempt; 0 is DefaultReplayLimit.
-	ReplayLimit int
 	// Violation is told of each connection that is ended because its peer broke a rule or met a limit. Nil is told nothing.
 	Violation func(r frame.Reason, upstream bool)
 	// Memory is shared by all connections of the loop. Nil gives each connection its own.
@@ -24,9 +22,8 @@ type Options struct {
 
 // The defaults of Options.
 const (
-	DefaultHeadLimit   = 64 << 10
-	DefaultMaxStreams  = 1000
-	DefaultReplayLimit = 64 << 10
+	DefaultHeadLimit  = 64 << 10
+	DefaultMaxStreams = 1000
 )
 
 const (
@@ -58,13 +55,6 @@ func (o *Options) maxStreams() uint32 {
 		return DefaultMaxStreams
 	}
 	return o.MaxStreams
-}
-
-func (o *Options) replayLimit() int {
-	if o.ReplayLimit == 0 {
-		return DefaultReplayLimit
-	}
-	return o.ReplayLimit
 }
 
 // conn is what both kinds of connection have in common. It belongs to its loop.

@@ -29,6 +29,13 @@ type Exchange struct {
 
 	req, res pipe
 
+	held   *Exchange     // an attempt that was put aside; see Hold
+	holder *Exchange     // of a held attempt, whose exchange it is
+	answer []hpack.Field // the head of the final answer, while the handler is told of it
+	head   Head          // of the final answer
+	broken bool          // a held attempt's answer was cut off
+
+	limit    int   // of what is kept of the request's body, in bytes
 	opened   int64 // when the request came, on the loop's clock
 	answered bool  // the final head came from upstream
 	begun    bool  // the final head was sent downstream
@@ -56,6 +63,19 @@ func (x *Exchange) Opened() int64 { return x.opened }
 // Replayable reports whether the request can be sent once more: it is whole in memory as far as it came, and nothing of an answer was
 // passed on.
 func (x *Exchange) Replayable() bool { return !x.begun && x.req.replayable() }
+
+// Keep says how many bytes of the request's body are kept for another attempt; 0 keeps none.
+func (x *Exchange) Keep(limit int) { x.limit = limit }
+
+// Has reports whether the request has a field of that name, in lower case.
+func (x *Exchange) Has(name string) bool {
+	for i := range x.Fields {
+		if x.Fields[i].Name == name {
+			return true
+		}
+	}
+	return false
+}
 
 func (x *Exchange) memory() *Memory { return x.o.Memory }
 
@@ -94,6 +114,7 @@ func (x *Exchange) progress() {
 func (x *Exchange) over() {
 	if !x.quiet {
 		x.quiet = true
+		x.DropHeld()
 		x.h.Ended(x, x.end)
 	}
 	x.settle()
@@ -123,9 +144,10 @@ func (x *Exchange) leaveDown() {
 
 // settle takes the exchange apart once both its streams have ended and the handler is done with it, for another request.
 func (x *Exchange) settle() {
-	if x.up != nil || x.down != nil || x.queue != nil || !x.quiet || x.spare {
+	if x.up != nil || x.down != nil || x.queue != nil || x.holder != nil || !x.quiet || x.spare {
 		return
 	}
+	x.DropHeld()
 	x.req.drop()
 	x.res.drop()
 	clear(x.Fields)
@@ -166,6 +188,10 @@ func (x *Exchange) ready() {
 
 // fail tells the handler that the attempt, which is off its connection, has failed.
 func (x *Exchange) fail(f Failure) {
+	if x.holder != nil {
+		x.onHeldEnd(f)
+		return
+	}
 	if x.begun {
 		// Too late for another one. The client is shown that the answer is cut.
 		x.end.Truncated = true
@@ -203,6 +229,7 @@ func (x *Exchange) cutDown(code frame.Code) {
 // Reset ends the exchange with RST_STREAM.
 func (x *Exchange) Reset(code frame.Code) {
 	x.quiet = true
+	x.DropHeld()
 	x.cutUp(frame.Cancel)
 	x.cutDown(code)
 	x.settle()
@@ -211,6 +238,7 @@ func (x *Exchange) Reset(code frame.Code) {
 // Reply answers the request with fields and, where there is one, a body, which must be small.
 func (x *Exchange) Reply(fields []hpack.Field, body string) {
 	x.quiet = true
+	x.DropHeld()
 	x.cutUp(frame.Cancel)
 	x.req.commit()
 	d := x.down

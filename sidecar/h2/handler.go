@@ -10,11 +10,15 @@ type Handler interface {
 	// Reply or Reset.
 	Request(x *Exchange)
 	// Head is told of the head of a final answer before it is passed on. It answers true to have it passed on; else it has called
-	// Drop, and sent the exchange elsewhere.
+	// Drop or Hold, and sent the exchange elsewhere.
 	Head(x *Exchange, h Head) bool
 	// Failed is told that an attempt ended before its answer's head was passed on. The handler has the exchange sent elsewhere,
 	// or calls Reply or Reset.
 	Failed(x *Exchange, f Failure)
+	// HeldAnswered is told that an attempt that was held unanswered has got the head of its answer, and HeldFailed that it ended
+	// without one; it is not held any more then.
+	HeldAnswered(x *Exchange, h Head)
+	HeldFailed(x *Exchange, f Failure)
 	// Ended is told that nothing more happens upstream.
 	Ended(x *Exchange, e End)
 }

@@ -80,7 +80,7 @@ func (p *pipe) store(data []byte) {
 		return
 	}
 	m := p.x.memory()
-	if p.keep && p.w+len(data) > p.x.o.replayLimit() {
+	if p.keep && p.w+len(data) > p.x.limit {
 		p.commit()
 	}
 	if p.w+len(data) > len(p.buf) {

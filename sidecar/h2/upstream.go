@@ -183,27 +183,31 @@ func (u *Upstream) onHeaders(id uint32, end bool, fields []hpack.Field, size int
 		if x.interim++; x.interim > maxInterim {
 			return u.onBroken(x, frame.EnhanceYourCalm)
 		}
-		x.down.appendHeaders(x.id, fields, false)
+		if x.holder == nil {
+			x.down.appendHeaders(x.id, fields, false)
+		}
 		return nil
 	}
-	x.answered = true
 	h := Head{Status: status, GRPC: -1, Last: end}
 	if end && x.Request.GRPC {
 		if code, ok := head.GRPCStatus(fields); ok {
 			h.GRPC = code
 		}
 	}
-	if !x.h.Head(x, h) {
-		return nil
-	}
-	x.end.Status, x.end.GRPC = status, h.GRPC
-	x.req.commit()
-	x.begun = true
-	x.res.ended, x.res.sent = end, end
 	if x.Request.Method != "HEAD" && status != 304 {
 		x.res.declared = length
 	}
-	x.down.appendHeaders(x.id, fields, end)
+	if x.holder != nil {
+		x.onHeldHead(fields, h)
+		return nil
+	}
+	x.answered, x.head, x.answer = true, h, fields
+	pass := x.h.Head(x, h)
+	x.answer = nil
+	if !pass {
+		return nil
+	}
+	x.begin(fields, h)
 	if end {
 		x.progress()
 	}
@@ -221,7 +225,7 @@ func (u *Upstream) onTrailers(x *Exchange, end bool, fields []hpack.Field) *fram
 	}
 	p := &x.res
 	p.ended = true
-	if p.waiting() == 0 {
+	if p.waiting() == 0 && x.holder == nil {
 		p.sent = true
 		x.down.appendHeaders(x.id, fields, true)
 		x.progress()

@@ -5,7 +5,6 @@ import (
 	"log/slog"
 	"strconv"
 
-	"github.com/sluice-mesh/sluice/sidecar/balancer"
 	"github.com/sluice-mesh/sluice/sidecar/classify"
 	"github.com/sluice-mesh/sluice/sidecar/cluster"
 	"github.com/sluice-mesh/sluice/sidecar/h1"
@@ -42,10 +41,10 @@ type streams struct {
 // call is what the proxy keeps of one stream's request. It is used again with its exchange.
 type call struct {
 	request
-	ep     *cluster.Endpoint // of the running attempt
-	choice metrics.Choice
-	since  outlier.Since
-	began  int64 // the loop's clock, of the running attempt
+	attempt         // the running one
+	held    attempt // one that was answered with an error, while another endpoint is asked; without ep there is none
+	// told says that the head of the answer said the call's grpc-status, which is judged already.
+	told bool
 }
 
 // Request begins the way: pick and send.
@@ -57,83 +56,120 @@ func (s streams) Request(x *h2.Exchange) {
 	}
 	s.r.renew()
 	c.begin(s.r)
+	c.held = attempt{}
+	x.Keep(c.rules.ReplayLimit)
 	s.r.budget.Deposit()
-	s.send(x, c, classify.Answered, h2.Failure{})
+	ep, choice := c.next()
+	s.send(x, c, ep, choice)
 }
 
-// send picks an endpoint and sends the request there; when there is none left the exchange ends as its last attempt did.
-func (s streams) send(x *h2.Exchange, c *call, last classify.Outcome, f h2.Failure) {
-	ep, choice := c.next()
-	if ep == nil {
-		s.giveUp(x, c, last, f)
-		return
-	}
-	c.ep, c.choice = ep, choice
-	load := s.w.load(ep)
-	load.InFlight++
-	c.began = s.w.l.Now()
-	c.since = outlier.Began(load, c.began, outlier.Defaults())
+func (s streams) send(x *h2.Exchange, c *call, ep *cluster.Endpoint, choice metrics.Choice) {
+	c.attempt = c.start(ep, choice)
 	s.w.pools.Send(x, ep, choice == metrics.Original)
 }
 
-// Failed goes on elsewhere where that may be done.
-func (s streams) Failed(x *h2.Exchange, f h2.Failure) {
-	c, r, w := x.State.(*call), s.r, s.w
-	load := w.load(c.ep)
-	balancer.GaveUp(load, w.l.Now()-c.began, w.l.Now())
-	load.InFlight--
-	outcome := classify.Cut
-	switch {
-	case f.Connect:
-		outcome = classify.ConnectFailed
-		outlier.ConnectFailed(load, w.l.Now())
-	case f.Unprocessed:
-		outcome = classify.Unprocessed
-	case f.Malformed:
-		outcome = classify.BadAnswer
-	}
-	r.stats.Attempts[c.choice][outcome].Add(1)
-	switch classify.Decide(outcome, x.Replayable(), h1.IsIdempotent([]byte(x.Request.Method))) {
-	case classify.No:
-		s.giveUp(x, c, outcome, f)
-		return
-	case classify.Budgeted:
-		if !r.budget.Withdraw(w.l.Now()) {
-			r.stats.Refused.Add(1)
-			s.giveUp(x, c, outcome, f)
-			return
-		}
-	}
-	r.stats.Retries[outcome].Add(1)
-	c.failed(c.ep, outcome != classify.ConnectFailed)
-	s.send(x, c, outcome, f)
-}
-
-// Head passes an answer on.
+// Head passes an answer on, or keeps it while another endpoint is asked that might do better.
 func (s streams) Head(x *h2.Exchange, h h2.Head) bool {
 	c := x.State.(*call)
-	load := s.w.load(c.ep)
-	outlier.Connected(load)
-	if now := s.w.l.Now(); h.Status < 500 && h.GRPC <= 0 {
-		balancer.Observe(load, now-c.began, now)
-	} else {
-		balancer.GaveUp(load, now-c.began, now) // an error that is answered fast makes nobody fast
+	a := &c.attempt
+	outlier.Connected(s.w.load(a.ep))
+	a.status = h.Status
+	c.head(a, healthOf(h))
+	c.told = h.GRPC >= 0
+	if on := c.rules.Retry.On; x.Replayable() && x.Sent() && (on.Status(h.Status) || h.GRPC > 0 && on.GRPC(h.GRPC)) && s.idempotent(x, c) {
+		a.outcome = classify.ServerError
+		if ep, choice := c.again(a, true, true); ep != nil {
+			s.release(c)
+			c.held = *a
+			x.Hold()
+			s.send(x, c, ep, choice)
+			return false
+		}
+		a.outcome = classify.Answered
 	}
+	s.release(c)
+	x.DropHeld()
 	return true
 }
+
+// release ends the count of the held attempt.
+func (s streams) release(c *call) {
+	if c.held.ep != nil {
+		c.done(&c.held)
+		c.held = attempt{}
+	}
+}
+
+// healthOf answers what the head of an answer says of its endpoint.
+func healthOf(h h2.Head) classify.Health {
+	if h.GRPC >= 0 {
+		return classify.HealthOfGRPC(h.GRPC)
+	}
+	return classify.HealthOf(classify.Answered, h.Status, false)
+}
+
+// idempotent reports whether the request may be sent again after it may have had an effect.
+func (s streams) idempotent(x *h2.Exchange, c *call) bool {
+	rules := &c.rules.Retry
+	return h1.IsIdempotent([]byte(x.Request.Method)) ||
+		len(rules.Idempotent) > 0 && rules.Idempotent.Match(x.Request.Method, x.Request.Path) ||
+		rules.IdempotencyKey && x.Has("idempotency-key")
+}
+
+// Failed goes on elsewhere where that may be done; else an answer that was held is better than none.
+func (s streams) Failed(x *h2.Exchange, f h2.Failure) {
+	c := x.State.(*call)
+	a := &c.attempt
+	a.err = f.Err
+	switch {
+	case f.Connect:
+		a.outcome = classify.ConnectFailed
+		outlier.ConnectFailed(s.w.load(a.ep), s.w.l.Now())
+	case f.Unprocessed:
+		a.outcome = classify.Unprocessed
+	case f.Malformed:
+		a.outcome = classify.BadAnswer
+	default:
+		a.outcome = classify.Cut
+	}
+	c.judge(a, classify.HealthOf(a.outcome, 0, false))
+	c.done(a)
+	if ep, choice := c.again(a, x.Replayable(), s.idempotent(x, c)); ep != nil {
+		s.send(x, c, ep, choice)
+		return
+	}
+	if c.held.ep != nil {
+		c.attempt, c.held = c.held, attempt{}
+		c.attempt.outcome = classify.Answered
+		x.Adopt()
+		return
+	}
+	s.giveUp(x, c, f)
+}
+
+// HeldAnswered and HeldFailed are of attempts that are held unanswered, of which there are none.
+func (s streams) HeldAnswered(*h2.Exchange, h2.Head)  {}
+func (s streams) HeldFailed(*h2.Exchange, h2.Failure) {}
 
 // Ended counts how it ended.
 func (s streams) Ended(x *h2.Exchange, e h2.End) {
 	c := x.State.(*call)
-	s.w.load(c.ep).InFlight--
-	outcome := classify.Answered
+	a := &c.attempt
 	switch {
 	case e.Gone:
-		outcome = classify.ClientGone
+		a.outcome = classify.ClientGone
 	case e.Truncated:
-		outcome = classify.Truncated
+		a.outcome = classify.Truncated
+		c.judge(a, classify.Bad)
+	default:
+		a.outcome = classify.Answered
+		if h := healthOf(h2.Head{Status: e.Status, GRPC: e.GRPC}); h == classify.Good || e.GRPC > 0 && !c.told {
+			c.judge(a, h) // the rest was said of the head
+		}
 	}
-	s.r.stats.Attempts[c.choice][outcome].Add(1)
+	c.done(a)
+	s.release(c)
+	c.settle()
 	s.r.stats.Answered(e.Status)
 	if e.GRPC >= 0 {
 		s.r.stats.GRPC(e.GRPC)
@@ -142,10 +178,11 @@ func (s streams) Ended(x *h2.Exchange, e h2.End) {
 
 // giveUp ends an exchange that nothing more can be done for. What an endpoint said is passed on: that is what the client would have
 // seen without us.
-func (s streams) giveUp(x *h2.Exchange, c *call, last classify.Outcome, f h2.Failure) {
-	r := s.r
-	s.w.o.Log.Debug("request failed", slog.String("cluster", r.name()), slog.String("endpoint", c.ep.Addr.String()),
-		slog.String("reason", last.String()), slog.String("code", f.Code.String()), slog.Any("error", f.Err))
+func (s streams) giveUp(x *h2.Exchange, c *call, f h2.Failure) {
+	r, a := s.r, &c.attempt
+	c.settle()
+	s.w.o.Log.Debug("request failed", slog.String("cluster", r.name()), slog.String("endpoint", a.ep.Addr.String()),
+		slog.String("reason", a.outcome.String()), slog.String("code", f.Code.String()), slog.Any("error", f.Err))
 	switch {
 	case f.Reset && !f.Malformed:
 		r.stats.Answered(0)
@@ -155,12 +192,12 @@ func (s streams) giveUp(x *h2.Exchange, c *call, last classify.Outcome, f h2.Fai
 		r.stats.Answered(0)
 		x.Reset(frame.HTTP11Required)
 	case f.Malformed:
-		s.reply(x, 502, codeInternal, fmt.Sprintf("endpoint %s of %s: malformed answer", c.ep.Addr, r.name()))
-	case last == classify.ConnectFailed:
+		s.reply(x, 502, codeInternal, fmt.Sprintf("endpoint %s of %s: malformed answer", a.ep.Addr, r.name()))
+	case a.outcome == classify.ConnectFailed:
 		s.reply(x, 503, codeUnavailable, fmt.Sprintf("no endpoint of %s can be reached: %d addresses tried, the last was %s: %v",
-			r.name(), len(c.pick.Tried)+1, c.ep.Addr, f.Err))
+			r.name(), len(c.pick.Tried), a.ep.Addr, f.Err))
 	default:
-		s.reply(x, 502, codeUnavailable, fmt.Sprintf("endpoint %s of %s: connection lost: %v", c.ep.Addr, r.name(), f.Err))
+		s.reply(x, 502, codeUnavailable, fmt.Sprintf("endpoint %s of %s: connection lost: %v", a.ep.Addr, r.name(), f.Err))
 	}
 }
 

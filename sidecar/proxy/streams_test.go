@@ -350,3 +350,108 @@ func TestAnHTTP1ServerBehindAnHTTP2Client(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// failing answers every request with a status and a body of its own.
+func failing(status int, text string) http.HandlerFunc {
+	return func(w http.ResponseWriter, q *http.Request) {
+		io.Copy(io.Discard, q.Body)
+		w.WriteHeader(status)
+		io.WriteString(w, text)
+	}
+}
+
+func TestAnErrorOverHTTP2IsAskedElsewhere(t *testing.T) {
+	good := newH2Server(t, named("good"))
+	long := strings.Repeat("sorry ", 20_000)
+	for _, status := range []int{500, 502, 503, 504} {
+		t.Run(fmt.Sprint(status), func(t *testing.T) {
+			bad := newH2Server(t, failing(status, long))
+			r := newRig(t)
+			r.inOrder(bad.addr, good.addr)
+			c := r.h2Client()
+			res, err := c.Get("http://web/")
+			if got := body(t, res, err); got != "good" || res.StatusCode != 200 {
+				t.Errorf("GET got %v", res)
+			}
+			res, err = c.Post("http://web/", "", strings.NewReader("x"))
+			if got := body(t, res, err); got != long || res.StatusCode != status {
+				t.Errorf("POST, which must not be sent twice, got %d and %d bytes", res.StatusCode, len(got))
+			}
+		})
+	}
+	t.Run("all answer errors: the client gets the last one, whole", func(t *testing.T) {
+		a, b := newH2Server(t, failing(500, "first"+long)), newH2Server(t, failing(503, "second"+long))
+		r := newRig(t)
+		r.inOrder(a.addr, b.addr)
+		res, err := r.h2Client().Get("http://web/")
+		if got := body(t, res, err); got != "second"+long || res.StatusCode != 503 {
+			t.Errorf("got %d and %d bytes", res.StatusCode, len(got))
+		}
+	})
+	t.Run("the others cannot be reached: the client gets the error as it came", func(t *testing.T) {
+		a := newH2Server(t, failing(500, "first"+long))
+		r := newRig(t)
+		r.inOrder(a.addr, closedPort(t), closedPort(t))
+		res, err := r.h2Client().Get("http://web/")
+		if got := body(t, res, err); got != "first"+long || res.StatusCode != 500 {
+			t.Errorf("got %v and %d bytes", res, len(got))
+		}
+	})
+	t.Run("the others cut the connection", func(t *testing.T) {
+		a, o := newH2Server(t, failing(500, "first")), newOrigin(t)
+		r := newRig(t)
+		r.inOrder(a.addr, o.addr)
+		go func() {
+			s := o.accept()
+			s.c.Read(make([]byte, 1000))
+			s.close()
+		}()
+		res, err := r.h2Client().Get("http://web/")
+		if got := body(t, res, err); got != "first" || res.StatusCode != 500 {
+			t.Errorf("got %v and %q", res, got)
+		}
+	})
+}
+
+func TestAGRPCCallThatIsUnavailable(t *testing.T) {
+	calls := atomic.Int64{}
+	bad := newH2Server(t, func(w http.ResponseWriter, q *http.Request) {
+		calls.Add(1)
+		io.Copy(io.Discard, q.Body)
+		w.Header().Set("Content-Type", "application/grpc")
+		w.Header().Set("Grpc-Status", "14")
+		w.Header().Set("Grpc-Message", "going away")
+	})
+	good := newH2Server(t, func(w http.ResponseWriter, q *http.Request) {
+		io.Copy(io.Discard, q.Body)
+		w.Header().Set("Content-Type", "application/grpc")
+		w.Header().Set("Trailer", "Grpc-Status")
+		w.Write([]byte("\x00\x00\x00\x00\x00"))
+		w.Header().Set("Grpc-Status", "0")
+	})
+	call := func(r *rig, key bool) *http.Response {
+		q, _ := http.NewRequest("POST", "http://web/pkg.Service/Method", strings.NewReader("\x00\x00\x00\x00\x00"))
+		q.Header.Set("Content-Type", "application/grpc")
+		if key {
+			q.Header.Set("Idempotency-Key", "1")
+		}
+		res, err := r.h2Client().Do(q)
+		body(t, res, err)
+		return res
+	}
+	r := newRig(t)
+	r.inOrder(bad.addr, good.addr)
+	if res := call(r, true); res.Header.Get("Grpc-Status") != "14" || calls.Load() != 1 {
+		t.Errorf("a call that nobody calls idempotent got %v after %d calls", res.Header, calls.Load())
+	}
+	s := *r.target.Snapshot()
+	also := *s.Rules
+	also.Retry.IdempotencyKey = true
+	s.Rules = &also
+	r.target.Publish(&s)
+	if res := call(r, true); res.Trailer.Get("Grpc-Status") != "0" {
+		t.Errorf("a call with a key got %v %v", res.Header, res.Trailer)
+	}
+	r.counts("gRPC calls count as OK", 1, r.service().Statuses[0].Load)
+	r.counts("gRPC calls count as UNAVAILABLE", 1, r.service().Statuses[14].Load)
+}

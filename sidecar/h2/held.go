@@ -1,0 +1,131 @@
+package h2
+
+import (
+	"github.com/sluice-mesh/sluice/sidecar/h2/frame"
+	"github.com/sluice-mesh/sluice/sidecar/h2/hpack"
+)
+
+// An attempt can be held while another one of the same exchange runs: one that was answered with an error, in case the other does no
+// better, or one that is not answered yet, in case the other is not either. Its stream goes on at a second Exchange, which has no
+// downstream side and is known to its holder only; what comes on it waits there, within its window.
+
+// Hold puts the running attempt aside, so that another one can be sent. An attempt that was held before is dropped. The request must
+// have gone out whole, which Sent reports. Within Handler.Head it is called in the place of Drop.
+func (x *Exchange) Hold() {
+	x.DropHeld()
+	h := x.o.Memory.exchange()
+	req, res, fields := h.req, h.res, h.Fields
+	*h = Exchange{Fields: append(fields[:0], x.answer...), State: h.State, l: x.l, o: x.o, h: x.h, holder: x, quiet: true, opened: x.opened,
+		end: End{GRPC: -1}, Request: x.Request}
+	h.req.trailers, h.res.trailers = req.trailers, res.trailers
+	h.req.begin(h, true)
+	h.req.ended, h.req.sent = true, true
+	h.res.begin(h, false)
+	move(h, x)
+	h.answered, h.head = x.answered, x.head
+	x.held = h
+	x.up = nil
+	x.ready()
+}
+
+// Sent reports whether the whole request has gone out in the running attempt.
+func (x *Exchange) Sent() bool { return x.req.sent }
+
+// Held answers the head of the held attempt's answer; ok is false when there is none.
+func (x *Exchange) Held() (head Head, ok bool) {
+	if x.held == nil || !x.held.answered {
+		return Head{}, false
+	}
+	return x.held.head, true
+}
+
+// Adopt makes the held attempt, which is answered, the exchange's own, and passes its answer on. The running attempt, if there is one,
+// is ended.
+func (x *Exchange) Adopt() {
+	h := x.held
+	x.held = nil
+	x.cutUp(frame.Cancel)
+	x.ready()
+	x.req.commit()
+	move(x, h)
+	x.req.sent = true
+	x.answered = true
+	x.begin(h.Fields, h.head)
+	truncated := h.broken
+	h.retire()
+	switch {
+	case truncated:
+		x.fail(Failure{})
+	case x.up == nil: // the answer came whole
+		x.over()
+		if x.down != nil {
+			x.res.pump()
+		}
+	default:
+		x.res.pump()
+	}
+}
+
+// DropHeld ends the held attempt, if there is one.
+func (x *Exchange) DropHeld() {
+	if h := x.held; h != nil {
+		x.held = nil
+		h.cutUp(frame.Cancel)
+		h.res.drop()
+		h.retire()
+	}
+}
+
+// retire takes a held exchange apart.
+func (x *Exchange) retire() {
+	x.up, x.holder = nil, nil
+	x.settle()
+}
+
+// move makes the stream of from's attempt, and what came on it, to's. The window that the client grants stays where it is.
+func move(to, from *Exchange) {
+	to.up, to.upID, to.upPos = from.up, from.upID, from.upPos
+	if to.up != nil {
+		to.up.streams[to.upID] = to
+	}
+	p, q := &to.res, &from.res
+	p.buf, p.r, p.w = q.buf, q.r, q.w
+	p.ended, p.declared, p.came = q.ended, q.declared, q.came
+	p.credit, p.target, p.owed = q.credit, q.target, q.owed
+	p.trailers, q.trailers = q.trailers, p.trailers
+	q.buf, q.r, q.w = nil, 0, 0
+	from.up = nil
+	to.end = from.end
+}
+
+// begin passes the head of the final answer on.
+func (x *Exchange) begin(fields []hpack.Field, h Head) {
+	x.end.Status, x.end.GRPC = h.Status, max(x.end.GRPC, h.GRPC)
+	x.begun = true
+	x.req.commit()
+	if h.Last {
+		x.res.ended, x.res.sent = true, true
+	}
+	x.down.appendHeaders(x.id, fields, h.Last)
+}
+
+// onHeldHead takes the head of a held attempt's answer.
+func (x *Exchange) onHeldHead(fields []hpack.Field, h Head) {
+	x.Fields = append(x.Fields[:0], fields...)
+	x.answered, x.head = true, h
+	x.res.ended = h.Last
+	x.h.HeldAnswered(x.holder, h)
+}
+
+// onHeldEnd is told that a held attempt ended early.
+func (x *Exchange) onHeldEnd(f Failure) {
+	if x.answered {
+		x.broken = true
+		return
+	}
+	holder := x.holder
+	holder.held = nil
+	x.res.drop()
+	x.retire()
+	holder.h.HeldFailed(holder, f)
+}

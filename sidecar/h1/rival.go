@@ -22,6 +22,7 @@ func (x *Exchange) Rival(up *Upstream) Result {
 				return x.fail(up, SideUpstream, err)
 			}
 			if n > 0 {
+				up.answerHead = n
 				return Result{Status: up.response.Status}
 			}
 		}
@@ -29,6 +30,16 @@ func (x *Exchange) Rival(up *Upstream) Result {
 			return x.fail(up, SideUpstream, err)
 		}
 	}
+}
+
+// Adopt goes on with an upstream that a Rival sent the request to, in the place of old, which is of no further use. Await comes next.
+func (x *Exchange) Adopt(up, old *Upstream) {
+	x.Leave(old)
+	if !x.whole {
+		x.pump = pump{done: true}
+	}
+	x.told = false
+	up.response.Reset()
 }
 
 // Interrupt ends what a Rival on this upstream waits for; Resume makes the connection ready to be used again, and reports whether

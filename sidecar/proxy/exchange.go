@@ -17,7 +17,8 @@ import (
 // exchangeAttempt is an attempt over HTTP/1.x. While it has a connection it is to be ended: passed on, dropped or lost.
 type exchangeAttempt struct {
 	attempt
-	up *h1.Upstream
+	up   *h1.Upstream
+	late int64 // when the attempt is to be raced; loop.Never is never
 }
 
 // exchange is the way of one request: pick, send, classify, and again elsewhere until it is answered or nothing may be done. An
@@ -26,6 +27,7 @@ func (w *Worker) exchange(r *route, x *h1.Exchange) {
 	r.renew()
 	q, a := &r.one, &r.running
 	q.begin(r)
+	r.running, r.held = exchangeAttempt{}, exchangeAttempt{}
 	defer r.abandon()
 	x.Keep(q.rules.ReplayLimit)
 	r.budget.Deposit()
@@ -37,6 +39,9 @@ func (w *Worker) exchange(r *route, x *h1.Exchange) {
 			return
 		}
 		fresh = fresh || a.reused && a.outcome != classify.ServerError
+		if ep, choice = nil, 0; a.err == errRequestTime {
+			continue
+		}
 		if ep, choice = q.again(&a.attempt, x.Replayable(), r.idempotent(x)); ep != nil {
 			w.hold(r)
 		}
@@ -85,12 +90,30 @@ func (w *Worker) send(r *route, x *h1.Exchange, ep *cluster.Endpoint, choice met
 		outlier.Connected(w.load(ep))
 	}
 	w.stats.Upstreams.Add(1)
-	res := x.Send(up)
+	steady := x.InMemory()
+	w.arm(r, x, a)
+	res := x.Start(up)
+	if res.Err == nil {
+		res = w.await(r, x)
+	}
+	if a.up == nil {
+		return // a rival took its place and could not be connected
+	}
+	w.heard(r, a, res, steady)
+}
+
+// heard notes what came of an attempt's wait for the head of an answer. Without one it is ended. steady says that nobody but the
+// endpoint had a part in how long that took.
+func (w *Worker) heard(r *route, a *exchangeAttempt, res h1.Result, steady bool) {
+	q := &r.one
 	a.status, a.err, a.outcome = res.Status, res.Err, outcomeOf(res, false)
 	if res.Err != nil {
 		q.judge(&a.attempt, classify.HealthOf(a.outcome, 0, a.reused))
 		w.end(r, a, false)
 		return
+	}
+	if steady && a.status < 500 {
+		r.latency.Note(time.Duration(w.l.Now() - a.began))
 	}
 	q.head(&a.attempt, classify.HealthOf(a.outcome, a.status, a.reused))
 }
@@ -210,6 +233,8 @@ func outcomeOf(res h1.Result, answered bool) classify.Outcome {
 		return classify.ClientGone
 	case answered:
 		return classify.Truncated
+	case res.Err == errAttemptTime || res.Err == errRequestTime:
+		return classify.TimedOut
 	case unreadable:
 		return classify.BadAnswer
 	case res.Unprocessed:
@@ -246,6 +271,10 @@ func (w *Worker) giveUp(r *route, x *h1.Exchange, last *attempt) {
 			return
 		}
 		x.Abort()
+	case classify.TimedOut:
+		r.stats.Answered(504)
+		x.Reply(504, timedOut(r, last))
+		return
 	case classify.Truncated:
 		// Forward has decided how the client is told.
 		r.stats.Answered(last.status)

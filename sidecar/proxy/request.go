@@ -1,6 +1,8 @@
 package proxy
 
 import (
+	"slices"
+
 	"github.com/sluice-mesh/sluice/sidecar/balancer"
 	"github.com/sluice-mesh/sluice/sidecar/classify"
 	"github.com/sluice-mesh/sluice/sidecar/cluster"
@@ -14,6 +16,7 @@ type request struct {
 	route *route
 	rules *rules.Rules // of the Service when the request began
 	pick  balancer.Request
+	began int64                // the loop's clock
 	tried [8]*cluster.Endpoint // the first of pick.Tried
 	// unsent says that no attempt so far got further than a connect.
 	unsent bool
@@ -37,7 +40,7 @@ type attempt struct {
 	ep      *cluster.Endpoint
 	choice  metrics.Choice
 	since   outlier.Since
-	began   int64 // the loop's clock
+	began   int64 // the loop's clock, once there was a connection
 	reused  bool  // on a connection that was kept
 	heard   bool  // the head of an answer came
 	outcome classify.Outcome
@@ -51,7 +54,9 @@ func (q *request) begin(r *route) {
 	q.rules = r.settings()
 	q.pick = r.w.pickRequest()
 	q.pick.Client, q.pick.Destination = r.client, r.dst.Addr()
+	q.pick.Now = r.w.l.Now()
 	q.pick.Tried = q.tried[:0]
+	q.began = q.pick.Now
 	q.unsent = true
 	q.extra, q.unsure, q.better = 0, 0, false
 }
@@ -84,8 +89,10 @@ func (q *request) next() (*cluster.Endpoint, metrics.Choice) {
 
 // failed notes that the request is not to be sent to ep again, and whether it may have been sent there.
 func (q *request) failed(ep *cluster.Endpoint, sent bool) {
-	q.pick.Tried = append(q.pick.Tried, ep)
 	q.unsent = q.unsent && !sent
+	if !slices.Contains(q.pick.Tried, ep) {
+		q.pick.Tried = append(q.pick.Tried, ep)
+	}
 }
 
 // start begins an attempt at ep, which counts as in flight until the attempt's done.

@@ -34,6 +34,8 @@ type service struct {
 	stats  *metrics.Service
 	budget retry.Budget
 	rules  *rules.Rules // what budget's settings were last read from
+	// latency is of the answers' heads, to tell which attempt takes strangely long.
+	latency retry.Latency
 }
 
 // unknownName is the name under which destinations without a Service are counted; their addresses would be labels without bound.

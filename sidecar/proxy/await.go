@@ -1,0 +1,137 @@
+package proxy
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/sluice-mesh/sluice/sidecar/classify"
+	"github.com/sluice-mesh/sluice/sidecar/h1"
+	"github.com/sluice-mesh/sluice/sidecar/loop"
+)
+
+var (
+	errAttemptTime = errors.New("no answer in the time of an attempt")
+	errRequestTime = errors.New("no answer in the time of a request")
+)
+
+// timedOut says which limit a request met.
+func timedOut(r *route, last *attempt) string {
+	q := &r.one
+	if last.err == errRequestTime {
+		return fmt.Sprintf("no answer of %s within %v, which is its sluice.mesh/timeout; the last of %d attempts was at %s",
+			r.name(), q.rules.Timeout, len(q.pick.Tried)+1, last.ep.Addr)
+	}
+	return fmt.Sprintf("no answer of endpoint %s of %s within %v, which is its sluice.mesh/per-try-timeout",
+		last.ep.Addr, r.name(), q.rules.PerTryTimeout)
+}
+
+// arm says when an attempt that begins now is to be raced.
+func (w *Worker) arm(r *route, x *h1.Exchange, a *exchangeAttempt) {
+	now, s := w.l.Now(), r.one.rules
+	a.began, a.late = now, loop.Never
+	if r.target == nil || !s.HangRace.On && s.Hedge == 0 || !r.idempotent(x) {
+		return
+	}
+	a.late = now + int64(r.patience())
+}
+
+// patience is how long an attempt may go without an answer before it is raced.
+func (r *route) patience() time.Duration {
+	s := r.one.rules
+	d := s.Hedge
+	if s.HangRace.On {
+		late := r.latency.Late(s.HangRace.Floor, s.HangRace.Factor)
+		if d == 0 || late < d {
+			d = late
+		}
+	}
+	return d
+}
+
+// deadline is why Await is to give up.
+type deadline uint8
+
+const (
+	noDeadline deadline = iota
+	lateDeadline
+	attemptDeadline
+	requestDeadline
+)
+
+// until answers the next deadline of the running attempt.
+func (r *route) until(racing bool) (until int64, why deadline) {
+	q, a := &r.one, &r.running
+	earlier := func(t int64, d deadline) {
+		if t != loop.Never && (until == loop.Never || t < until) {
+			until, why = t, d
+		}
+	}
+	if !racing {
+		earlier(a.late, lateDeadline)
+	}
+	if d := q.rules.PerTryTimeout; d > 0 {
+		earlier(a.began+int64(d), attemptDeadline)
+	}
+	if d := q.rules.Timeout; d > 0 {
+		earlier(q.began+int64(d), requestDeadline)
+	}
+	return until, why
+}
+
+// await waits for the head of the running attempt's answer. One that takes strangely long is raced by a further attempt at another
+// endpoint: the first answer wins, and its attempt is the running one in the end. A slow answer is not cut off for it.
+func (w *Worker) await(r *route, x *h1.Exchange) h1.Result {
+	a := &r.running
+	var v *rival
+	defer func() {
+		if v != nil {
+			w.dismiss(r, v) // a panic has left it
+		}
+	}()
+	for {
+		until, why := r.until(v != nil)
+		var cut *bool
+		if v != nil {
+			cut = &v.ended
+		}
+		res := x.Await(a.up, until, cut)
+		switch {
+		case res.Err == h1.ErrLate && why == lateDeadline:
+			v = w.challenge(r, x)
+			continue
+		case res.Err == h1.ErrLate:
+			x.Leave(a.up)
+			res = h1.Result{Err: errAttemptTime, Side: h1.SideUpstream}
+			if why == requestDeadline {
+				res.Err = errRequestTime
+			}
+			r.stats.Timeouts[why-attemptDeadline].Add(1)
+		case res.Err == h1.ErrOvertaken:
+			v = w.overtaken(r, x, v)
+			continue
+		}
+		if v == nil {
+			return res
+		}
+		failed := res.Err != nil || r.one.rules.Retry.On.Status(res.Status)
+		if !failed || res.Side == h1.SideDownstream || res.Err == errRequestTime {
+			if !failed {
+				r.stats.Races[0].Add(1)
+			}
+			w.dismiss(r, v)
+			v = nil
+			return res
+		}
+		// The rival goes on in its place.
+		w.heard(r, a, res, false)
+		if res.Err == nil {
+			a.outcome = classify.ServerError
+			w.hold(r)
+		}
+		v, res = nil, w.takeOver(r, x, v)
+		if a.up == nil || res.Err != nil {
+			return res
+		}
+	}
+}

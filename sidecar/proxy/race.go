@@ -1,0 +1,183 @@
+package proxy
+
+import (
+	"errors"
+
+	"github.com/sluice-mesh/sluice/sidecar/classify"
+	"github.com/sluice-mesh/sluice/sidecar/cluster"
+	"github.com/sluice-mesh/sluice/sidecar/h1"
+	"github.com/sluice-mesh/sluice/sidecar/loop"
+	"github.com/sluice-mesh/sluice/sidecar/metrics"
+	"github.com/sluice-mesh/sluice/sidecar/outlier"
+)
+
+// rival is an attempt beside the running one. It has a coroutine, which connects, sends and waits; the exchange's own coroutine
+// decides what becomes of it.
+type rival struct {
+	exchangeAttempt
+	res   h1.Result
+	ended bool // the coroutine has ended
+	// handed says that the exchange takes the connection over as soon as there is one; left, that nobody wants it any more, and the
+	// coroutine ends the attempt itself.
+	handed, left bool
+	unsent       bool // the coroutine left it at a connection
+	exchange     *loop.Task
+}
+
+var errRivalPanicked = errors.New("internal error while an attempt was raced")
+
+// challenge begins a rival to the running attempt, or answers nil when there may be none: then the attempt is asked about again
+// later, or never.
+func (w *Worker) challenge(r *route, x *h1.Exchange) *rival {
+	q, a := &r.one, &r.running
+	again := w.l.Now() + int64(r.patience())
+	a.late = loop.Never
+	if !x.Replayable() {
+		return nil
+	}
+	if !x.InMemory() {
+		a.late = again // the client may yet send the rest
+		return nil
+	}
+	q.failed(a.ep, true)
+	ep, choice := q.next()
+	if ep == nil || choice == metrics.Original || q.extra >= q.rules.Retry.Most {
+		return nil
+	}
+	if !q.withdraw() {
+		a.late = again
+		return nil
+	}
+	r.stats.Retries[classify.LostRace].Add(1)
+	return w.beginRival(r, x, ep, choice)
+}
+
+func (w *Worker) beginRival(r *route, x *h1.Exchange, ep *cluster.Endpoint, choice metrics.Choice) *rival {
+	v := &rival{exchangeAttempt: exchangeAttempt{attempt: r.one.start(ep, choice)}, exchange: w.l.Current()}
+	w.l.Go(func() {
+		v.res = h1.Result{Err: errRivalPanicked, Side: h1.SideUpstream}
+		defer func() {
+			v.ended = true
+			if v.left {
+				w.giveBack(r, v)
+			} else {
+				v.exchange.Wake()
+			}
+		}()
+		up, err := w.connection(ep, false, false)
+		if err != nil {
+			v.res.Err, v.err, v.outcome = err, err, classify.ConnectFailed
+			outlier.ConnectFailed(w.load(ep), w.l.Now())
+			return
+		}
+		v.up, v.reused, v.began = up, up.Reused, w.l.Now()
+		if !v.reused {
+			outlier.Connected(w.load(ep))
+		}
+		w.stats.Upstreams.Add(1)
+		if v.left || v.handed {
+			v.res, v.unsent = h1.Result{}, true
+			return
+		}
+		v.res = x.Rival(up)
+	})
+	return v
+}
+
+// giveBack ends a rival that nobody wants any more; its coroutine has ended. A connection on which nothing was sent is kept.
+func (w *Worker) giveBack(r *route, v *rival) {
+	if v.up == nil {
+		r.one.done(&v.attempt)
+		return
+	}
+	v.outcome = classify.LostRace
+	w.end(r, &v.exchangeAttempt, v.unsent)
+}
+
+// overtaken decides about a rival whose coroutine has ended before the running attempt was answered: with an answer it is the
+// running attempt now. It answers the rival that still runs, if any.
+func (w *Worker) overtaken(r *route, x *h1.Exchange, v *rival) *rival {
+	q, a := &r.one, &r.running
+	if v.res.Err == nil && !q.rules.Retry.On.Status(v.res.Status) {
+		r.stats.Races[1].Add(1)
+		hung := r.hung(a)
+		x.Adopt(v.up, a.up)
+		a.outcome = classify.LostRace
+		if hung {
+			q.judge(&a.attempt, classify.Bad)
+		}
+		w.end(r, a, false)
+		w.promote(r, v)
+		return nil
+	}
+	q.failed(v.ep, v.outcome != classify.ConnectFailed)
+	if v.up == nil {
+		q.done(&v.attempt)
+	} else if w.heard(r, &v.exchangeAttempt, v.res, false); v.res.Err == nil {
+		v.outcome = classify.ServerError
+		w.drop(r)
+		r.held = v.exchangeAttempt
+	}
+	return w.challenge(r, x)
+}
+
+// hung reports whether an attempt has gone without an answer for so long that it speaks against its endpoint, and not only for so
+// long as the Service hedges after.
+func (r *route) hung(a *exchangeAttempt) bool {
+	s := r.one.rules.HangRace
+	return s.On && r.w.l.Now()-a.began >= int64(r.latency.Late(s.Floor, s.Factor))
+}
+
+// promote makes a rival the running attempt.
+func (w *Worker) promote(r *route, v *rival) {
+	r.running = v.exchangeAttempt
+	r.running.late = v.began + int64(r.patience())
+}
+
+// takeOver makes a rival whose coroutine may still run the running attempt, in the place of one that has ended.
+func (w *Worker) takeOver(r *route, x *h1.Exchange, v *rival) h1.Result {
+	conn := x.Downstream().Conn
+	v.handed = true
+	sent := v.up != nil
+	if sent && !v.ended {
+		v.up.Interrupt()
+	}
+	err := w.l.Wait(loop.Never, nil, conn, func() bool { return v.ended || !sent && conn.PeerGone() })
+	if !v.ended {
+		v.left = true
+		if err == nil {
+			err = errClientLeft
+		}
+		r.running.outcome, r.running.err = classify.ClientGone, err
+		return h1.Result{Err: err, Side: h1.SideDownstream}
+	}
+	w.promote(r, v)
+	a := &r.running
+	if a.up == nil {
+		r.one.done(&a.attempt)
+		return v.res
+	}
+	if !sent {
+		return x.Start(a.up)
+	}
+	if whole := a.up.Resume(); whole && (v.res.Err == nil || errors.Is(v.res.Err, loop.ErrTimeout)) {
+		x.Adopt(a.up, a.up)
+		return h1.Result{}
+	}
+	return v.res
+}
+
+var errClientLeft = errors.New("connection closed by the client")
+
+// dismiss ends a rival that has lost, or that nobody needs any more.
+func (w *Worker) dismiss(r *route, v *rival) {
+	if !v.ended && v.up != nil {
+		v.up.Interrupt()
+		w.l.Wait(loop.Never, nil, nil, func() bool { return v.ended })
+	}
+	if !v.ended {
+		v.left = true
+		return
+	}
+	w.giveBack(r, v)
+}

@@ -119,7 +119,7 @@ var Clients = []Client{
 		}
 	}},
 	{Name: "empty names", Why: "CVE-2019-9516", Codes: calmOr(http2.ErrCodeProtocol, http2.ErrCodeCompression), run: func(c *Conn) {
-		block := request("GET", Quick, bytes.Repeat([]byte{0, 0, 0}, 3000))
+		block := request("GET", Quick, bytes.Repeat([]byte{0, 0, 0}, 1000)) // a list that is no larger than lists may be
 		for c.More() {
 			c.open(block, true)
 		}
@@ -133,7 +133,7 @@ var Clients = []Client{
 		}
 	}},
 	{Name: "table size updates", Why: "a block of nothing else", Codes: calmOr(http2.ErrCodeProtocol, http2.ErrCodeCompression), Endured: true, run: func(c *Conn) {
-		block := append(bytes.Repeat([]byte{0x20}, 16000), request("GET", Quick)...)
+		block := append(bytes.Repeat([]byte{0x20}, 16000), request("GET", "/")...) // what is asked for is no attack
 		for c.More() {
 			c.open(block, true)
 		}

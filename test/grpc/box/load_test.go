@@ -77,3 +77,23 @@ func TestBulkComparesBothSides(t *testing.T) {
 		}
 	}
 }
+
+func TestHoldAsksNowAndThen(t *testing.T) {
+	addr := served(t)
+	if err := load(t.Context(), []string{"--target", addr, "--requests", "1", "--wait-for-ready", "--strict"}, new(bytes.Buffer)); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		args    []string
+		answers int
+	}{{[]string{"--for", "20ms"}, 2}, {[]string{"--for", "50ms", "--every", "10ms"}, 3}} {
+		var out bytes.Buffer
+		if err := hold(t.Context(), append([]string{"--target", addr}, c.args...), &out); err != nil {
+			t.Errorf("%q: %v", c.args, err)
+		}
+		var got held
+		if err := json.Unmarshal(out.Bytes(), &got); err != nil || got.Pod != "a" || got.Answers < c.answers {
+			t.Errorf("%q: %v, %+v", c.args, err, got)
+		}
+	}
+}

@@ -52,7 +52,8 @@ func newH2Server(t *testing.T, h http.HandlerFunc, change ...func(*http.Server))
 func (r *rig) h2Client() *http.Client {
 	p := &http.Protocols{}
 	p.SetUnencryptedHTTP2(true)
-	tr := &http.Transport{Protocols: p, DisableCompression: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+	// A stream that was reset ends a moment after its answer, so that its connection may not be idle yet when all idle ones are closed.
+	tr := &http.Transport{Protocols: p, DisableCompression: true, IdleConnTimeout: time.Second, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, "tcp", r.addr.String())
 	}}
 	r.t.Cleanup(tr.CloseIdleConnections)

@@ -47,11 +47,12 @@ type network struct {
 
 // shape is what a network is made of.
 type shape struct {
-	pods  int
-	h2    bool     // clients speak HTTP/2
-	grpc  bool     // clients and pods are gRPC's; the pods have no control port
-	toxic bool     // a toxiproxy stands before every pod's server
-	serve []string // more flags of the pods' servers
+	pods   int
+	h2     bool     // clients speak HTTP/2
+	grpc   bool     // clients and pods are gRPC's; the pods have no control port
+	opaque bool     // the pods say their names and echo
+	toxic  bool     // a toxiproxy stands before every pod's server
+	serve  []string // more flags of the pods' servers
 }
 
 // programs say where the programs are.
@@ -122,6 +123,8 @@ func (n *network) startServer(p *pod) error {
 	switch {
 	case n.shape.grpc:
 		program, args = grpcBox, append(args, fmt.Sprintf("--address=:%d", port))
+	case n.shape.opaque:
+		args = append(args, "--http=", fmt.Sprintf("--banner=:%d", port), fmt.Sprintf("--control=:%d", controlPort), "--tls=", "--echo=")
 	default:
 		if n.shape.toxic {
 			port = behindToxics
@@ -153,6 +156,8 @@ func (s shape) port() manifest.Port {
 	switch {
 	case s.grpc:
 		p.Name, p.AppProtocol = "grpc", "grpc"
+	case s.opaque:
+		p.Name = "tcp-banner"
 	case s.h2:
 		p.Name, p.AppProtocol = "http2", "kubernetes.io/h2c"
 	}

@@ -33,7 +33,7 @@ func postScenarios() (all []scenario) {
 					return err
 				}
 				r, err := x.load("--method=POST", "--body=x", "--effects", "--concurrency=20", "--rate=500", "--timeout=3s",
-					fmt.Sprint("--duration=", x.long(6*time.Second, 3*time.Second)))
+					fmt.Sprint("--duration=", x.long(6*time.Second, 1500*time.Millisecond)))
 				if err != nil {
 					return err
 				}

@@ -18,23 +18,21 @@ func promised(c client, f fault) promise {
 	case "slow":
 		p.Longest, p.Slow = 1100, 100 // who is sent to the slow pod gets its answer: all at once at first, a few each second then
 	}
-	p.Pending = pending[f.name]
 	if c.h2 {
-		p.Pending = pendingH2
+		p.Pending = pendingH2[f.name]
 	}
 	return p
 }
 
-// pending names what is being built, by fault.
-var pending = map[string]string{
-	"500":   "retries by status, ejection",
-	"503":   "retries by status, ejection",
-	"reset": "ejection",
-	"stop":  "the race against pods that hang",
-	"drop":  "the race against pods that hang",
+// pendingH2 names what is being built for HTTP/2, by fault.
+var pendingH2 = map[string]string{
+	"refuse": "retries of streams",
+	"500":    "retries of streams",
+	"503":    "retries of streams",
+	"reset":  "retries of streams",
+	"stop":   "the race of streams",
+	"drop":   "the race of streams",
 }
-
-const pendingH2 = "HTTP/2 stream by stream"
 
 // judge answers what of the promise was broken.
 func (p promise) judge(r result, timed bool) (broken []string) {

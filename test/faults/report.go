@@ -102,6 +102,7 @@ func (r row) verdict() string {
 
 // summary writes the last line.
 func (rep *report) summary(out io.Writer) {
+	rep.overview(out)
 	fmt.Fprintf(out, "\n%d cases hold, %d are pending, %d are broken; %.0f s\n", rep.kept, rep.pending, rep.failed, rep.Seconds)
 }
 

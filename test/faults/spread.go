@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"time"
 )
@@ -12,11 +13,11 @@ func spreadScenarios() []scenario {
 	return []scenario{
 		{name: "spread/http1", title: "10,000 requests on one kept HTTP/1.1 connection over 3 pods", shape: shape{pods: 3}, quick: true,
 			run: func(x *trial) error { return x.spread(x.load("--requests=10000")) }},
-		{name: "spread/http2", title: "10,000 requests on one HTTP/2 connection over 3 pods", shape: shape{pods: 3, h2: true}, quick: true, pending: pendingH2,
+		{name: "spread/http2", title: "10,000 requests on one HTTP/2 connection over 3 pods", shape: shape{pods: 3, h2: true}, quick: true,
 			run: func(x *trial) error { return x.spread(x.load("--requests=10000", "--h2c")) }},
-		{name: "spread/grpc", title: "10,000 calls on one gRPC channel over 3 pods", shape: shape{pods: 3, grpc: true}, quick: true, pending: pendingH2,
+		{name: "spread/grpc", title: "10,000 calls on one gRPC channel over 3 pods", shape: shape{pods: 3, grpc: true}, quick: true,
 			run: func(x *trial) error { return x.spread(x.callLoad("--requests=10000", "--concurrency=1")) }},
-		{name: "spread/goaway", title: "gRPC at 200/s, and the pods close every connection after a second (GOAWAY)", quick: true, pending: pendingH2,
+		{name: "spread/goaway", title: "gRPC at 200/s, and the pods close every connection after a second (GOAWAY)", quick: true,
 			shape: shape{pods: 3, grpc: true, serve: []string{"--max-connection-age=1s", "--max-connection-age-grace=10s"}},
 			run: func(x *trial) error {
 				r, err := x.callLoad("--rate=200", fmt.Sprint("--duration=", x.long(15*time.Second, 4*time.Second)))
@@ -28,6 +29,39 @@ func spreadScenarios() []scenario {
 				return err
 			}},
 	}
+}
+
+// callScenarios: gRPC's calls are POST. Those that a pod had when it died may have been done, and nobody sends them again.
+func callScenarios() (all []scenario) {
+	const atOnce = 20
+	for _, f := range allFaults() {
+		most := atOnce
+		switch f.name {
+		case "delete":
+			most = 0
+		case "kill":
+		case "stop", "drop":
+			most = 2 * atOnce // those that were there, and as many until a ping says so
+		default:
+			continue // these are of HTTP's status codes
+		}
+		all = append(all, scenario{name: "grpc/" + f.name, title: f.title + ", gRPC at 500/s", quick: most <= atOnce,
+			shape: shape{pods: 3, grpc: true}, run: func(x *trial) error {
+				d := x.long(20*time.Second, 3*time.Second)
+				r, err := x.callLoad("--rate=500", fmt.Sprint("--concurrency=", atOnce), "--duration="+d.String(), "--timeout=5s")
+				if err != nil {
+					return err
+				}
+				if err := errors.Join(x.sleep(d/4), f.begin(x.network, x.pods[2]), x.waitAll(r)); err != nil {
+					return err
+				}
+				if x.Failed > most {
+					x.broke("%d calls failed, at most %d are promised", x.Failed, most)
+				}
+				return nil
+			}})
+	}
+	return all
 }
 
 // spread judges who answered how often.

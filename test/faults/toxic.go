@@ -93,8 +93,10 @@ func toxicScenarios() []scenario {
 			err := x.inPod(x.pods[2], "tc qdisc add dev eth0 root tbf rate 1mbit burst 16kb latency 400ms")
 			return x.steady(err, "--url="+serviceURL+"/bytes?n=20000", "--expect=0123456789abcdef")
 		}},
-		{name: "toxic/half-open", title: "a node is dead for 5 s, and its pod starts anew at the same address", shape: shape{pods: 3}, quick: true,
-			pending: pending["drop"], run: halfOpen},
+		{name: "toxic/half-open", title: "a node is dead for 5 s, and its pod starts anew at the same address", shape: shape{pods: 3},
+			run: halfOpen},
+		{name: "toxic/half-open-tcp", title: "a node dies, and opaque TCP connections to it are idle or made", shape: shape{pods: 3, opaque: true},
+			peers: followers, run: halfOpenTCP},
 	}
 }
 
@@ -156,5 +158,9 @@ func halfOpen(x *trial) error {
 	}
 	err = x.waitAll(r)
 	x.none()
+	const longest = 2000 // milliseconds: two tries of a second each
+	if x.timed && x.Longest > longest {
+		x.broke("a request took %.0f ms, at most %d are promised", x.Longest, longest)
+	}
 	return err
 }

@@ -10,4 +10,6 @@ var http2Suites = []*suite{
 	pythonGRPCClient(),
 	attacks(),
 	badServers(),
+	spread(),
+	bulk(),
 }

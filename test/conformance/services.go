@@ -14,6 +14,9 @@ const (
 	severalHTTP  = 8090               // and their ports
 	severalGRPC  = 8091
 	severalAging = 8092
+	lonelyAging  = 8093 // of everything: one endpoint
+	bulkPort     = 8094
+	bulkGRPC     = 8095
 )
 
 // severalPods are the endpoints of the Service that has several.

@@ -31,7 +31,13 @@ func (w *Worker) exchange(r *route, x *h1.Exchange) {
 	defer r.abandon()
 	x.Keep(q.rules.ReplayLimit)
 	r.budget.Deposit()
-	ep, choice := q.next()
+	if s := &q.rules.Limits; s.Requests|s.Connections != 0 {
+		q.atMost(s.Requests, s.Connections)
+	}
+	ep, choice := w.place(r, x)
+	if ep == nil {
+		return
+	}
 	for fresh := false; ep != nil; {
 		w.send(r, x, ep, choice, fresh)
 		if a.outcome == classify.Answered && !w.better(r, x, a.status) {
@@ -44,6 +50,11 @@ func (w *Worker) exchange(r *route, x *h1.Exchange) {
 		}
 		if ep, choice = q.again(&a.attempt, x.Replayable(), r.idempotent(x)); ep != nil {
 			w.hold(r)
+		} else if q.full && q.unsent && a.outcome == classify.ConnectFailed {
+			// Those that have not been tried are full, and the request has been nowhere.
+			if ep, choice = w.queue(r, x); ep == nil {
+				return
+			}
 		}
 	}
 	switch {
@@ -54,6 +65,20 @@ func (w *Worker) exchange(r *route, x *h1.Exchange) {
 	default:
 		w.giveUp(r, x, &a.attempt)
 	}
+}
+
+// place answers where the request is sent first; nil when the exchange has ended, since all endpoints are full.
+func (w *Worker) place(r *route, x *h1.Exchange) (*cluster.Endpoint, metrics.Choice) {
+	q := &r.one
+	if q.limit == 0 {
+		return q.next()
+	}
+	if len(r.waiting) == 0 {
+		if ep, choice := q.next(); ep != nil {
+			return ep, choice
+		}
+	}
+	return w.queue(r, x)
 }
 
 // better reports whether an answer is an error that another endpoint might do better than, and marks the attempt so.

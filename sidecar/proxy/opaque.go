@@ -28,6 +28,8 @@ func (g *leg) ahead() tunnel.Ahead {
 	return &g.said
 }
 
+var errFull = errors.New("every endpoint has its most connections (sluice.mesh/max-connections)")
+
 var errNoEndpoint = errors.New("no endpoint left to try")
 
 // connect dials endpoints until one answers, or until nobody wants the leg any more (nil: it stays wanted); each is tried once. The
@@ -35,9 +37,14 @@ var errNoEndpoint = errors.New("no endpoint left to try")
 func (w *Worker) connect(r *route, unwanted *bool) (leg, error) {
 	q := &r.one
 	q.begin(r)
+	q.atMost(q.rules.Limits.Connections)
 	err := errNoEndpoint
 	for {
 		ep, choice := q.next()
+		if ep == nil && q.full {
+			r.stats.Limited[metrics.LimitPending].Add(1)
+			return leg{}, errFull
+		}
 		if ep == nil || unwanted != nil && *unwanted {
 			return leg{}, err
 		}

@@ -39,6 +39,16 @@ func (r *rig) dial() *peer {
 	return newPeer(r.t, "client", c)
 }
 
+// sibling connects a further client.
+func (p *peer) sibling() *peer {
+	p.t.Helper()
+	c, err := net.Dial("tcp", p.c.RemoteAddr().String())
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return newPeer(p.t, "another client", c)
+}
+
 // refused connects a client and expects a reset, which may overtake the end of the connect.
 func (r *rig) refused(why string) {
 	r.t.Helper()

@@ -20,6 +20,10 @@ type request struct {
 	tried [8]*cluster.Endpoint // the first of pick.Tried
 	// unsent says that no attempt so far got further than a connect.
 	unsent bool
+	// limit is how many attempts this loop may have at one endpoint at a time, 0 without limit; full says that the last pick found
+	// none but for that.
+	limit int64
+	full  bool
 	// extra counts the further attempts that cost budget.
 	extra int
 
@@ -59,6 +63,7 @@ func (q *request) begin(r *route) {
 	q.began = q.pick.Now
 	q.unsent = true
 	q.extra, q.unsure, q.better = 0, 0, false
+	q.limit, q.full = 0, false
 }
 
 // next picks an endpoint that was not tried yet, or answers nil. A Service without any, as a destination without a Service, is
@@ -73,7 +78,11 @@ func (q *request) next() (*cluster.Endpoint, metrics.Choice) {
 	if r.target != nil {
 		if s := r.target.Snapshot(); len(s.Set.Endpoints) > 0 {
 			q.pick.Now = r.w.l.Now()
-			if ep := s.Picker.Pick(&q.pick); ep != nil || !q.unsent {
+			ep := s.Picker.Pick(&q.pick)
+			if q.limit > 0 {
+				ep = q.below(s.Picker, ep)
+			}
+			if ep != nil || !q.unsent || q.full {
 				return ep, choice
 			}
 		}
@@ -110,6 +119,7 @@ func (q *request) done(a *attempt) {
 		balancer.GaveUp(load, now-a.began, now)
 	}
 	load.InFlight--
+	q.route.free()
 	q.route.stats.Attempts[a.choice][a.outcome].Add(1)
 }
 

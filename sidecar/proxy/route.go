@@ -36,6 +36,8 @@ type service struct {
 	rules  *rules.Rules // what budget's settings were last read from
 	// latency is of the answers' heads, to tell which attempt takes strangely long.
 	latency retry.Latency
+	// waiting are the requests that wait until an endpoint is below its limit.
+	waiting []*waiter
 }
 
 // unknownName is the name under which destinations without a Service are counted; their addresses would be labels without bound.

@@ -90,7 +90,7 @@ func run(ctx context.Context, o options, out io.Writer) (broken int, err error) 
 	}
 	for _, f := range allFaults() {
 		for _, c := range allClients() {
-			name := f.name + "/" + strings.ReplaceAll(c.name, " ", "")
+			name := caseName(c, f)
 			if match, err := path.Match(o.only, name); err != nil {
 				return 0, err
 			} else if !match || o.quick && !quick(c, f) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -18,6 +19,9 @@ type row struct {
 	Error   string   `json:"error,omitempty"` // it could not be measured
 	Seen    []string `json:"seen,omitempty"`  // what failures were like
 }
+
+// caseName is how a client under a fault is asked for.
+func caseName(c client, f fault) string { return f.name + "/" + strings.ReplaceAll(c.name, " ", "") }
 
 // Shares of the whole run.
 const (

@@ -32,6 +32,7 @@ var pendingH2 = map[string]string{
 	"reset":  "retries of streams",
 	"stop":   "the race of streams",
 	"drop":   "the race of streams",
+	"kill":   "retries of streams",
 }
 
 // judge answers what of the promise was broken.

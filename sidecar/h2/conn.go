@@ -70,8 +70,10 @@ type conn struct {
 
 	out     []byte // frames to be sent; borrowed
 	backlog int    // bytes that the drain coroutine has taken from out and not written yet
-	asked   bool   // Flush will be called
-	failed  error  // of a write
+	// draining says that a coroutine writes; nobody else may meanwhile.
+	draining bool
+	asked    bool  // Flush will be called
+	failed   error // of a write
 
 	enc    hpack.Encoder
 	dec    *hpack.Decoder

@@ -66,6 +66,17 @@ func (x *Exchange) Adopt() {
 	}
 }
 
+// Resume makes the held attempt, which is not answered yet, the running one again. The running one, if there is one, is ended.
+func (x *Exchange) Resume() {
+	h := x.held
+	x.held = nil
+	x.cutUp(frame.Cancel)
+	x.ready()
+	move(x, h)
+	x.req.sent = true
+	h.retire()
+}
+
 // DropHeld ends the held attempt, if there is one.
 func (x *Exchange) DropHeld() {
 	if h := x.held; h != nil {

@@ -22,7 +22,7 @@ func (c *conn) room(n int) {
 
 // dirty has out sent at the end of this turn.
 func (c *conn) dirty() {
-	if !c.asked && c.backlog == 0 {
+	if !c.asked && !c.draining {
 		c.asked = true
 		c.l.AtTurnEnd(c)
 	}
@@ -35,7 +35,7 @@ func (c *conn) Flush() {
 }
 
 func (c *conn) flush() {
-	if c.closed || c.backlog > 0 || len(c.out) == 0 {
+	if c.closed || c.draining || len(c.out) == 0 {
 		return
 	}
 	n, err := c.c.TryWrite(c.out)
@@ -50,7 +50,7 @@ func (c *conn) flush() {
 	}
 	b := c.out
 	c.out = nil
-	c.backlog = len(b) - n
+	c.backlog, c.draining = len(b)-n, true
 	c.l.Go(func() { c.drain(b, n) })
 }
 
@@ -63,6 +63,7 @@ func (c *conn) dropOut() {
 
 // drain writes what the socket did not take at once, until nothing waits any more.
 func (c *conn) drain(b []byte, from int) {
+	defer func() { c.backlog, c.draining = 0, false }() // also when a panic passes
 	for {
 		_, err := c.c.Write(b[from:])
 		c.l.Release(b[:cap(b)])
@@ -164,8 +165,8 @@ func (c *conn) say(last uint32, e *frame.ConnError) {
 	c.out = frame.AppendGoAway(c.out, last, e.Code, reason)
 	c.c.SetWriteDeadline(c.l.Now() + int64(lingerTime))
 	c.flush()
-	if c.backlog > 0 {
-		c.l.Wait(c.l.Now()+int64(lingerTime), nil, nil, func() bool { return c.backlog == 0 })
+	if c.draining {
+		c.l.Wait(c.l.Now()+int64(lingerTime), nil, nil, func() bool { return !c.draining })
 		return
 	}
 	if c.failed != nil || c.c.CloseWrite() != nil {

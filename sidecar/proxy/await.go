@@ -8,6 +8,7 @@ import (
 	"github.com/sluice-mesh/sluice/sidecar/classify"
 	"github.com/sluice-mesh/sluice/sidecar/h1"
 	"github.com/sluice-mesh/sluice/sidecar/loop"
+	"github.com/sluice-mesh/sluice/sidecar/rules"
 )
 
 var (
@@ -16,8 +17,7 @@ var (
 )
 
 // timedOut says which limit a request met.
-func timedOut(r *route, last *attempt) string {
-	q := &r.one
+func timedOut(r *route, q *request, last *attempt) string {
 	if last.err == errRequestTime {
 		return fmt.Sprintf("no answer of %s within %v, which is its sluice.mesh/timeout; the last of %d attempts was at %s",
 			r.name(), q.rules.Timeout, len(q.pick.Tried)+1, last.ep.Addr)
@@ -33,12 +33,11 @@ func (w *Worker) arm(r *route, x *h1.Exchange, a *exchangeAttempt) {
 	if r.target == nil || !s.HangRace.On && s.Hedge == 0 || !r.idempotent(x) {
 		return
 	}
-	a.late = now + int64(r.patience())
+	a.late = now + int64(r.patience(s))
 }
 
 // patience is how long an attempt may go without an answer before it is raced.
-func (r *route) patience() time.Duration {
-	s := r.one.rules
+func (r *route) patience(s *rules.Rules) time.Duration {
 	d := s.Hedge
 	if s.HangRace.On {
 		late := r.latency.Late(s.HangRace.Floor, s.HangRace.Factor)

@@ -298,7 +298,7 @@ func (w *Worker) giveUp(r *route, x *h1.Exchange, last *attempt) {
 		x.Abort()
 	case classify.TimedOut:
 		r.stats.Answered(504)
-		x.Reply(504, timedOut(r, last))
+		x.Reply(504, timedOut(r, &r.one, last))
 		return
 	case classify.Truncated:
 		// Forward has decided how the client is told.

@@ -50,6 +50,8 @@ type Worker struct {
 	// silence is the constant but for tests.
 	silence time.Duration
 
+	times times // what is due of streams
+
 	rand     *rand.Rand
 	seq      uint64
 	services map[string]*service // by name

@@ -9,6 +9,7 @@ import (
 	"github.com/sluice-mesh/sluice/sidecar/loop"
 	"github.com/sluice-mesh/sluice/sidecar/metrics"
 	"github.com/sluice-mesh/sluice/sidecar/outlier"
+	"github.com/sluice-mesh/sluice/sidecar/rules"
 )
 
 // rival is an attempt beside the running one. It has a coroutine, which connects, sends and waits; the exchange's own coroutine
@@ -30,7 +31,7 @@ var errRivalPanicked = errors.New("internal error while an attempt was raced")
 // later, or never.
 func (w *Worker) challenge(r *route, x *h1.Exchange) *rival {
 	q, a := &r.one, &r.running
-	again := w.l.Now() + int64(r.patience())
+	again := w.l.Now() + int64(r.patience(r.one.rules))
 	a.late = loop.Never
 	if !x.Replayable() {
 		return nil
@@ -100,7 +101,7 @@ func (w *Worker) overtaken(r *route, x *h1.Exchange, v *rival) *rival {
 	q, a := &r.one, &r.running
 	if v.res.Err == nil && !q.rules.Retry.On.Status(v.res.Status) {
 		r.stats.Races[1].Add(1)
-		hung := r.hung(a)
+		hung := r.hung(q.rules, a.began)
 		x.Adopt(v.up, a.up)
 		a.outcome = classify.LostRace
 		if hung {
@@ -123,15 +124,15 @@ func (w *Worker) overtaken(r *route, x *h1.Exchange, v *rival) *rival {
 
 // hung reports whether an attempt has gone without an answer for so long that it speaks against its endpoint, and not only for so
 // long as the Service hedges after.
-func (r *route) hung(a *exchangeAttempt) bool {
-	s := r.one.rules.HangRace
-	return s.On && r.w.l.Now()-a.began >= int64(r.latency.Late(s.Floor, s.Factor))
+func (r *route) hung(rules *rules.Rules, began int64) bool {
+	s := rules.HangRace
+	return s.On && r.w.l.Now()-began >= int64(r.latency.Late(s.Floor, s.Factor))
 }
 
 // promote makes a rival the running attempt.
 func (w *Worker) promote(r *route, v *rival) {
 	r.running = v.exchangeAttempt
-	r.running.late = v.began + int64(r.patience())
+	r.running.late = v.began + int64(r.patience(r.one.rules))
 }
 
 // takeOver makes a rival whose coroutine may still run the running attempt, in the place of one that has ended.

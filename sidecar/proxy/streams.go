@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strconv"
+	"time"
 
 	"github.com/sluice-mesh/sluice/sidecar/classify"
 	"github.com/sluice-mesh/sluice/sidecar/cluster"
@@ -41,8 +42,11 @@ type streams struct {
 // call is what the proxy keeps of one stream's request. It is used again with its exchange.
 type call struct {
 	request
-	attempt         // the running one
-	held    attempt // one that was answered with an error, while another endpoint is asked; without ep there is none
+	attempt // the running one
+	// held is an attempt that was answered with an error, while another endpoint is asked, or that is raced by the running one;
+	// without ep there is none.
+	held attempt
+	timed
 	// told says that the head of the answer said the call's grpc-status, which is judged already.
 	told bool
 }
@@ -59,12 +63,13 @@ func (s streams) Request(x *h2.Exchange) {
 	c.held = attempt{}
 	x.Keep(c.rules.ReplayLimit)
 	s.r.budget.Deposit()
-	ep, choice := c.next()
+	ep, choice := c.request.next()
 	s.send(x, c, ep, choice)
 }
 
 func (s streams) send(x *h2.Exchange, c *call, ep *cluster.Endpoint, choice metrics.Choice) {
 	c.attempt = c.start(ep, choice)
+	s.arm(x, c)
 	s.w.pools.Send(x, ep, choice == metrics.Original)
 }
 
@@ -74,9 +79,20 @@ func (s streams) Head(x *h2.Exchange, h h2.Head) bool {
 	a := &c.attempt
 	outlier.Connected(s.w.load(a.ep))
 	a.status = h.Status
+	if x.Sent() && h.Status < 500 {
+		s.r.latency.Note(time.Duration(s.w.l.Now() - a.began))
+	}
 	c.head(a, healthOf(h))
 	c.told = h.GRPC >= 0
-	if on := c.rules.Retry.On; x.Replayable() && x.Sent() && (on.Status(h.Status) || h.GRPC > 0 && on.GRPC(h.GRPC)) && s.idempotent(x, c) {
+	if raced(x, c) {
+		if s.fails(c, h) {
+			s.rivalFailed(x, c, classify.ServerError)
+			return false
+		}
+		s.wonByRival(x, c)
+		return true
+	}
+	if s.fails(c, h) && x.Replayable() && x.Sent() && s.idempotent(x, c) {
 		a.outcome = classify.ServerError
 		if ep, choice := c.again(a, true, true); ep != nil {
 			s.release(c)
@@ -89,7 +105,14 @@ func (s streams) Head(x *h2.Exchange, h h2.Head) bool {
 	}
 	s.release(c)
 	x.DropHeld()
+	s.w.times.remove(c)
 	return true
+}
+
+// fails reports whether an answer is an error that another endpoint might do better than.
+func (s streams) fails(c *call, h h2.Head) bool {
+	on := c.rules.Retry.On
+	return on.Status(h.Status) || h.GRPC > 0 && on.GRPC(h.GRPC)
 }
 
 // release ends the count of the held attempt.
@@ -121,17 +144,32 @@ func (s streams) Failed(x *h2.Exchange, f h2.Failure) {
 	c := x.State.(*call)
 	a := &c.attempt
 	a.err = f.Err
+	if a.outcome = outcomeOfStream(f); f.Connect {
+		outlier.ConnectFailed(s.w.load(a.ep), s.w.l.Now())
+	}
+	if raced(x, c) {
+		c.judge(a, classify.HealthOf(a.outcome, 0, false))
+		s.rivalFailed(x, c, a.outcome)
+		return
+	}
+	s.lost(x, c, f)
+}
+
+func outcomeOfStream(f h2.Failure) classify.Outcome {
 	switch {
 	case f.Connect:
-		a.outcome = classify.ConnectFailed
-		outlier.ConnectFailed(s.w.load(a.ep), s.w.l.Now())
+		return classify.ConnectFailed
 	case f.Unprocessed:
-		a.outcome = classify.Unprocessed
+		return classify.Unprocessed
 	case f.Malformed:
-		a.outcome = classify.BadAnswer
-	default:
-		a.outcome = classify.Cut
+		return classify.BadAnswer
 	}
+	return classify.Cut
+}
+
+// lost goes on behind the running attempt, which has ended without an answer.
+func (s streams) lost(x *h2.Exchange, c *call, f h2.Failure) {
+	a := &c.attempt
 	c.judge(a, classify.HealthOf(a.outcome, 0, false))
 	c.done(a)
 	if ep, choice := c.again(a, x.Replayable(), s.idempotent(x, c)); ep != nil {
@@ -141,15 +179,12 @@ func (s streams) Failed(x *h2.Exchange, f h2.Failure) {
 	if c.held.ep != nil {
 		c.attempt, c.held = c.held, attempt{}
 		c.attempt.outcome = classify.Answered
+		s.w.times.remove(c)
 		x.Adopt()
 		return
 	}
 	s.giveUp(x, c, f)
 }
-
-// HeldAnswered and HeldFailed are of attempts that are held unanswered, of which there are none.
-func (s streams) HeldAnswered(*h2.Exchange, h2.Head)  {}
-func (s streams) HeldFailed(*h2.Exchange, h2.Failure) {}
 
 // Ended counts how it ended.
 func (s streams) Ended(x *h2.Exchange, e h2.End) {
@@ -167,6 +202,7 @@ func (s streams) Ended(x *h2.Exchange, e h2.End) {
 			c.judge(a, h) // the rest was said of the head
 		}
 	}
+	s.w.times.remove(c)
 	c.done(a)
 	s.release(c)
 	c.settle()
@@ -180,6 +216,7 @@ func (s streams) Ended(x *h2.Exchange, e h2.End) {
 // seen without us.
 func (s streams) giveUp(x *h2.Exchange, c *call, f h2.Failure) {
 	r, a := s.r, &c.attempt
+	s.w.times.remove(c)
 	c.settle()
 	s.w.o.Log.Debug("request failed", slog.String("cluster", r.name()), slog.String("endpoint", a.ep.Addr.String()),
 		slog.String("reason", a.outcome.String()), slog.String("code", f.Code.String()), slog.Any("error", f.Err))
@@ -193,6 +230,8 @@ func (s streams) giveUp(x *h2.Exchange, c *call, f h2.Failure) {
 		x.Reset(frame.HTTP11Required)
 	case f.Malformed:
 		s.reply(x, 502, codeInternal, fmt.Sprintf("endpoint %s of %s: malformed answer", a.ep.Addr, r.name()))
+	case a.outcome == classify.TimedOut:
+		s.reply(x, 504, codeDeadlineExceeded, timedOut(r, &c.request, a))
 	case a.outcome == classify.ConnectFailed:
 		s.reply(x, 503, codeUnavailable, fmt.Sprintf("no endpoint of %s can be reached: %d addresses tried, the last was %s: %v",
 			r.name(), len(c.pick.Tried), a.ep.Addr, f.Err))
@@ -201,10 +240,11 @@ func (s streams) giveUp(x *h2.Exchange, c *call, f h2.Failure) {
 	}
 }
 
-// The gRPC statuses that we answer ourselves: INTERNAL and UNAVAILABLE.
+// The gRPC statuses that we answer ourselves: DEADLINE_EXCEEDED, INTERNAL and UNAVAILABLE.
 const (
-	codeInternal    = 13
-	codeUnavailable = 14
+	codeDeadlineExceeded = 4
+	codeInternal         = 13
+	codeUnavailable      = 14
 )
 
 // reply answers the request with a status and a text: to a gRPC client with trailers that say the same in its terms.

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/sluice-mesh/sluice/sidecar/classify"
+	"github.com/sluice-mesh/sluice/sidecar/rules"
 )
 
 // h2Server is net/http's server with HTTP/2 alone, in the clear.
@@ -203,7 +204,8 @@ func TestManyStreamsAtOnce(t *testing.T) {
 	}
 	wg.Wait()
 	if n := s.conns.Load(); n > 2 {
-		t.Errorf("%d connections to the endpoint for at most 200 streams of 250", n)
+		t.Errorf("%d connections to the endpoint for at most 200 streams of 250, %d of the clients, %d opaque", n,
+			r.m.Loop(0).Accepted.Load(), r.service().Opaque.Load())
 	}
 }
 
@@ -455,4 +457,146 @@ func TestAGRPCCallThatIsUnavailable(t *testing.T) {
 	}
 	r.counts("gRPC calls count as OK", 1, r.service().Statuses[0].Load)
 	r.counts("gRPC calls count as UNAVAILABLE", 1, r.service().Statuses[14].Load)
+}
+
+// with changes the rules of the Service.
+func (r *rig) with(change func(*rules.Rules)) {
+	s := *r.target.Snapshot()
+	also := *rules.Default()
+	if s.Rules != nil {
+		also = *s.Rules
+	}
+	change(&also)
+	s.Rules = &also
+	r.target.Publish(&s)
+}
+
+// hanging answers nothing until the test ends.
+func hanging(t *testing.T, then http.HandlerFunc) (h http.HandlerFunc, release func()) {
+	gate := make(chan bool)
+	release = sync.OnceFunc(func() { close(gate) })
+	t.Cleanup(release)
+	return func(w http.ResponseWriter, q *http.Request) {
+		io.Copy(io.Discard, q.Body)
+		select {
+		case <-gate:
+			then(w, q)
+		case <-q.Context().Done():
+		}
+	}, release
+}
+
+func TestAStreamThatHangsIsRaced(t *testing.T) {
+	race := func(r *rules.Rules) { r.HangRace.Floor = 30 * time.Millisecond }
+	t.Run("the other endpoint answers first", func(t *testing.T) {
+		h, _ := hanging(t, named("late"))
+		hung, good := newH2Server(t, h), newH2Server(t, named("good"))
+		r := newRig(t)
+		r.inOrder(hung.addr, good.addr)
+		r.with(race)
+		c := r.h2Client()
+		for range 3 {
+			res, err := c.Get("http://web/")
+			if got := body(t, res, err); got != "good" {
+				t.Errorf("got %q", got)
+			}
+		}
+		r.counts("races won by the second attempt", 3, r.service().Races[1].Load)
+		r.counts("attempts that lost", 3, func() uint64 { return r.attempts(classify.LostRace) })
+	})
+	t.Run("the first one answers after all: a slow answer is not cut off", func(t *testing.T) {
+		long := strings.Repeat("x", 200_000)
+		h, release := hanging(t, named(long))
+		began := make(chan bool, 1)
+		other, _ := hanging(t, named("never"))
+		slow, hung := newH2Server(t, h), newH2Server(t, func(w http.ResponseWriter, q *http.Request) { began <- true; other(w, q) })
+		r := newRig(t)
+		r.inOrder(slow.addr, hung.addr)
+		r.with(race)
+		go func() { <-began; release() }()
+		res, err := r.h2Client().Get("http://web/")
+		if got := body(t, res, err); got != long {
+			t.Errorf("got %d bytes", len(got))
+		}
+		r.counts("races won by the first attempt", 1, r.service().Races[0].Load)
+	})
+	t.Run("the second one fails: the first goes on alone", func(t *testing.T) {
+		h, release := hanging(t, named("slow"))
+		slow, o := newH2Server(t, h), newOrigin(t)
+		r := newRig(t)
+		r.inOrder(slow.addr, o.addr)
+		r.with(race)
+		go func() {
+			s := o.accept()
+			s.c.Read(make([]byte, 1000))
+			s.close()
+			time.Sleep(50 * time.Millisecond)
+			release()
+		}()
+		res, err := r.h2Client().Get("http://web/")
+		if got := body(t, res, err); got != "slow" {
+			t.Errorf("got %q", got)
+		}
+	})
+	t.Run("the first one fails: the second goes on alone", func(t *testing.T) {
+		h, release := hanging(t, named("second"))
+		o, second := newOrigin(t), newH2Server(t, h)
+		r := newRig(t)
+		r.inOrder(o.addr, second.addr)
+		r.with(race)
+		go func() {
+			s := o.accept()
+			r.eventually("the race", func() bool { return r.service().Retries[classify.LostRace].Load() == 1 })
+			s.close()
+			time.Sleep(20 * time.Millisecond)
+			release()
+		}()
+		res, err := r.h2Client().Get("http://web/")
+		if got := body(t, res, err); got != "second" {
+			t.Errorf("got %q", got)
+		}
+	})
+	t.Run("a POST is not raced", func(t *testing.T) {
+		h, release := hanging(t, named("first"))
+		slow, good := newH2Server(t, h), newH2Server(t, named("good"))
+		r := newRig(t)
+		r.inOrder(slow.addr, good.addr)
+		r.with(race)
+		time.AfterFunc(100*time.Millisecond, release)
+		res, err := r.h2Client().Post("http://web/", "", strings.NewReader("x"))
+		if got := body(t, res, err); got != "first" {
+			t.Errorf("got %q", got)
+		}
+	})
+}
+
+func TestStreamsTimeOut(t *testing.T) {
+	h, _ := hanging(t, named("late"))
+	hung, good := newH2Server(t, h), newH2Server(t, named("good"))
+	r := newRig(t)
+	r.inOrder(hung.addr, good.addr)
+	r.with(func(r *rules.Rules) { r.HangRace.On, r.PerTryTimeout = false, 30*time.Millisecond })
+	c := r.h2Client()
+	res, err := c.Get("http://web/")
+	if got := body(t, res, err); got != "good" {
+		t.Errorf("GET got %q", got)
+	}
+	res, err = c.Post("http://web/", "", strings.NewReader("x"))
+	if got := body(t, res, err); res.StatusCode != 504 || !strings.Contains(got, "sluice.mesh/per-try-timeout") {
+		t.Errorf("POST got %d %q", res.StatusCode, got)
+	}
+	r.inOrder(hung.addr)
+	r.with(func(r *rules.Rules) { r.HangRace.On, r.Timeout = false, 30*time.Millisecond })
+	res, err = c.Get("http://web/")
+	if got := body(t, res, err); res.StatusCode != 504 || !strings.Contains(got, "sluice.mesh/timeout") {
+		t.Errorf("GET got %d %q", res.StatusCode, got)
+	}
+	r.counts("calls of which something is due", 0, func() (n uint64) {
+		r.on(func() {
+			for c := r.w.times.first; c != nil; c = c.timed.after {
+				n++
+			}
+		})
+		return n
+	})
 }

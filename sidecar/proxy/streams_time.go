@@ -1,0 +1,231 @@
+package proxy
+
+import (
+	"github.com/sluice-mesh/sluice/sidecar/classify"
+	"github.com/sluice-mesh/sluice/sidecar/h2"
+	"github.com/sluice-mesh/sluice/sidecar/loop"
+	"github.com/sluice-mesh/sluice/sidecar/metrics"
+)
+
+// timed is when something is due of a call whose running attempt has no answer yet.
+type timed struct {
+	due           int64 // the loop's clock; loop.Never is never
+	late          int64 // when the attempt is to be raced, likewise
+	s             streams
+	x             *h2.Exchange
+	before, after *call
+	listed        bool
+}
+
+// times are the calls of which something is due. A coroutine minds them as long as there are any.
+type times struct {
+	first *call
+	task  *loop.Task
+	wake  int64 // when the coroutine looks again
+}
+
+func (t *times) remove(c *call) {
+	if !c.listed {
+		return
+	}
+	if c.timed.before != nil {
+		c.timed.before.timed.after = c.timed.after
+	} else {
+		t.first = c.timed.after
+	}
+	if c.timed.after != nil {
+		c.timed.after.timed.before = c.timed.before
+	}
+	c.timed = timed{}
+}
+
+// arm says what is due of the attempt that begins now.
+func (s streams) arm(x *h2.Exchange, c *call) {
+	w, rules := s.w, c.rules
+	late := loop.Never
+	if s.r.target != nil && (rules.HangRace.On || rules.Hedge > 0) && s.idempotent(x, c) {
+		late = c.attempt.began + int64(s.r.patience(rules))
+	}
+	w.times.set(w, s, x, c, late)
+}
+
+// set lists a call by what is due of it next, or takes it off.
+func (t *times) set(w *Worker, s streams, x *h2.Exchange, c *call, late int64) {
+	due := late
+	earlier := func(at int64) {
+		if due == loop.Never || at < due {
+			due = at
+		}
+	}
+	if d := c.rules.PerTryTimeout; d > 0 {
+		earlier(c.attempt.began + int64(d))
+	}
+	if d := c.rules.Timeout; d > 0 {
+		earlier(c.request.began + int64(d))
+	}
+	t.remove(c)
+	if due == loop.Never {
+		return
+	}
+	c.timed = timed{due: due, late: late, s: s, x: x, after: t.first, listed: true}
+	if t.first != nil {
+		t.first.timed.before = c
+	}
+	t.first = c
+	switch {
+	case t.task == nil:
+		t.wake = due
+		w.l.Go(func() { w.mind() })
+	case due < t.wake:
+		t.wake = due
+		t.task.Wake()
+	}
+}
+
+// mind does what is due, until there is nothing any more.
+func (w *Worker) mind() {
+	t := &w.times
+	t.task = w.l.Current()
+	defer func() { t.task = nil }()
+	for t.first != nil && !w.l.Stopping() {
+		now := w.l.Now()
+		if t.wake > now {
+			w.l.Park(t.wake)
+			continue
+		}
+		t.wake = now + 1<<62
+		for c := t.first; c != nil; {
+			next := c.timed.after
+			if c.due <= now {
+				c.s.overdue(c.x, c, now)
+			} else {
+				t.wake = min(t.wake, c.due)
+			}
+			if next != nil && !next.listed {
+				break // what was due changed the list: look again
+			}
+			c = next
+		}
+		for c := t.first; c != nil; c = c.timed.after {
+			t.wake = min(t.wake, c.due)
+		}
+	}
+}
+
+// overdue does what is due of a call.
+func (s streams) overdue(x *h2.Exchange, c *call, now int64) {
+	late := c.late
+	s.w.times.remove(c)
+	a := &c.attempt
+	switch {
+	case c.rules.Timeout > 0 && now >= c.request.began+int64(c.rules.Timeout):
+		s.r.stats.Timeouts[requestDeadline-attemptDeadline].Add(1)
+		a.outcome, a.err = classify.TimedOut, errRequestTime
+		x.Drop()
+		c.judge(a, classify.HealthOf(a.outcome, 0, false))
+		c.done(a)
+		s.release(c)
+		s.giveUp(x, c, h2.Failure{})
+	case c.rules.PerTryTimeout > 0 && now >= a.began+int64(c.rules.PerTryTimeout):
+		s.r.stats.Timeouts[0].Add(1)
+		a.outcome, a.err = classify.TimedOut, errAttemptTime
+		if raced(x, c) {
+			c.judge(a, classify.HealthOf(a.outcome, 0, false))
+			s.rivalFailed(x, c, a.outcome)
+			return
+		}
+		x.Drop()
+		s.lost(x, c, h2.Failure{})
+	case late != loop.Never && now >= late:
+		s.challenge(x, c)
+	default:
+		s.w.times.set(s.w, s, x, c, late)
+	}
+}
+
+// raced reports whether the running attempt races one that has no answer yet.
+func raced(x *h2.Exchange, c *call) bool {
+	if c.held.ep == nil {
+		return false
+	}
+	_, answered := x.Held()
+	return !answered
+}
+
+// challenge begins an attempt at another endpoint beside one that takes strangely long. The first answer wins.
+func (s streams) challenge(x *h2.Exchange, c *call) {
+	w, again := s.w, s.w.l.Now()+int64(s.r.patience(c.rules))
+	switch {
+	case !x.Replayable() || c.held.ep != nil:
+		w.times.set(w, s, x, c, loop.Never)
+		return
+	case !x.Sent():
+		w.times.set(w, s, x, c, again) // the client may yet send the rest, or the endpoint take it
+		return
+	}
+	c.failed(c.attempt.ep, true)
+	ep, choice := c.request.next()
+	if ep == nil || choice == metrics.Original || c.extra >= c.rules.Retry.Most {
+		w.times.set(w, s, x, c, loop.Never)
+		return
+	}
+	if !c.withdraw() {
+		w.times.set(w, s, x, c, again)
+		return
+	}
+	s.r.stats.Retries[classify.LostRace].Add(1)
+	c.held = c.attempt
+	x.Hold()
+	s.send(x, c, ep, choice)
+	w.times.set(w, s, x, c, loop.Never) // one rival at a time
+}
+
+// wonByRival ends the attempt that was raced: the running one was answered first.
+func (s streams) wonByRival(x *h2.Exchange, c *call) {
+	s.r.stats.Races[1].Add(1)
+	h := &c.held
+	h.outcome = classify.LostRace
+	if s.r.hung(c.rules, h.began) {
+		c.judge(h, classify.Bad)
+	}
+	s.release(c)
+	x.DropHeld()
+	s.w.times.remove(c)
+}
+
+// rivalFailed goes on with the attempt that was raced alone.
+func (s streams) rivalFailed(x *h2.Exchange, c *call, o classify.Outcome) {
+	a := &c.attempt
+	a.outcome = o
+	c.done(a)
+	c.failed(a.ep, o != classify.ConnectFailed)
+	c.attempt, c.held = c.held, attempt{}
+	x.Resume()
+	s.w.times.set(s.w, s, x, c, s.w.l.Now()+int64(s.r.patience(c.rules)))
+}
+
+// HeldAnswered ends the race: the attempt that was raced is answered first. Where it is an error, the rival may do better.
+func (s streams) HeldAnswered(x *h2.Exchange, h h2.Head) {
+	c := x.State.(*call)
+	c.held.status = h.Status
+	c.head(&c.held, healthOf(h))
+	if s.fails(c, h) {
+		return // held as an answer with an error is
+	}
+	s.r.stats.Races[0].Add(1)
+	c.told = h.GRPC >= 0
+	c.attempt.outcome = classify.LostRace
+	c.done(&c.attempt)
+	c.attempt, c.held = c.held, attempt{}
+	s.w.times.remove(c)
+	x.Adopt()
+}
+
+// HeldFailed ends the race: the rival goes on alone.
+func (s streams) HeldFailed(x *h2.Exchange, f h2.Failure) {
+	c := x.State.(*call)
+	h := &c.held
+	h.outcome, h.err = outcomeOfStream(f), f.Err
+	c.judge(h, classify.HealthOf(h.outcome, 0, false))
+	s.release(c)
+}

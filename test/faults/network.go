@@ -41,7 +41,8 @@ type network struct {
 	net      *meshtest.Net
 	client   *meshtest.Pod
 	pods     []*pod
-	wired    bool // the node leads the ClusterIP's connections to the Service's chain
+	rules    []string // the Service's settings now
+	wired    bool     // the node leads the ClusterIP's connections to the Service's chain
 	proxy    *meshtest.Cmd
 }
 
@@ -53,6 +54,7 @@ type shape struct {
 	opaque bool     // the pods say their names and echo
 	toxic  bool     // a toxiproxy stands before every pod's server
 	serve  []string // more flags of the pods' servers
+	rules  []string // the Service's settings at the start: NAME=VALUE
 }
 
 // programs say where the programs are.
@@ -74,7 +76,7 @@ type pod struct {
 // openNetwork makes a network with so many pods behind the Service, and starts the peer's proxy. The caller closes it, after an
 // error too.
 func openNetwork(ctx context.Context, programs programs, p *peer, s shape) (n *network, err error) {
-	n = &network{programs: programs, shape: s}
+	n = &network{programs: programs, shape: s, rules: s.rules}
 	n.ctx, n.cancel = context.WithCancel(ctx)
 	// Below /tmp, whatever TMPDIR says: the proxy's user reads and writes here.
 	if n.dir, err = os.MkdirTemp("/tmp", "sluice-faults-"); err != nil {
@@ -167,7 +169,11 @@ func (s shape) port() manifest.Port {
 // discover tells discovery only.
 func (n *network) discover(ready ...*pod) error {
 	s := manifest.Service{Name: "shop", ClusterIPs: []netip.Addr{clusterIP.Addr()},
-		Ports: []manifest.Port{n.shape.port()}}
+		Ports: []manifest.Port{n.shape.port()}, Annotations: map[string]string{}}
+	for _, r := range n.rules {
+		name, value, _ := strings.Cut(r, "=")
+		s.Annotations["sluice.mesh/"+name] = value
+	}
 	for _, p := range ready {
 		s.Endpoints = append(s.Endpoints, manifest.Endpoint{Pod: p.name, Addr: p.Addrs[0]})
 	}

@@ -64,7 +64,7 @@ func (x *trial) none() {
 }
 
 func allScenarios() (all []scenario) {
-	for _, s := range [][]scenario{answerScenarios(), postScenarios(), changeScenarios(), spreadScenarios(), callScenarios(), toxicScenarios(), churnScenarios()} {
+	for _, s := range [][]scenario{answerScenarios(), postScenarios(), changeScenarios(), spreadScenarios(), callScenarios(), policyScenarios(), toxicScenarios(), churnScenarios()} {
 		all = append(all, s...)
 	}
 	return all

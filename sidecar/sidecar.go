@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"os"
 	"runtime"
 	"time"
 
@@ -42,7 +43,9 @@ func Run(stop, kill context.Context, s *config.Settings, log *slog.Logger) error
 	}
 	m := metrics.New(n, words())
 	memory := retry.NewMemory(retry.MemoryMost)
-	p, err := newProcess(s, n, resolver, m, memory, log)
+	access := proxy.NewAccessLog(os.Stdout)
+	defer access.Close() // once the loops have ended
+	p, err := newProcess(s, n, resolver, m, memory, access, log)
 	if err != nil {
 		return err
 	}
@@ -110,11 +113,12 @@ type process struct {
 	log       *slog.Logger
 }
 
-func newProcess(s *config.Settings, n int, r discovery.Resolver, m *metrics.Metrics, memory *retry.Memory, log *slog.Logger) (*process, error) {
+func newProcess(s *config.Settings, n int, r discovery.Resolver, m *metrics.Metrics, memory *retry.Memory, access *proxy.AccessLog,
+	log *slog.Logger) (*process, error) {
 	p := &process{metrics: m, log: log}
 	up := upstream.Defaults()
 	up.ConnectTimeout, up.IdleTimeout = s.ConnectTimeout, s.IdleTimeout
-	o := proxy.Options{Resolver: r, Metrics: m, Log: log, Loops: n, Upstream: up, Budget: retry.Defaults(), Memory: memory,
+	o := proxy.Options{Resolver: r, Metrics: m, Log: log, Loops: n, Upstream: up, Budget: retry.Defaults(), Memory: memory, AccessLog: access,
 		HeadLimit: s.HeadLimit, ResolveTimeout: s.ResolveTimeout, ParseUnknown: s.ParseUnknown}
 	for i := range n {
 		l, err := loop.New(loop.Options{Index: i, OnPanic: func(v any, stack []byte) {

@@ -10,6 +10,8 @@ import (
 type Exchange struct {
 	// Request is the request's head; its views hold until the exchange ends.
 	Request *Request
+	// Extra goes into the head of the answer that is passed on.
+	Extra Extra
 
 	d       *Downstream
 	headLen int   // bytes of the head in the downstream buffer

@@ -161,7 +161,7 @@ func (x *Exchange) sendBy(up *Upstream, segs [][]byte, scratch []byte) error {
 	if x.d.bound != nil {
 		segs, _ = x.Request.AppendBound(segs, scratch)
 	} else {
-		segs, _ = x.Request.AppendUpstream(segs, scratch)
+		segs, _ = x.Request.appendUpstream(segs, scratch, up.Extra)
 	}
 	ahead := x.d.Buffered()
 	if len(segs) == 1 && len(segs[0]) == len(x.Request.Head) {

@@ -199,7 +199,7 @@ func (x *Exchange) Forward(up *Upstream) Result {
 	}
 	segs := append(x.segments[:0], res.Head)
 	if d.bound == nil {
-		segs, _ = res.AppendDownstream(x.segments[:0], x.scratch[:0], x.Request.Minor, keep)
+		segs, _ = res.appendDownstream(x.segments[:0], x.scratch[:0], x.Request.Minor, keep, x.Extra)
 	}
 	x.begun = true
 	if len(segs) == 1 && len(segs[0]) == up.answerHead {

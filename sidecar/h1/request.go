@@ -289,13 +289,18 @@ func (r *Request) Path() []byte {
 }
 
 // Has reports whether there is a field of that name, which is in lower case.
-func (r *Request) Has(name string) bool {
-	for i := range r.Fields {
-		if len(r.Fields[i].Name) == len(name) && equalFold(r.Fields[i].Name, name) {
-			return true
+func (r *Request) Has(name string) bool { return value(r.Fields, name) != nil }
+
+// Value answers the value of the first field of that name, which is in lower case; nil when there is none.
+func (r *Request) Value(name string) []byte { return value(r.Fields, name) }
+
+func value(fields []Field, name string) []byte {
+	for i := range fields {
+		if f := &fields[i]; equalFold(f.Name, name) {
+			return f.Value
 		}
 	}
-	return false
+	return nil
 }
 
 // IsIdempotent reports whether a request with this method may be sent again after it may have had an effect: RFC 9110,

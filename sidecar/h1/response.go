@@ -51,6 +51,9 @@ func (r *Response) Reset() {
 	*r = Response{Fields: keep(r.Fields)}
 }
 
+// Value is Request.Value.
+func (r *Response) Value(name string) []byte { return value(r.Fields, name) }
+
 // Interim reports whether another response to the same request follows: RFC 9110, section 15.2.
 func (r *Response) Interim() bool {
 	return r.Status < 200 && r.Status != 101

@@ -15,6 +15,15 @@ type edit struct {
 	drop  options // connection options to take out
 	add   options // optKeepAlive or optClose to put in, 0 for none
 	http2 bool    // take HTTP/2 out of Upgrade, and the HTTP2-Settings fields with it
+	extra Extra
+}
+
+// Extra is a field of our own to put into a head, which nobody gets who has not asked for it. The zero value is none.
+type Extra struct {
+	// Name is in lower case; fields of that name are taken out.
+	Name string
+	// Line is the whole line with its end.
+	Line []byte
 }
 
 // AppendUpstream appends to segs the head to send upstream, so that the upstream connection is persistent whatever the
@@ -22,7 +31,11 @@ type edit struct {
 // scratch. Both are answered for use again; with enough capacity nothing is allocated. The segments are views into Head
 // and scratch.
 func (r *Request) AppendUpstream(segs [][]byte, scratch []byte) (_ [][]byte, _ []byte) {
-	var e edit
+	return r.appendUpstream(segs, scratch, Extra{})
+}
+
+func (r *Request) appendUpstream(segs [][]byte, scratch []byte, extra Extra) (_ [][]byte, _ []byte) {
+	e := edit{extra: extra}
 	e.drop = r.options & optClose
 	if r.Minor == 0 && r.options&optKeepAlive == 0 {
 		e.add = optKeepAlive
@@ -52,9 +65,14 @@ func (e *edit) withoutHTTP2(r *Request) {
 // version, and keepOpen says whether the client's connection stays open behind this response; it must not when Body is
 // UntilClose. An interim response and one that opens a tunnel are never changed.
 func (r *Response) AppendDownstream(segs [][]byte, scratch []byte, clientMinor uint8, keepOpen bool) (_ [][]byte, _ []byte) {
-	var e edit
+	return r.appendDownstream(segs, scratch, clientMinor, keepOpen, Extra{})
+}
+
+func (r *Response) appendDownstream(segs [][]byte, scratch []byte, clientMinor uint8, keepOpen bool, extra Extra) (_ [][]byte, _ []byte) {
+	e := edit{extra: extra}
 	switch {
 	case r.Status < 200 || r.connect:
+		e.extra = Extra{}
 	case keepOpen:
 		e.drop = r.options & optClose
 		// Persistence has to be said where either side speaks HTTP/1.0: RFC 9112, section 9.3.
@@ -71,7 +89,7 @@ func (r *Response) AppendDownstream(segs [][]byte, scratch []byte, clientMinor u
 }
 
 func (e *edit) apply(segs [][]byte, scratch, head []byte, fields []Field) ([][]byte, []byte) {
-	if e.drop == 0 && e.add == 0 && !e.http2 {
+	if e.drop == 0 && e.add == 0 && !e.http2 && e.extra.Line == nil {
 		return append(segs, head), scratch
 	}
 	from := 0 // head[from:] is not in segs yet
@@ -87,6 +105,9 @@ func (e *edit) apply(segs [][]byte, scratch, head []byte, fields []Field) ([][]b
 		case e.http2 && len(f.Name) == 14:
 			changed = equalFold(f.Name, "http2-settings")
 		}
+		if e.extra.Line != nil && equalFold(f.Name, e.extra.Name) {
+			scratch, changed = scratch[:mark], true
+		}
 		if !changed {
 			continue
 		}
@@ -97,6 +118,11 @@ func (e *edit) apply(segs [][]byte, scratch, head []byte, fields []Field) ([][]b
 			segs = append(segs, scratch[mark:len(scratch):len(scratch)])
 		}
 		from = f.End
+	}
+	if e.extra.Line != nil {
+		end := endOfFields(head)
+		segs = append(segs, head[from:end], e.extra.Line)
+		from = end
 	}
 	switch e.add {
 	case optKeepAlive:

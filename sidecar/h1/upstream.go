@@ -14,6 +14,8 @@ type Upstream struct {
 	Reused bool
 	// IdleSince is when the connection went idle, by the loop's clock.
 	IdleSince int64
+	// Extra goes into the heads of the requests sent.
+	Extra Extra
 
 	// Of the running exchange's attempt:
 	response   Response

@@ -12,6 +12,7 @@ import (
 	"github.com/sluice-mesh/sluice/sidecar/h1"
 	"github.com/sluice-mesh/sluice/sidecar/metrics"
 	"github.com/sluice-mesh/sluice/sidecar/outlier"
+	"github.com/sluice-mesh/sluice/sidecar/retry"
 )
 
 // exchangeAttempt is an attempt over HTTP/1.x. While it has a connection it is to be ended: passed on, dropped or lost.
@@ -21,19 +22,26 @@ type exchangeAttempt struct {
 	late int64 // when the attempt is to be raced; loop.Never is never
 }
 
-// exchange is the way of one request: pick, send, classify, and again elsewhere until it is answered or nothing may be done. An
-// answer with an error is kept while another endpoint is asked, and passed on as it came when that does no better.
+// exchange is the way of one request. What the Service asks for besides comes before and behind it.
 func (w *Worker) exchange(r *route, x *h1.Exchange) {
 	r.renew()
-	q, a := &r.one, &r.running
+	q := &r.one
 	q.begin(r)
+	w.asked(r, x)
+	w.try(r, x)
+	if q.trace.logged {
+		w.log(r, x)
+	}
+}
+
+// try is its core: pick, send, classify, and again elsewhere until it is answered or nothing may be done. An answer with an error is
+// kept while another endpoint is asked, and passed on as it came when that does no better.
+func (w *Worker) try(r *route, x *h1.Exchange) {
+	q, a := &r.one, &r.running
 	r.running, r.held = exchangeAttempt{}, exchangeAttempt{}
 	defer r.abandon()
 	x.Keep(q.rules.ReplayLimit)
 	r.budget.Deposit()
-	if s := &q.rules.Limits; s.Requests|s.Connections != 0 {
-		q.atMost(s.Requests, s.Connections)
-	}
 	ep, choice := w.place(r, x)
 	if ep == nil {
 		return
@@ -83,7 +91,7 @@ func (w *Worker) place(r *route, x *h1.Exchange) (*cluster.Endpoint, metrics.Cho
 
 // better reports whether an answer is an error that another endpoint might do better than, and marks the attempt so.
 func (w *Worker) better(r *route, x *h1.Exchange, status int) bool {
-	if r.one.rules.Retry.On.Status(status) && x.Replayable() && r.idempotent(x) {
+	if r.one.rules.Retry.On.Status(status) && !r.one.nested && x.Replayable() && r.idempotent(x) {
 		r.running.outcome = classify.ServerError
 		return true
 	}
@@ -117,6 +125,7 @@ func (w *Worker) send(r *route, x *h1.Exchange, ep *cluster.Endpoint, choice met
 	w.stats.Upstreams.Add(1)
 	steady := x.InMemory()
 	w.arm(r, x, a)
+	up.Extra = q.attemptField()
 	res := x.Start(up)
 	if res.Err == nil {
 		res = w.await(r, x)
@@ -140,6 +149,11 @@ func (w *Worker) heard(r *route, a *exchangeAttempt, res h1.Result, steady bool)
 	if steady && a.status < 500 {
 		r.latency.Note(time.Duration(w.l.Now() - a.began))
 	}
+	if a.status == 503 {
+		if v := a.up.Answer().Value("retry-after"); v != nil {
+			a.after, _ = retry.After(string(v), time.Now())
+		}
+	}
 	q.head(&a.attempt, classify.HealthOf(a.outcome, a.status, a.reused))
 }
 
@@ -150,16 +164,20 @@ func (w *Worker) pass(r *route, x *h1.Exchange, a *exchangeAttempt) {
 		w.drop(r)
 	}
 	q.settle()
+	if q.trace.explained {
+		x.Extra = q.explanation(&a.attempt)
+	}
 	res := x.Forward(a.up)
 	a.err, a.outcome = res.Err, outcomeOf(res, x.Begun())
 	if h := classify.HealthOf(a.outcome, a.status, a.reused); res.Err != nil || h == classify.Good {
 		q.judge(&a.attempt, h) // the rest was said of the head
 	}
 	if res.Err == nil {
-		r.stats.Answered(a.status)
+		r.one.answered(a.status)
 	}
 	if res.Tunnel && res.Err == nil {
 		r.tunnel, a.up = a.up, nil // counted until the tunnel ends
+		q.trace.add(&a.attempt, w.l.Now())
 		r.stats.Attempts[a.choice][a.outcome].Add(1)
 		return
 	}
@@ -279,37 +297,37 @@ func (w *Worker) giveUp(r *route, x *h1.Exchange, last *attempt) {
 	switch last.outcome {
 	case classify.ConnectFailed:
 		if r.target != nil && len(r.target.Snapshot().Set.Endpoints) > 0 {
-			r.stats.Answered(503)
+			r.one.answered(503)
 			x.Reply(503, fmt.Sprintf("no endpoint of %s can be reached: %d addresses tried, the last was %s: %v",
 				r.target.Name, len(r.one.pick.Tried), last.ep.Addr, last.err))
 			return
 		}
 		x.Abort()
 	case classify.BadAnswer:
-		r.stats.Answered(502)
+		r.one.answered(502)
 		x.Reply(502, fmt.Sprintf("endpoint %s of %s: %v", last.ep.Addr, r.name(), last.err))
 		return
 	case classify.ClientGone:
 		if _, unreadable := h1.ReasonOf(last.err); unreadable {
-			r.stats.Answered(400)
+			r.one.answered(400)
 			x.Refuse(last.err)
 			return
 		}
 		x.Abort()
 	case classify.TimedOut:
-		r.stats.Answered(504)
+		r.one.answered(504)
 		x.Reply(504, timedOut(r, &r.one, last))
 		return
 	case classify.Truncated:
 		// Forward has decided how the client is told.
-		r.stats.Answered(last.status)
+		r.one.answered(last.status)
 		return
 	case classify.Unprocessed, classify.Cut:
 		if !errors.Is(last.err, h1.ErrClosedByEndpoint) && !errors.Is(last.err, io.EOF) {
 			x.Abort()
 		}
 	}
-	r.stats.Answered(0)
+	r.one.answered(0)
 }
 
 func (r *route) name() string {

@@ -95,7 +95,7 @@ func (w *Worker) queue(r *route, x *h1.Exchange) (*cluster.Endpoint, metrics.Cho
 		err := w.l.Wait(min(until, w.l.Now()+int64(look)), nil, conn, func() bool { return v.ready || conn.PeerGone() })
 		switch {
 		case err != nil && err != loop.ErrTimeout || conn.PeerGone():
-			r.stats.Answered(0)
+			r.one.answered(0)
 			x.Abort()
 			return nil, 0
 		case v == service.waiting[0] || v.ready:
@@ -114,7 +114,7 @@ func (w *Worker) queue(r *route, x *h1.Exchange) (*cluster.Endpoint, metrics.Cho
 // limited answers a request that met a limit.
 func (w *Worker) limited(r *route, x *h1.Exchange, limit metrics.Limit, text string) {
 	r.stats.Limited[limit].Add(1)
-	r.stats.Answered(503)
+	r.one.answered(503)
 	s := r.one.rules.Limits
 	what := fmt.Sprintf("%d requests (sluice.mesh/max-requests)", s.Requests)
 	if s.Requests == 0 || s.Connections > 0 && s.Connections < s.Requests {

@@ -25,7 +25,9 @@ type Options struct {
 	Resolver discovery.Resolver
 	Metrics  *metrics.Metrics
 	Log      *slog.Logger
-	Loops    int // of the process
+	// AccessLog takes the lines of the access log; nil has none.
+	AccessLog *AccessLog
+	Loops     int // of the process
 
 	Upstream upstream.Options
 	// Budget is that of a Service that says nothing of its own.

@@ -33,7 +33,7 @@ func (w *Worker) challenge(r *route, x *h1.Exchange) *rival {
 	q, a := &r.one, &r.running
 	again := w.l.Now() + int64(r.patience(r.one.rules))
 	a.late = loop.Never
-	if !x.Replayable() {
+	if q.nested || !x.Replayable() {
 		return nil
 	}
 	if !x.InMemory() {
@@ -55,6 +55,7 @@ func (w *Worker) challenge(r *route, x *h1.Exchange) *rival {
 
 func (w *Worker) beginRival(r *route, x *h1.Exchange, ep *cluster.Endpoint, choice metrics.Choice) *rival {
 	v := &rival{exchangeAttempt: exchangeAttempt{attempt: r.one.start(ep, choice)}, exchange: w.l.Current()}
+	field := r.one.attemptField()
 	w.l.Go(func() {
 		v.res = h1.Result{Err: errRivalPanicked, Side: h1.SideUpstream}
 		defer func() {
@@ -80,6 +81,7 @@ func (w *Worker) beginRival(r *route, x *h1.Exchange, ep *cluster.Endpoint, choi
 			v.res, v.unsent = h1.Result{}, true
 			return
 		}
+		up.Extra = field
 		v.res = x.Rival(up)
 	})
 	return v
@@ -159,6 +161,7 @@ func (w *Worker) takeOver(r *route, x *h1.Exchange, v *rival) h1.Result {
 		return v.res
 	}
 	if !sent {
+		a.up.Extra = r.one.attemptField()
 		return x.Start(a.up)
 	}
 	if whole := a.up.Resume(); whole && (v.res.Err == nil || errors.Is(v.res.Err, loop.ErrTimeout)) {

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"slices"
+	"time"
 
 	"github.com/sluice-mesh/sluice/sidecar/balancer"
 	"github.com/sluice-mesh/sluice/sidecar/classify"
@@ -24,6 +25,10 @@ type request struct {
 	// none but for that.
 	limit int64
 	full  bool
+	// begun counts the attempts; nested says that the request is itself a further attempt of a proxy before us.
+	begun  int
+	nested bool
+	trace  trace
 	// extra counts the further attempts that cost budget.
 	extra int
 
@@ -49,6 +54,7 @@ type attempt struct {
 	heard   bool  // the head of an answer came
 	outcome classify.Outcome
 	status  int
+	after   time.Duration // how long the endpoint asked to be left alone
 	err     error
 }
 
@@ -64,6 +70,8 @@ func (q *request) begin(r *route) {
 	q.unsent = true
 	q.extra, q.unsure, q.better = 0, 0, false
 	q.limit, q.full = 0, false
+	q.begun, q.nested = 0, false
+	q.trace.reset()
 }
 
 // next picks an endpoint that was not tried yet, or answers nil. A Service without any, as a destination without a Service, is
@@ -109,6 +117,7 @@ func (q *request) start(ep *cluster.Endpoint, choice metrics.Choice) attempt {
 	w := q.route.w
 	load, now := w.load(ep), w.l.Now()
 	load.InFlight++
+	q.begun++
 	return attempt{ep: ep, choice: choice, began: now, since: outlier.Began(load, now, outlier.Settings(q.rules.Ejection))}
 }
 
@@ -120,6 +129,7 @@ func (q *request) done(a *attempt) {
 	}
 	load.InFlight--
 	q.route.free()
+	q.trace.add(a, now)
 	q.route.stats.Attempts[a.choice][a.outcome].Add(1)
 }
 
@@ -147,7 +157,7 @@ func (q *request) judge(a *attempt, h classify.Health) {
 	case classify.Good:
 		outlier.Good(w.load(a.ep), a.since, w.l.Now())
 	case classify.Bad:
-		q.blame(a.ep, a.since)
+		q.blame(a.ep, a.since, a.after)
 	case classify.Doubtful:
 		if q.unsure < len(q.doubts) {
 			q.doubts[q.unsure] = doubt{a.ep, a.since}
@@ -161,19 +171,19 @@ func (q *request) judge(a *attempt, h classify.Health) {
 func (q *request) settle() {
 	if q.better || q.unsure == 1 {
 		for _, d := range q.doubts[:q.unsure] {
-			q.blame(d.ep, d.since)
+			q.blame(d.ep, d.since, 0)
 		}
 	}
 	q.unsure = 0
 }
 
-func (q *request) blame(ep *cluster.Endpoint, since outlier.Since) {
+func (q *request) blame(ep *cluster.Endpoint, since outlier.Since, after time.Duration) {
 	r := q.route
 	if r.target == nil {
 		return
 	}
 	s := outlier.Scene{Settings: outlier.Settings(q.rules.Ejection), Endpoints: r.target.Snapshot().Set.Endpoints,
-		Loop: r.w.l.Index(), Now: r.w.l.Now(), Jitter: r.w.rand.Float64()}
+		Loop: r.w.l.Index(), Now: r.w.l.Now(), Jitter: r.w.rand.Float64(), AtLeast: after}
 	if outlier.Bad(ep, since, s) {
 		r.stats.Ejections.Add(1)
 	}
@@ -197,6 +207,12 @@ func (q *request) again(a *attempt, replayable, idempotent bool) (*cluster.Endpo
 	}
 	r.stats.Retries[o].Add(1)
 	return ep, choice
+}
+
+// answered counts the status of the request's final answer; 0 is none.
+func (q *request) answered(status int) {
+	q.trace.status = status
+	q.route.stats.Answered(status)
 }
 
 // withdraw asks for one more attempt that costs budget.

@@ -1,0 +1,90 @@
+package proxy
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/sluice-mesh/sluice/sidecar/classify"
+	"github.com/sluice-mesh/sluice/sidecar/h1"
+	"github.com/sluice-mesh/sluice/sidecar/rules"
+)
+
+// The fields by which a request asks for an explanation and an answer gives it.
+const explainField = "sluice-explain"
+
+// trace is how a request came to its answer, kept where somebody is to be told.
+type trace struct {
+	explained, logged bool
+	steps             []step // attempts that have ended
+	status            int    // of the final answer; 0 is none
+}
+
+type step struct {
+	attempt
+	took time.Duration
+}
+
+func (t *trace) reset() {
+	t.explained, t.logged, t.status = false, false, 0
+	t.steps = t.steps[:0]
+}
+
+func (t *trace) add(a *attempt, now int64) {
+	if t.explained || t.logged {
+		t.steps = append(t.steps, step{*a, time.Duration(now - a.began)})
+	}
+}
+
+// String answers "10.0.0.1:80 server-error/500 1.2ms".
+func (s *step) String() string {
+	text := s.ep.Addr.String() + " " + s.outcome.String()
+	if s.status != 0 {
+		text += "/" + strconv.Itoa(s.status)
+	}
+	return text + " " + s.took.Round(time.Microsecond).String()
+}
+
+// asked looks at what a Service asks for besides.
+func (w *Worker) asked(r *route, x *h1.Exchange) {
+	q := &r.one
+	s := q.rules
+	if s.Limits.Requests|s.Limits.Connections != 0 {
+		q.atMost(s.Limits.Requests, s.Limits.Connections)
+	}
+	if s.AttemptHeader != "" {
+		n, err := strconv.Atoi(string(x.Request.Value(strings.ToLower(s.AttemptHeader))))
+		q.nested = err == nil && n > 1
+	}
+	q.trace.explained = s.Explain == rules.ExplainOn || s.Explain == rules.ExplainHeader && x.Request.Has(explainField)
+	q.trace.logged = s.AccessLog > 0 && w.o.AccessLog != nil && (s.AccessLog >= 1 || w.rand.Float64() < s.AccessLog)
+}
+
+// attemptField answers the field with the number of the attempt that was begun last.
+func (q *request) attemptField() h1.Extra {
+	name := q.rules.AttemptHeader
+	if name == "" {
+		return h1.Extra{}
+	}
+	return h1.Extra{Name: strings.ToLower(name), Line: fmt.Appendf(nil, "%s: %d\r\n", name, q.begun)}
+}
+
+// explanation answers the field that says how the answer of attempt a came about.
+func (q *request) explanation(a *attempt) h1.Extra {
+	return h1.Extra{Name: explainField, Line: []byte(explainField + ": " + q.explain(a) + "\r\n")}
+}
+
+// explain says in one line how the answer of attempt a came about.
+func (q *request) explain(a *attempt) string {
+	now := q.route.w.l.Now()
+	var b strings.Builder
+	fmt.Fprintf(&b, "service=%s; policy=%s; endpoint=%s; pod=%s; attempts=%d; time=%v", q.route.name(), q.rules.Policy, a.ep.Addr, a.ep.Name,
+		q.begun, time.Duration(now-q.began).Round(time.Microsecond))
+	for i := range q.trace.steps {
+		if s := &q.trace.steps[i]; s.outcome != classify.Answered {
+			fmt.Fprintf(&b, "; tried=%s", s.String())
+		}
+	}
+	return b.String()
+}

@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/net/http2"
+
 	"github.com/sluice-mesh/sluice/test/attack"
 )
 
@@ -18,7 +20,7 @@ import (
 const (
 	attackTime    = 3 * time.Second
 	attackMemory  = 20 << 20         // more than the proxy had before, in bytes
-	attackSpared  = 250              // requests that reach the server, and
+	attackSpared  = 250              // requests that reach the server, or as many as may be open at a time, and
 	attackPerTime = 100              // more for each second
 	badAddr       = "127.0.0.1:8087" // where servers misbehave
 	badLimit      = 6 * time.Second  // for a client of theirs
@@ -98,7 +100,8 @@ func tryAttack(ctx context.Context, r *rig, a attack.Client, v *victim) (verdict
 	}
 	i.end()
 	caused := v.attacked.Load() - before
-	most := int64(attackSpared + attackPerTime*o.Took.Seconds())
+	allowed := o.Settings[http2.SettingMaxConcurrentStreams]
+	most := max(attackSpared, int64(allowed)) + int64(attackPerTime*o.Took.Seconds())
 	var wrong []string
 	complain := func(bad bool, format string, args ...any) {
 		if bad {

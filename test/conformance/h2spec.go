@@ -117,9 +117,11 @@ type politeConn struct{ *net.TCPConn }
 const politeTime = 100 * time.Millisecond
 
 func (c politeConn) Close() error {
-	if c.CloseWrite() == nil {
+	err := c.CloseWrite()
+	go func() {
+		defer c.TCPConn.Close()
 		c.SetReadDeadline(time.Now().Add(politeTime)) // on a connection that is gone, the copy ends as well
 		io.Copy(io.Discard, c.TCPConn)
-	}
-	return c.TCPConn.Close()
+	}()
+	return err
 }

@@ -13,6 +13,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -181,10 +182,12 @@ func (c *h1Caller) dial(ctx context.Context) error {
 
 // h2Caller speaks h2c with prior knowledge on one connection at a time. Here
 // the standard library does the work, and sends again what a GOAWAY or
-// REFUSED_STREAM says was not processed.
+// REFUSED_STREAM says was not processed. Calls may be made at the same time; the
+// first one is made alone, so that the others find its connection.
 type h2Caller struct {
 	s         callSettings
 	transport *http.Transport
+	first     sync.Once
 }
 
 func newH2Caller(s callSettings, r *record) *h2Caller {
@@ -194,12 +197,21 @@ func newH2Caller(s callSettings, r *record) *h2Caller {
 		r.connected()
 		return new(net.Dialer).DialContext(ctx, network, addr)
 	}
-	return &h2Caller{s, t}
+	return &h2Caller{s: s, transport: t}
 }
 
 func (c *h2Caller) close() { c.transport.CloseIdleConnections() }
 
-func (c *h2Caller) call() outcome {
+func (c *h2Caller) call() (o outcome) {
+	alone := false
+	c.first.Do(func() { alone, o = true, c.stream() })
+	if alone {
+		return o
+	}
+	return c.stream()
+}
+
+func (c *h2Caller) stream() outcome {
 	ctx, cancel := context.WithTimeout(context.Background(), c.s.timeout)
 	defer cancel()
 	req, err := c.s.request(ctx)

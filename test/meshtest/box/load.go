@@ -22,6 +22,8 @@ type loadSettings struct {
 	follow      bool
 	strict      bool
 	effects     bool
+
+	oneConnection bool
 }
 
 // load calls a URL and prints a [summary]. With a rate, the calls are due at
@@ -37,6 +39,7 @@ func load(ctx context.Context, args []string, out io.Writer) error {
 	fs.IntVar(&s.concurrency, "concurrency", 1, "requests at the same time, each on a connection of its own")
 	fs.BoolVar(&s.call.keepAlive, "keep-alive", true, "keep connections; false opens one for each request")
 	fs.BoolVar(&s.call.h2c, "h2c", false, "HTTP/2 with prior knowledge instead of HTTP/1.1")
+	fs.BoolVar(&s.oneConnection, "one-connection", false, "with --h2c: all requests are streams of one connection, while its server allows that")
 	fs.StringVar(&s.call.method, "method", "GET", "method")
 	fs.StringVar(&s.call.body, "body", "", "body to send")
 	fs.IntVar(&s.call.bodyBytes, "body-bytes", 0, "send so many bytes instead of --body")
@@ -75,6 +78,7 @@ func (s *loadSettings) check() error {
 	want(s.call.url != "", "--url is needed")
 	want(s.duration > 0 || s.requests > 0, "--duration or --requests is needed, above 0")
 	want(s.rate >= 0, "--rate=%v: want 0 or more", s.rate)
+	want(!s.oneConnection || s.call.h2c, "--one-connection is for --h2c")
 	want(s.concurrency > 0, "--concurrency=%d: want 1 or more", s.concurrency)
 	want(s.call.bodyBytes >= 0, "--body-bytes=%d: want 0 or more", s.call.bodyBytes)
 	if s.call.bodyBytes > 0 {
@@ -88,6 +92,10 @@ func (s loadSettings) run(ctx context.Context, out io.Writer) (summary, error) {
 	record := newRecord()
 	callers := make([]caller, s.concurrency)
 	for i := range callers {
+		if i > 0 && s.oneConnection {
+			callers[i] = callers[0]
+			continue
+		}
 		c, err := newCaller(s.call, record)
 		if err != nil {
 			return summary{}, err

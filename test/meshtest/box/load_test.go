@@ -37,6 +37,7 @@ func TestLoadCountsWhatWasAnswered(t *testing.T) {
 		"kept connections":           {[]string{"--url", url, "--requests", "50", "--concurrency", "5"}, 50, 0, 5},
 		"a connection each":          {[]string{"--url", url, "--requests", "20", "--keep-alive=false"}, 20, 0, 20},
 		"HTTP/2":                     {[]string{"--url", url, "--requests", "20", "--h2c"}, 20, 0, 1},
+		"HTTP/2, many streams":       {[]string{"--url", url, "--requests", "200", "--h2c", "--concurrency", "20", "--one-connection"}, 200, 0, 1},
 		"a body":                     {[]string{"--url", url, "--requests", "3", "--method", "PUT", "--body", "12", "--expect", `"bodyBytes":2`}, 3, 0, 1},
 		"a long body":                {[]string{"--url", url, "--requests", "3", "--method", "POST", "--body-bytes", "9999", "--expect", `:9999`}, 3, 0, 1},
 		"headers":                    {[]string{"--url", url, "--requests", "3", "--header", "Host: h.test", "--header", "A: b", "--expect", `"host":"h.test"`}, 3, 0, 1},
@@ -140,15 +141,16 @@ func TestQuantile(t *testing.T) {
 
 func TestWrongFlagsAreNamed(t *testing.T) {
 	for args, want := range map[string]string{
-		"--requests 1":                                "--url is needed",
-		"--url http://x":                              "--duration or --requests is needed",
-		"--url x --requests 1":                        "want http://HOST:PORT/PATH",
-		"--url https://x --requests 1 --h2c":          "https:// without --h2c",
-		"--url http://x --requests 1 --rate=-1":       "--rate=-1: want 0 or more",
-		"--url http://x --requests 1 --concurrency 0": "--concurrency=0: want 1 or more",
-		"--url http://x --requests 1 --header a":      "want NAME:VALUE",
-		"--url http://x --requests 1 more":            "1 arguments",
-		"--url http://x --requests 1 --method A/B":    "invalid method",
+		"--requests 1":                                 "--url is needed",
+		"--url http://x":                               "--duration or --requests is needed",
+		"--url x --requests 1":                         "want http://HOST:PORT/PATH",
+		"--url https://x --requests 1 --h2c":           "https:// without --h2c",
+		"--url http://x --requests 1 --one-connection": "--one-connection is for --h2c",
+		"--url http://x --requests 1 --rate=-1":        "--rate=-1: want 0 or more",
+		"--url http://x --requests 1 --concurrency 0":  "--concurrency=0: want 1 or more",
+		"--url http://x --requests 1 --header a":       "want NAME:VALUE",
+		"--url http://x --requests 1 more":             "1 arguments",
+		"--url http://x --requests 1 --method A/B":     "invalid method",
 	} {
 		if _, _, err := loaded(t, strings.Fields(args)...); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q in it", args, err, want)

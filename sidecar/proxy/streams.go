@@ -18,7 +18,7 @@ import (
 
 // http2 serves the streams of a connection.
 func (w *Worker) http2(s *h1.Stream, r *route) {
-	d := h2.NewDownstream(s.Conn, s.Buffered(), &w.o.Upstream.HTTP2, streams{w, r}, 0)
+	d := h2.NewDownstream(s.Conn, s.Buffered(), &w.o.Upstream.HTTP2, streams{w, r}, r.settings().MaxStreamAge)
 	s.Drop()
 	d.Serve(false)
 }
@@ -63,7 +63,13 @@ func (s streams) Request(x *h2.Exchange) {
 	c.held = attempt{}
 	x.Keep(c.rules.ReplayLimit)
 	s.r.budget.Deposit()
+	c.attempt = attempt{}
+	c.atMost(c.rules.Limits.Requests)
 	ep, choice := c.request.next()
+	if ep == nil {
+		s.queue(x, c)
+		return
+	}
 	s.send(x, c, ep, choice)
 }
 
@@ -143,12 +149,12 @@ func (s streams) idempotent(x *h2.Exchange, c *call) bool {
 func (s streams) Failed(x *h2.Exchange, f h2.Failure) {
 	c := x.State.(*call)
 	a := &c.attempt
-	a.err = f.Err
+	a.err, a.reused = f.Err, f.Kept
 	if a.outcome = outcomeOfStream(f); f.Connect {
 		outlier.ConnectFailed(s.w.load(a.ep), s.w.l.Now())
 	}
 	if raced(x, c) {
-		c.judge(a, classify.HealthOf(a.outcome, 0, false))
+		c.judge(a, classify.HealthOf(a.outcome, 0, a.reused))
 		s.rivalFailed(x, c, a.outcome)
 		return
 	}
@@ -170,7 +176,7 @@ func outcomeOfStream(f h2.Failure) classify.Outcome {
 // lost goes on behind the running attempt, which has ended without an answer.
 func (s streams) lost(x *h2.Exchange, c *call, f h2.Failure) {
 	a := &c.attempt
-	c.judge(a, classify.HealthOf(a.outcome, 0, false))
+	c.judge(a, classify.HealthOf(a.outcome, 0, a.reused))
 	c.done(a)
 	if ep, choice := c.again(a, x.Replayable(), s.idempotent(x, c)); ep != nil {
 		s.send(x, c, ep, choice)
@@ -203,7 +209,9 @@ func (s streams) Ended(x *h2.Exchange, e h2.End) {
 		}
 	}
 	s.w.times.remove(c)
-	c.done(a)
+	if a.ep != nil {
+		c.done(a)
+	}
 	s.release(c)
 	c.settle()
 	s.r.stats.Answered(e.Status)
@@ -228,6 +236,11 @@ func (s streams) giveUp(x *h2.Exchange, c *call, f h2.Failure) {
 		// "the endpoint requires that HTTP/1.1 be used": RFC 9113, section 7. Without us the client would have met HTTP/1.x bytes.
 		r.stats.Answered(0)
 		x.Reset(frame.HTTP11Required)
+	case f.Away:
+		// "REFUSED_STREAM … Any request that was sent on the reset stream can be safely retried": RFC 9113, section 7. It says of the
+		// stream what GOAWAY would have told the client.
+		r.stats.Answered(0)
+		x.Reset(frame.RefusedStream)
 	case f.Malformed:
 		s.reply(x, 502, codeInternal, fmt.Sprintf("endpoint %s of %s: malformed answer", a.ep.Addr, r.name()))
 	case a.outcome == classify.TimedOut:

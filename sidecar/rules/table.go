@@ -235,7 +235,7 @@ var table = []Setting{
 	},
 
 	{
-		Name: "max-stream-age", Group: shapes, Example: "30m", Reserved: true,
+		Name: "max-stream-age", Group: shapes, Example: "30m",
 		Allowed: "off, or a duration from 1s to 24h",
 		Doc: "How old the application's HTTP/2 connections to this Service become before the proxy asks for new ones (GOAWAY). Requests are balanced " +
 			"one by one in any case; this is for streams that never end, so that they spread over pods that came later. Streams that run are not cut.",

@@ -23,6 +23,7 @@ type loadSettings struct {
 	target               string
 	rate                 float64
 	duration, timeout    time.Duration
+	every                time.Duration
 	requests             int64
 	concurrency          int
 	size                 int
@@ -44,13 +45,14 @@ func load(ctx context.Context, args []string, out io.Writer) error {
 	fs.IntVar(&s.size, "bytes", 0, "payload of request and answer")
 	fs.StringVar(&s.serviceConfig, "service-config", `{}`, "JSON; grpc-go's own transparent retries stay on")
 	fs.BoolVar(&s.waitForReady, "wait-for-ready", false, "calls wait while the channel cannot connect")
-	fs.BoolVar(&s.follow, "follow", false, "print a line each second too")
+	fs.BoolVar(&s.follow, "follow", false, "print a line now and then too")
+	fs.DurationVar(&s.every, "every", time.Second, "with --follow: how often")
 	strict := fs.Bool("strict", false, "end with 1 when a call failed")
 	if err := fs.Parse(args); err != nil {
 		return err
 	}
-	if s.target == "" || s.duration <= 0 && s.requests <= 0 || s.concurrency < 1 {
-		return errors.New("--target, --duration or --requests, and --concurrency above 0 are needed")
+	if s.target == "" || s.duration <= 0 && s.requests <= 0 || s.concurrency < 1 || s.every <= 0 {
+		return errors.New("--target, --duration or --requests, --concurrency and --every above 0 are needed")
 	}
 	sum, err := s.run(ctx, out)
 	if err != nil {
@@ -82,7 +84,7 @@ type summary struct {
 type record struct {
 	mu   sync.Mutex
 	all  span
-	last span // since the last call of second
+	last span // since the last call of recent
 }
 
 // span is what was counted in a span of time.
@@ -121,8 +123,8 @@ func (r *record) connected() {
 	r.last.Connections++
 }
 
-// second answers what was added since it was last called.
-func (r *record) second() summary {
+// recent answers what was added since it was last called.
+func (r *record) recent() summary {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	s := r.last.sum()
@@ -163,7 +165,7 @@ func (s loadSettings) run(ctx context.Context, out io.Writer) (summary, error) {
 	done := make(chan struct{})
 	var printer, workers sync.WaitGroup
 	if s.follow {
-		printer.Go(func() { followRecord(r, out, done) })
+		printer.Go(func() { followRecord(r, out, s.every, done) })
 	}
 	var next atomic.Int64
 	for range s.concurrency {
@@ -206,16 +208,16 @@ func (s loadSettings) work(ctx context.Context, start time.Time, next *atomic.In
 	}
 }
 
-// followRecord prints what happened in each second until done.
-func followRecord(r *record, out io.Writer, done <-chan struct{}) {
-	tick := time.NewTicker(time.Second)
+// followRecord prints what happened in each span of that length until done.
+func followRecord(r *record, out io.Writer, every time.Duration, done <-chan struct{}) {
+	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for {
 		select {
 		case <-done:
 			return
 		case <-tick.C:
-			if printJSON(out, r.second()) != nil {
+			if printJSON(out, r.recent()) != nil {
 				return // nobody reads
 			}
 		}

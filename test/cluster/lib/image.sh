@@ -43,12 +43,13 @@ fresh_root() {
 # versions PACKAGE...: what is installed, to notice an upgrade.
 versions() { dpkg-query -W "$@"; }
 
-go_programs() { # go_programs DIRECTORY PACKAGE...
+# go_programs DIRECTORY PACKAGE...: of the module in $module, else of the product's own
+go_programs() {
 	local dir=$1
 	shift
 	rm -rf "$dir"
 	mkdir -p "$dir"
-	(cd "$repo" && go build -trimpath -ldflags "-s -w" -o "$dir/" "$@" 9>&-)
+	(cd "${module:-$repo}" && go build -trimpath -ldflags "-s -w" -o "$dir/" "$@" 9>&-)
 }
 
 one() {
@@ -68,6 +69,15 @@ one() {
 		fresh_root
 		shell
 		archive box:1 -add "$root:/" -add "$checkout/bin/box/box:/usr/local/bin/box" \
+			-entrypoint /usr/local/bin/box -cmd serve -user 65532:65532
+		;;
+	grpc) # the same for gRPC, of a module of its own
+		need busybox=busybox-static
+		module=$repo/test/grpc go_programs "$checkout/bin/grpc" ./box
+		changed grpc "$checkout/bin/grpc/box" "$(versions busybox-static)" || return 0
+		fresh_root
+		shell
+		archive grpc:1 -add "$root:/" -add "$checkout/bin/grpc/box:/usr/local/bin/box" \
 			-entrypoint /usr/local/bin/box -cmd serve -user 65532:65532
 		;;
 	iptables) # the lower layer of sluice; of use by itself too
@@ -110,7 +120,7 @@ one() {
 		need python3=python3-minimal /usr/lib/python3/dist-packages/requests=python3-requests busybox=busybox-static
 		python
 		;;
-	*) die "image $1: want some of sluice box tools redis postgres mariadb python iptables pause coredns" ;;
+	*) die "image $1: want some of sluice box grpc tools redis postgres mariadb python iptables pause coredns" ;;
 	esac
 }
 

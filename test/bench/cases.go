@@ -24,6 +24,7 @@ type testcase struct {
 	mode    mode
 	direct  bool     // is also done without a proxy
 	latency bool     // is about time that passes, not CPU time
+	only    []string // peers that do it; nil is all
 	once    bool     // counts rather than times: two rounds are enough
 	noise   string   // HAProxy's figure that tells whether a round was quiet; empty: the case does not depend on it
 	added   []string // figures that also count as the difference to no proxy
@@ -97,7 +98,7 @@ func allCases() []testcase {
 		{name: "syscallsc", title: "system calls, HTTP/1.0, a connection for each request", mode: requests, once: true,
 			how: "perf stat -e raw_syscalls:sys_enter -p PROXY -- ab -c 32 http://SERVICE/", measure: syscallsConnect,
 			metrics: []metric{allCalls}},
-	}, http2Cases()...)
+	}, append(crowdCases(), http2Cases()...)...)
 }
 
 // used measures what the proxy uses between begin and end.

@@ -120,7 +120,7 @@ func addDifferences(c testcase, byRound map[int]map[string]values) {
 // which others left enough of the machine. They must be two thirds of all rounds, and at least two.
 func quiet(c testcase, byRound map[int]map[string]values, others map[int][]float64, lim limits) (kept []int, noise string) {
 	all := keys(byRound)
-	if c.noise == "" {
+	if c.noise == "" && !c.latency {
 		return all, ""
 	}
 	need := max((2*len(all)+2)/3, min(2, len(all)))
@@ -135,6 +135,9 @@ func quiet(c testcase, byRound map[int]map[string]values, others map[int][]float
 	}
 	if len(calm) < need {
 		return nil, sentence("others used more than %.0f %% of the machine in %d of %d rounds", lim.Others*100, len(all)-len(calm), len(all))
+	}
+	if c.noise == "" {
+		return calm, ""
 	}
 	var with []int
 	for _, r := range calm {

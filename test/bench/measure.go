@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 )
 
@@ -35,7 +36,7 @@ func (b *bench) do(c testcase) error {
 		for i := range b.peers {
 			p := b.peers[(i+round)%len(b.peers)]
 			w := b.rig.way(p, c.mode)
-			if w == nil || w.proxy == nil && !c.direct {
+			if w == nil || w.proxy == nil && !c.direct || c.only != nil && !slices.Contains(c.only, p.name) {
 				continue
 			}
 			if err := b.sample(c, w); err != nil {

@@ -113,10 +113,12 @@ func (r *rig) serve() (err error) {
 	}
 	nginx := r.server.Command(r.ctx, "nginx", "-e", filepath.Join(r.dir, "backend.log"), "-c", path)
 	give := r.server.Command(r.ctx, filepath.Join(r.dir, "loader"), "give", fmt.Sprintf("--listen=0.0.0.0:%d", opaquePort))
+	mirror := r.server.Command(r.ctx, filepath.Join(r.dir, "loader"), "mirror", fmt.Sprintf("--listen=0.0.0.0:%d", mirrorPort),
+		fmt.Sprintf("--listen2=0.0.0.0:%d", mirrorRawPort))
 	for _, s := range []struct {
 		port    uint16
 		command *meshtest.Cmd
-	}{{httpPort, nginx}, {opaquePort, give}, {callsPort, r.callsServer()}} {
+	}{{httpPort, nginx}, {opaquePort, give}, {callsPort, r.callsServer()}, {mirrorRawPort, mirror}} {
 		port, c := s.port, s.command
 		if c == nil {
 			continue
@@ -134,6 +136,7 @@ func (r *rig) serve() (err error) {
 		}
 	}
 	return errors.Join(r.net.Service(httpVIP, at(httpPort)...), r.net.Service(opaqueVIP, at(opaquePort)...),
+		r.net.Service(mirrorVIP, at(mirrorPort)...), r.net.Service(mirrorRawVIP, at(mirrorRawPort)...),
 		r.net.Service(streamsVIP, at(streamsPort)...), r.net.Service(callsVIP, at(callsPort)...))
 }
 
@@ -182,7 +185,7 @@ func (w *way) open(addr string) (err error) {
 	if err := os.Chown(w.dir, proxyUser, proxyUser); err != nil {
 		return err
 	}
-	for _, s := range append(http2Services(), []manifest.Service{
+	for _, s := range append(append(http2Services(), mirrorService()), []manifest.Service{
 		{Name: "web", ClusterIPs: []netip.Addr{httpVIP.Addr()}, Ports: []manifest.Port{{Name: "http", Port: httpVIP.Port(), Target: httpPort}}},
 		{Name: "bulk", ClusterIPs: []netip.Addr{opaqueVIP.Addr()}, Ports: []manifest.Port{{Name: "tcp", Port: opaqueVIP.Port(), Target: opaquePort}}},
 	}...) {

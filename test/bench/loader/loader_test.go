@@ -169,3 +169,49 @@ func TestOpaqueBytesArePulled(t *testing.T) {
 	l.Close()
 	<-ended
 }
+
+func TestWhatIsMirroredIsCompared(t *testing.T) {
+	raw, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = mirrorOn(raw) // its error is that the listener was closed
+	}()
+	const size = 9 << 20
+	got, err := echo(options{target: netip.MustParseAddrPort(raw.Addr().String()), bytes: size, opaque: true})
+	if err != nil || got.(echoResult).Bytes != size {
+		t.Errorf("opaque: got %+v, %v", got, err)
+	}
+	raw.Close()
+	<-ended
+	if got, err := echo(options{target: serve(t, mirrorBody), bytes: size}); err != nil || got.(echoResult).Bytes != size {
+		t.Errorf("HTTP: got %+v, %v", got, err)
+	}
+	wrong := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		w.Header().Set("Content-Length", fmt.Sprint(size))
+		_, _ = io.CopyN(w, zero{}, size)
+	})
+	if got, err := echo(options{target: wrong, bytes: size}); err == nil {
+		t.Errorf("other bytes came back, and the answer is %+v", got)
+	}
+}
+
+func TestACrowdIsHeldAndCounted(t *testing.T) {
+	to := serve(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.CopyN(w, zero{}, 1<<30) }) // the client goes first
+	stdin := os.Stdin
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	os.Stdin = r
+	defer func() { os.Stdin = stdin; r.Close() }()
+	time.AfterFunc(5*sipTime, func() { w.Close() })
+	got, err := sip(options{target: to, path: "/", connections: 5})
+	if c := got.(crowdResult); err != nil || c.Held != 5 || c.Bytes == 0 || c.Bytes > 5*6*sipBytes {
+		t.Errorf("got %+v, %v", got, err)
+	}
+}

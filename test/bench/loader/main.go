@@ -7,6 +7,10 @@
 //	loader fetch --target=10.96.0.10:80 --path=/blob --count=8        large bodies, one after the other
 //	loader pull --target=10.96.0.20:9000 --bytes=1073741824           opaque bytes
 //	loader give --listen=0.0.0.0:9000                                 the other end of pull
+//	loader halves --target=10.96.0.10:80 --connections=500            heads that never end
+//	loader sip --target=10.96.0.10:80 --connections=500 --path=/blob  large bodies, read slowly
+//	loader echo --target=10.96.0.30:80 --bytes=1073741824 [--opaque]  random bytes there and back at once, compared
+//	loader mirror --listen=0.0.0.0:8090 --listen2=0.0.0.0:9001        the other end of echo, as HTTP/1.1 and opaque
 package main
 
 import (
@@ -25,6 +29,8 @@ const patience = 10 * time.Second
 type options struct {
 	target      netip.AddrPort
 	listen      string
+	listen2     string
+	opaque      bool
 	path        string
 	connections int
 	rate        float64 // requests a second
@@ -36,9 +42,10 @@ type options struct {
 }
 
 func main() {
-	commands := map[string]func(options) (any, error){"rate": rate, "hold": hold, "fetch": fetch, "pull": pull, "give": give}
+	commands := map[string]func(options) (any, error){"rate": rate, "hold": hold, "fetch": fetch, "pull": pull, "give": give,
+		"halves": halves, "sip": sip, "mirror": mirror, "echo": echo}
 	if len(os.Args) < 2 || commands[os.Args[1]] == nil {
-		fmt.Fprintln(os.Stderr, "usage: loader rate|hold|fetch|pull|give [flags]")
+		fmt.Fprintln(os.Stderr, "usage: loader rate|hold|fetch|pull|give|halves|sip|mirror|echo [flags]")
 		os.Exit(2)
 	}
 	var o options
@@ -48,6 +55,8 @@ func main() {
 		return err
 	})
 	f.StringVar(&o.listen, "listen", "", "address and port to listen on")
+	f.StringVar(&o.listen2, "listen2", "", "a second one, for opaque bytes")
+	f.BoolVar(&o.opaque, "opaque", false, "bytes that nobody parses, instead of an HTTP/1.1 body")
 	f.StringVar(&o.path, "path", "/", "what is requested")
 	f.IntVar(&o.connections, "connections", 50, "client connections")
 	f.Float64Var(&o.rate, "rate", 1000, "requests a second on all connections together")

@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// dial opens a blocking TCP connection whose waits are bounded by patience.
-func dial(to netip.AddrPort) (fd int, err error) {
+// dial opens a blocking TCP connection whose waits are bounded by patience; prepare is done to it before it connects.
+func dial(to netip.AddrPort, prepare ...func(fd int) error) (fd int, err error) {
 	if !to.Addr().Is4() {
 		return -1, fmt.Errorf("--target=%s: want an IPv4 address and a port", to)
 	}
@@ -23,6 +23,9 @@ func dial(to netip.AddrPort) (fd int, err error) {
 		unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1),
 		unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &wait),
 		unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &wait))
+	for _, f := range prepare {
+		err = errors.Join(err, f(fd))
+	}
 	if err == nil {
 		err = again(func() error {
 			return unix.Connect(fd, &unix.SockaddrInet4{Port: int(to.Port()), Addr: to.Addr().As4()})

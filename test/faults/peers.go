@@ -48,6 +48,7 @@ type setting struct {
 	Listen    netip.AddrPort
 	Backends  []netip.AddrPort
 	H2        bool // the client speaks HTTP/2
+	GRPC      bool // and the pods, too: gRPC
 }
 
 //go:embed config

@@ -39,6 +39,10 @@ type Failure struct {
 	Unprocessed bool
 	// Connect says that there was no connection.
 	Connect bool
+	// Away says that the endpoint ends the connection (GOAWAY) and has not looked at the request.
+	Away bool
+	// Kept says that the connection, which has ended or is going to, had carried other streams before.
+	Kept bool
 	// Malformed says that the endpoint's answer breaks the rules.
 	Malformed bool
 	// Reset says that the endpoint ended the stream with RST_STREAM and Code.

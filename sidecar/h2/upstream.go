@@ -121,7 +121,7 @@ func (u *Upstream) close(err error) {
 	}
 	for len(u.streams) > 0 {
 		for _, x := range u.streams {
-			f := Failure{Err: err, Unprocessed: u.unprocessed(x)}
+			f := Failure{Err: err, Unprocessed: u.unprocessed(x), Kept: x.upID > 1}
 			if _, ok := err.(*frame.ConnError); ok {
 				f.Malformed = !f.Unprocessed
 			}
@@ -176,7 +176,10 @@ func (u *Upstream) onHeaders(id uint32, end bool, fields []hpack.Field, size int
 		return u.onTrailers(x, end, fields)
 	}
 	status, length, err := head.ParseResponse(fields)
-	if err != nil || end && status < 200 || end && length > 0 && x.Request.Method != "HEAD" && status != 304 {
+	if err == nil && !x.hasContent(status) {
+		length = -1 // it "MAY have a non-zero Content-Length header field": RFC 9113, section 8.1.1
+	}
+	if err != nil || end && status < 200 || end && length > 0 {
 		return u.onBroken(x, frame.ProtocolError)
 	}
 	if status < 200 {
@@ -194,9 +197,7 @@ func (u *Upstream) onHeaders(id uint32, end bool, fields []hpack.Field, size int
 			h.GRPC = code
 		}
 	}
-	if x.Request.Method != "HEAD" && status != 304 {
-		x.res.declared = length
-	}
+	x.res.declared = length
 	if x.holder != nil {
 		x.onHeldHead(fields, h)
 		return nil
@@ -212,6 +213,11 @@ func (u *Upstream) onHeaders(id uint32, end bool, fields []hpack.Field, size int
 		x.progress()
 	}
 	return nil
+}
+
+// hasContent reports whether an answer with that status can have a body: RFC 9110, section 6.4.1.
+func (x *Exchange) hasContent(status int) bool {
+	return x.Request.Method != "HEAD" && status != 304 && status != 204 && !(x.Request.Method == "CONNECT" && status < 300)
 }
 
 func (u *Upstream) onTrailers(x *Exchange, end bool, fields []hpack.Field) *frame.ConnError {
@@ -267,7 +273,7 @@ func (u *Upstream) onGoAway(last uint32, _ frame.Code) {
 	u.away, u.awayLast = true, last
 	for id, x := range u.streams {
 		if id > last {
-			u.end(x, Failure{Unprocessed: true})
+			u.end(x, Failure{Unprocessed: true, Away: true, Kept: id > 1})
 		}
 	}
 	u.changed(u)
@@ -278,6 +284,9 @@ func (u *Upstream) onSettings() { u.changed(u) }
 func (u *Upstream) freed() {
 	if len(u.streams) == 0 {
 		u.idleSince = u.l.Now()
+		if u.away {
+			u.nudge() // it is to be closed
+		}
 	}
 	u.changed(u)
 }
@@ -329,8 +338,7 @@ func (u *Upstream) check(now int64, due func(int64) bool) *frame.ConnError {
 			u.unwell = false
 			u.changed(u)
 		}
-		due(u.heard + pingAfter)
-		return nil
+		return u.check(now, due)
 	}
 	if due(u.pinged+pingTime) && !u.unwell {
 		u.unwell = true

@@ -127,7 +127,7 @@ func parseWrk(out string) (result, error) {
 }
 
 var (
-	h2Requests = regexp.MustCompile(`(?m)^requests: (\d+) total, \d+ started, (\d+) done, \d+ succeeded, \d+ failed, (\d+) errored`)
+	h2Requests = regexp.MustCompile(`(?m)^requests: (\d+) total, \d+ started, \d+ done, (\d+) succeeded,`)
 	h2Status   = regexp.MustCompile(`(?m)^status codes: (\d+) 2xx, (\d+) 3xx, (\d+) 4xx, (\d+) 5xx`)
 )
 
@@ -137,15 +137,15 @@ func parseH2load(out, file string) (r result, err error) {
 	if m == nil || s == nil {
 		return r, fmt.Errorf("h2load: no counts in %q", out)
 	}
-	var n [7]int
+	var n [6]int
 	for i, text := range append(m[1:], s[1:]...) {
 		if n[i], err = strconv.Atoi(text); err != nil {
 			return r, err
 		}
 	}
-	total, done, errored := n[0], n[1], n[2]
-	answered := n[3] + n[4] + n[5] + n[6]
-	r = result{Requests: total, Non2xx: answered - n[3], Failed: max(total-done+errored, total-answered)}
+	// A status may have come and the rest not: then it is no success.
+	total, good, other := n[0], min(n[1], n[2]), n[3]+n[4]+n[5]
+	r = result{Requests: total, Non2xx: other, Failed: total - good - other}
 	var ms []float64
 	for line := range strings.Lines(file) {
 		f := strings.Fields(line)

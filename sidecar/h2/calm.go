@@ -12,6 +12,11 @@ type calm struct {
 const (
 	calmBurst     = 2000
 	calmPerSecond = 500
+	// crumb is the least data, in bytes, that earns something though the peer's window cut it off there: a peer that grants a byte at a time
+	// has us make a frame of each (CVE-2019-9511).
+	crumb = 1 << 10
+	// longest bounds the time that is counted, in nanoseconds, well below what overflows.
+	longest = int64(time.Minute)
 )
 
 func (c *calm) init(now int64) { c.tokens, c.last = calmBurst, now }
@@ -25,7 +30,7 @@ func (c *calm) spend(now int64) bool {
 		c.tokens--
 		return true
 	}
-	n := int((now - c.last) * calmPerSecond / int64(time.Second))
+	n := int(min(now-c.last, longest) * calmPerSecond / int64(time.Second))
 	if n <= 0 {
 		return false
 	}
@@ -51,7 +56,7 @@ const (
 func (r *rapid) init(now int64) { r.tokens, r.last = rapidBurst, now }
 
 func (r *rapid) spend(now int64) bool {
-	if n := int((now - r.last) * rapidPerSecond / int64(time.Second)); n > 0 {
+	if n := int(min(now-r.last, longest) * rapidPerSecond / int64(time.Second)); n > 0 {
 		r.last = now
 		r.tokens = min(r.tokens+n, rapidBurst)
 	}

@@ -309,6 +309,9 @@ type block struct {
 	frames int
 }
 
+// keptFields is how large a list of fields is kept to be used again, in fields: 40 bytes each.
+const keptFields = 64
+
 // maxContinuations bounds the frames of one block: with the usual frame size eight hold as much as the limit of a header list does
 // twice over, and some libraries send smaller ones (CVE-2024-27316, CVE-2023-45288).
 const maxContinuations = 64
@@ -346,6 +349,9 @@ func (c *conn) onBlock(h frame.Header, fragment []byte) *frame.ConnError {
 	}
 	rule := c.role.onHeaders(b.id, b.end, fields, size)
 	clear(c.fields)
+	if cap(c.fields) > keptFields {
+		c.fields = nil
+	}
 	return rule
 }
 
@@ -355,12 +361,15 @@ func (c *conn) onSettings(h frame.Header, p []byte) *frame.ConnError {
 		return nil
 	}
 	c.started = true
+	// "The values in the SETTINGS frame MUST be processed in the order they appear, with no other frame processing between values": RFC
+	// 9113, section 6.5.3. So the last window is the one that counts, and streams are gone through once, however many there are.
+	initial := c.initial
 	err := frame.EachSetting(p, func(s frame.Setting) *frame.ConnError {
 		switch s.ID {
 		case frame.HeaderTableSize:
 			c.enc.SetLimit(s.Value)
 		case frame.InitialWindowSize:
-			return c.setInitial(int64(s.Value))
+			initial = int64(s.Value)
 		case frame.MaxFrameSize:
 			c.maxFrame = int(min(s.Value, 1<<20))
 		case frame.MaxConcurrentStreams:
@@ -370,6 +379,9 @@ func (c *conn) onSettings(h frame.Header, p []byte) *frame.ConnError {
 		}
 		return nil
 	})
+	if err == nil {
+		err = c.setInitial(initial)
+	}
 	if err != nil {
 		return err
 	}

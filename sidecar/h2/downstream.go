@@ -24,6 +24,8 @@ type Downstream struct {
 	conn
 	h    Handler
 	last uint32 // the highest stream the client has opened
+	// taken is the highest stream that may have been looked at: above it are only streams that came behind our last GOAWAY.
+	taken uint32
 
 	reset  int64 // when we last reset a stream; 0 never
 	lately lately
@@ -94,7 +96,7 @@ func (d *Downstream) Serve(connect bool) {
 		d.o.Violation(rule.Reason, false)
 	}
 	d.giveUpStreams()
-	d.say(d.last, rule)
+	d.say(d.taken, rule)
 }
 
 // close ends everything.
@@ -128,7 +130,7 @@ func (d *Downstream) lost(x *Exchange, code frame.Code) {
 
 func (d *Downstream) onHeaders(id uint32, end bool, fields []hpack.Field, size int) *frame.ConnError {
 	if x := d.streams[id]; x != nil {
-		return d.onTrailers(x, end, fields)
+		return d.onTrailers(x, end, fields, size)
 	}
 	if id%2 == 0 {
 		return &frame.ConnError{Code: frame.ProtocolError, Reason: frame.BadStream}
@@ -140,6 +142,7 @@ func (d *Downstream) onHeaders(id uint32, end bool, fields []hpack.Field, size i
 	if d.leaving == draining {
 		return nil // "ignore frames on streams … higher": RFC 9113, section 6.8
 	}
+	d.taken = id
 	if len(d.streams) >= int(d.o.maxStreams()) {
 		if !d.rapid.spend(d.l.Now()) {
 			return &frame.ConnError{Code: frame.EnhanceYourCalm, Reason: frame.TooManyStreams}
@@ -188,11 +191,11 @@ func (d *Downstream) begin(id uint32, end bool, fields []hpack.Field) *Exchange 
 	return x
 }
 
-func (d *Downstream) onTrailers(x *Exchange, end bool, fields []hpack.Field) *frame.ConnError {
+func (d *Downstream) onTrailers(x *Exchange, end bool, fields []hpack.Field, size int) *frame.ConnError {
 	if x.req.ended {
 		return &frame.ConnError{Code: frame.StreamClosed, Reason: frame.EndedStream}
 	}
-	if !end || head.CheckTrailers(fields) != nil || x.req.declared >= 0 && x.req.came != x.req.declared {
+	if !end || size > d.o.headLimit() || head.CheckTrailers(fields) != nil || x.req.declared >= 0 && x.req.came != x.req.declared {
 		return d.onBroken(x, frame.ProtocolError)
 	}
 	x.req.trailers = append(x.req.trailers[:0], fields...)
@@ -278,7 +281,7 @@ func (d *Downstream) tick(now int64) (next int64, err *frame.ConnError) {
 		d.leaving, d.age = announced, now+goAwayTime
 	}
 	if d.leaving == announced && due(d.age) {
-		d.goAway(d.last)
+		d.goAway(d.taken)
 		d.leaving = draining
 	}
 	if d.leaving == draining && len(d.streams) == 0 {

@@ -13,6 +13,8 @@ type Exchange struct {
 	// Fields is the request's head as it came, pseudo-header fields first; Request what was read of it.
 	Fields  []hpack.Field
 	Request head.Request
+	// Extra is appended to the head of the final answer.
+	Extra []hpack.Field
 	// State is the handler's own. It stays when the exchange is used again.
 	State any
 
@@ -67,14 +69,31 @@ func (x *Exchange) Replayable() bool { return !x.begun && x.req.replayable() }
 // Keep says how many bytes of the request's body are kept for another attempt; 0 keeps none.
 func (x *Exchange) Keep(limit int) { x.limit = limit }
 
-// Has reports whether the request has a field of that name, in lower case.
-func (x *Exchange) Has(name string) bool {
+// Value answers the value of the request's first field of that name, in lower case.
+func (x *Exchange) Value(name string) (value string, ok bool) {
 	for i := range x.Fields {
 		if x.Fields[i].Name == name {
-			return true
+			return x.Fields[i].Value, true
 		}
 	}
-	return false
+	return "", false
+}
+
+// Set gives the request a field, in the place of the first one of that name, in lower case. It holds from the next attempt on.
+func (x *Exchange) Set(name, value string) {
+	for i := range x.Fields {
+		if x.Fields[i].Name == name {
+			x.Fields[i].Value = value
+			return
+		}
+	}
+	x.Fields = append(x.Fields, hpack.Field{Name: name, Value: value})
+}
+
+// Has reports whether the request has a field of that name, in lower case.
+func (x *Exchange) Has(name string) bool {
+	_, ok := x.Value(name)
+	return ok
 }
 
 func (x *Exchange) memory() *Memory { return x.o.Memory }
@@ -150,11 +169,20 @@ func (x *Exchange) settle() {
 	x.DropHeld()
 	x.req.drop()
 	x.res.drop()
-	clear(x.Fields)
-	clear(x.req.trailers[:cap(x.req.trailers)])
-	clear(x.res.trailers[:cap(x.res.trailers)])
+	forget(&x.Fields)
+	forget(&x.req.trailers)
+	forget(&x.res.trailers)
 	x.h, x.spare = nil, true
 	x.o.Memory.keep(x)
+}
+
+// forget empties a list of fields, and keeps it to be used again if it is small.
+func forget(fields *[]hpack.Field) {
+	if cap(*fields) > keptFields {
+		*fields = nil
+	}
+	clear((*fields)[:cap(*fields)])
+	*fields = (*fields)[:0]
 }
 
 // cutUp ends the running attempt: the endpoint sees RST_STREAM. It also ends the wait for a connection.

@@ -21,6 +21,7 @@ type pipe struct {
 	came     int64 // bytes received
 
 	sent   bool  // END_STREAM was sent on
+	lost   bool  // bytes went on that are not kept
 	window int64 // what the receiver grants
 
 	credit int64 // what the sender may still send
@@ -64,10 +65,11 @@ func (p *pipe) receive(data []byte, padding int, end bool) {
 		n := int(max(0, min(int64(len(data)), p.window, d.window, d.spare())))
 		last := p.ended && n == len(data) && len(p.trailers) == 0
 		if n > 0 || last {
-			d.appendData(id, data[:n], last)
+			d.appendData(id, data[:n], last, n == len(data))
 			p.window -= int64(n)
 			p.owed += int64(n)
 			p.sent = last
+			p.lost = p.lost || n > 0
 		}
 		p.store(data[n:])
 	}
@@ -112,6 +114,7 @@ func (p *pipe) grow(n int) {
 func (p *pipe) commit() {
 	if p.keep {
 		p.keep = false
+		p.lost = p.r > 0
 		p.x.memory().add(-p.r)
 		p.shrink()
 	}
@@ -157,11 +160,12 @@ func (p *pipe) pump() {
 		}
 		n := int(min(int64(p.waiting()), p.window, d.window, d.spare(), turnSize))
 		last := n == p.waiting() && p.ended && len(p.trailers) == 0
-		d.appendData(id, p.buf[p.r:p.r+n], last)
+		d.appendData(id, p.buf[p.r:p.r+n], last, n == p.waiting())
 		p.r += n
 		p.window -= int64(n)
 		p.owed += int64(n)
 		if !p.keep {
+			p.lost = true
 			p.x.memory().add(-n)
 		}
 		p.sent = last
@@ -175,7 +179,7 @@ func (p *pipe) pump() {
 		if len(p.trailers) > 0 {
 			d.appendHeaders(id, p.trailers, true)
 		} else {
-			d.appendData(id, nil, true)
+			d.appendData(id, nil, true, true)
 		}
 	}
 	p.shrink()
@@ -213,7 +217,7 @@ func (p *pipe) again() {
 }
 
 // replayable reports whether the pipe could still be sent from its start.
-func (p *pipe) replayable() bool { return p.keep }
+func (p *pipe) replayable() bool { return !p.lost }
 
 // waiting is the line of pipes that have something to send on a connection and wait for its window or its socket.
 type waiting struct {

@@ -12,7 +12,7 @@ func (c *conn) room(n int) {
 		return
 	}
 	need := len(c.out) + n
-	b := c.l.Buffer(max(need, min(2*need, loop.Bulk)))
+	b := c.l.Buffer(max(need+need/2, min(2*need, loop.Bulk)))
 	n = copy(b, c.out)
 	if c.out != nil {
 		c.l.Release(c.out[:cap(c.out)])
@@ -63,7 +63,12 @@ func (c *conn) dropOut() {
 
 // drain writes what the socket did not take at once, until nothing waits any more.
 func (c *conn) drain(b []byte, from int) {
-	defer func() { c.backlog, c.draining = 0, false }() // also when a panic passes
+	defer func() { // also when a panic passes
+		c.backlog, c.draining = 0, false
+		if c.task != nil {
+			c.task.Wake() // say may wait for it
+		}
+	}()
 	for {
 		_, err := c.c.Write(b[from:])
 		c.l.Release(b[:cap(b)])
@@ -109,6 +114,9 @@ func (c *conn) appendHeaders(id uint32, fields []hpack.Field, end bool) {
 	}
 	c.calm.earn(2)
 	c.dirty()
+	if len(c.out) > controlWater {
+		c.nudge() // the connection has to be ended, see serve
+	}
 }
 
 // split makes HEADERS and CONTINUATION frames of a block that is too large for one; it stands in b behind the room for a header at at.
@@ -129,10 +137,14 @@ func (c *conn) split(b []byte, at int, h frame.Header) []byte {
 	return b
 }
 
-// appendData appends DATA frames and takes them off the connection's window.
-func (c *conn) appendData(id uint32, data []byte, end bool) {
+// appendData appends DATA frames and takes them off the connection's window. all says that nothing more waits on the stream, so that it is
+// not the window that makes the frame small.
+func (c *conn) appendData(id uint32, data []byte, end, all bool) {
 	c.room(len(data) + frame.HeaderLen*(1+len(data)/c.maxFrame))
 	c.window -= int64(len(data))
+	if all || len(data) >= crumb {
+		c.calm.earn(4)
+	}
 	for {
 		n := min(len(data), c.maxFrame)
 		c.out = frame.AppendData(c.out, id, data[:n], end && n == len(data))
@@ -141,7 +153,6 @@ func (c *conn) appendData(id uint32, data []byte, end bool) {
 			break
 		}
 	}
-	c.calm.earn(4)
 	c.dirty()
 	if len(c.out) >= highWater {
 		c.flush()
@@ -165,11 +176,8 @@ func (c *conn) say(last uint32, e *frame.ConnError) {
 	c.out = frame.AppendGoAway(c.out, last, e.Code, reason)
 	c.c.SetWriteDeadline(c.l.Now() + int64(lingerTime))
 	c.flush()
-	if c.draining {
-		c.l.Wait(c.l.Now()+int64(lingerTime), nil, nil, func() bool { return !c.draining })
-		return
-	}
-	if c.failed != nil || c.c.CloseWrite() != nil {
+	c.l.Wait(c.l.Now()+int64(lingerTime), nil, nil, func() bool { return !c.draining })
+	if c.draining || c.failed != nil || c.c.CloseWrite() != nil {
 		return
 	}
 	// Take what is still on its way for a moment, or the kernel's reset overtakes GOAWAY.

@@ -64,7 +64,9 @@ func (r *route) free() {
 
 func (r *route) call(v *waiter) {
 	v.ready = true
-	v.task.Wake()
+	if v.task != nil { // a stream's coroutine may not have begun
+		v.task.Wake()
+	}
 }
 
 // queue waits until an endpoint is below its limit and answers it, or nil when the exchange has ended for want of one. Requests are

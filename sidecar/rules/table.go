@@ -67,7 +67,7 @@ var table = []Setting{
 	},
 
 	{
-		Name: "retries", Group: retries, Example: "3", Reserved: true,
+		Name: "retries", Group: retries, Example: "3",
 		Allowed: "a whole number from 0 to 10",
 		Doc: "How many further endpoints a request may be sent to after it failed. Each is one that the request was not sent to before, and " +
 			"each costs of the retry budget. A request that no endpoint has seen (the connect failed, say) is sent on in any case, to as many " +
@@ -76,7 +76,7 @@ var table = []Setting{
 		value:  at(func(r *Rules) *int { return &r.Retry.Most }, count(0, 10), strconv.Itoa),
 	},
 	{
-		Name: "retry-on", Group: retries, Example: "reset,503,unavailable", Reserved: true,
+		Name: "retry-on", Group: retries, Example: "reset,503,unavailable",
 		Allowed: "none, or a list of " + strings.Join(conditionWords, ", "),
 		Doc: "What counts as failed, for requests that are idempotent. That is: the connection ended before the answer's head (`reset`), the answer's " +
 			"HTTP status, or gRPC's status before any message. Requests that are not idempotent are never sent again after an endpoint " +
@@ -85,7 +85,7 @@ var table = []Setting{
 		value:  at(func(r *Rules) *Conditions { return &r.Retry.On }, without(none, parseConditions), Conditions.String),
 	},
 	{
-		Name: "idempotent", Group: retries, Example: "POST /search,/shop.Catalog/*", Reserved: true,
+		Name: "idempotent", Group: retries, Example: "POST /search,/shop.Catalog/*",
 		Allowed: "none, or a list of methods (POST), paths (/search, /shop.Catalog/*), or both (POST /search)",
 		Doc: "Requests that do no harm when they arrive twice, besides GET, HEAD, OPTIONS, TRACE, PUT and DELETE, of which HTTP says so. A " +
 			"gRPC call is a POST to `/package.Service/Method`. An asterisk stands for the rest of a path.",
@@ -93,14 +93,14 @@ var table = []Setting{
 		value:  at(func(r *Rules) *Requests { return &r.Retry.Idempotent }, parseRequests, Requests.String),
 	},
 	{
-		Name: "idempotency-key", Group: retries, Example: "on", Reserved: true,
+		Name: "idempotency-key", Group: retries, Example: "on",
 		Allowed: "on or off",
 		Doc:     "Requests with the header `Idempotency-Key` count as idempotent. For Services that recognise by it a request they had before.",
 		Effect:  "sidecar/proxy",
 		value:   at(func(r *Rules) *bool { return &r.Retry.IdempotencyKey }, onOff, onOffText),
 	},
 	{
-		Name: "retry-budget", Group: retries, Example: "10%,5/s,burst=50", Reserved: true,
+		Name: "retry-budget", Group: retries, Example: "10%,5/s,burst=50",
 		Allowed: "off, or a list of a percentage of requests (20%), a rate (10/s) and burst=NUMBER from 1; what is left out has its default",
 		Doc: "How much each proxy may add to a Service's load by sending requests again. It is a share of the requests, a rate that is free in any case, " +
 			"and how many retries may be saved up for the moment when something breaks.",
@@ -116,7 +116,7 @@ var table = []Setting{
 		value:  at(func(r *Rules) *Backoff { return &r.Retry.Backoff }, without(off, parseBackoff), withoutText(off, backoffText)),
 	},
 	{
-		Name: "replay-limit", Group: retries, Example: "256Ki", Reserved: true,
+		Name: "replay-limit", Group: retries, Example: "256Ki",
 		Allowed: "off, or bytes up to 1Mi, with Ki or Mi or without",
 		Doc: "How much of a request's body is kept so that it can be sent again. Longer requests are not sent again once their body has begun to " +
 			"leave.",
@@ -124,7 +124,7 @@ var table = []Setting{
 		value:  at(func(r *Rules) *int { return &r.ReplayLimit }, without(off, size(1<<20)), withoutText(off, sizeText)),
 	},
 	{
-		Name: "per-try-timeout", Group: retries, Example: "2s", Reserved: true,
+		Name: "per-try-timeout", Group: retries, Example: "2s",
 		Allowed: "off, or a duration from 1ms to 24h",
 		Doc: "How long an endpoint may take to the head of its answer. After that the attempt counts as failed; an idempotent request goes to " +
 			"another endpoint, and otherwise the caller is answered 504.",
@@ -132,7 +132,7 @@ var table = []Setting{
 		value:  at(func(r *Rules) *time.Duration { return &r.PerTryTimeout }, without(off, duration(time.Millisecond, 24*time.Hour)), withoutText(off, durationText)),
 	},
 	{
-		Name: "timeout", Group: retries, Example: "15s", Reserved: true,
+		Name: "timeout", Group: retries, Example: "15s",
 		Allowed: "off, or a duration from 1ms to 24h",
 		Doc: "How long a request may take to the head of its answer, all attempts and waits included; then the caller is answered 504. A " +
 			"shorter `grpc-timeout` of the caller's holds as well.",
@@ -140,7 +140,7 @@ var table = []Setting{
 		value:  at(func(r *Rules) *time.Duration { return &r.Timeout }, without(off, duration(time.Millisecond, 24*time.Hour)), withoutText(off, durationText)),
 	},
 	{
-		Name: "hang-race", Group: retries, Example: "floor=500ms,factor=5", Reserved: true,
+		Name: "hang-race", Group: retries, Example: "floor=500ms,factor=5",
 		Allowed: "on, off, or a list of floor=DURATION (1ms to 1h) and factor=NUMBER (1 to 1000)",
 		Doc: "A pod that hangs costs a second and not the request. An idempotent request that has no answer after the larger of the floor (1s) and so many times the Service's own 99th percentile " +
 			"(10) is sent to a second endpoint, on the retry budget; the first answer counts, the other request is cancelled. A slow answer is so " +
@@ -149,7 +149,7 @@ var table = []Setting{
 		value:  at(func(r *Rules) *HangRace { return &r.HangRace }, parseHangRace, hangRaceText),
 	},
 	{
-		Name: "hedge", Group: retries, Example: "50ms", Reserved: true,
+		Name: "hedge", Group: retries, Example: "50ms",
 		Allowed: "off, or a duration from 1ms to 1h",
 		Doc: "As `hang-race`, but after a fixed time, for those who would rather have some requests twice than wait for the slowest. Costs of the " +
 			"retry budget.",
@@ -157,15 +157,16 @@ var table = []Setting{
 		value:  at(func(r *Rules) *time.Duration { return &r.Hedge }, without(off, duration(time.Millisecond, time.Hour)), withoutText(off, durationText)),
 	},
 	{
-		Name: "attempt-header", Group: retries, Example: "on", Reserved: true,
+		Name: "attempt-header", Group: retries, Example: "on",
 		Allowed: "off, on for " + AttemptHeader + ", or the name of a header that has no other meaning",
-		Doc:     "Gives requests a header with the number of the attempt, from 1, so that the server can tell.",
-		Effect:  "sidecar/proxy",
-		value:   at(func(r *Rules) *string { return &r.AttemptHeader }, parseAttemptHeader, attemptHeaderText),
+		Doc: "Gives requests over HTTP/1.x a header with the number of the attempt, from 1, so that the server can tell. One that comes with a " +
+			"number above 1 is neither sent again for a status nor raced, as the proxy before does that.",
+		Effect: "sidecar/proxy",
+		value:  at(func(r *Rules) *string { return &r.AttemptHeader }, parseAttemptHeader, attemptHeaderText),
 	},
 
 	{
-		Name: "ejection", Group: ejection, Example: "off", Reserved: true,
+		Name: "ejection", Group: ejection, Example: "off",
 		Allowed: "on or off",
 		Doc: "Whether an endpoint that fails again and again is left out for a time. It comes back with a single request, and for good when that " +
 			"goes well. The last endpoint is never ejected. An endpoint that cannot be connected to is left out in any case.",
@@ -173,7 +174,7 @@ var table = []Setting{
 		value:  at(func(r *Rules) *bool { return &r.Ejection.On }, onOff, onOffText),
 	},
 	{
-		Name: "ejection-errors", Group: ejection, Example: "10", Reserved: true,
+		Name: "ejection-errors", Group: ejection, Example: "10",
 		Allowed: "a whole number from 1 to 1000",
 		Doc: "How many failures in a row eject an endpoint. Failures are connections that end before the answer, statuses from 500, gRPC's UNAVAILABLE and the " +
 			"like.",
@@ -181,7 +182,7 @@ var table = []Setting{
 		value:  at(func(r *Rules) *int { return &r.Ejection.Errors }, count(1, 1000), strconv.Itoa),
 	},
 	{
-		Name: "ejection-time", Group: ejection, Example: "5s-10m", Reserved: true,
+		Name: "ejection-time", Group: ejection, Example: "5s-10m",
 		Allowed: "two durations from 10ms to 24h, the shorter first",
 		Doc:     "How long an endpoint is left out at first, which doubles each time it has to be left out again, and how long at most.",
 		Effect:  "sidecar/outlier",
@@ -189,21 +190,22 @@ var table = []Setting{
 	},
 
 	{
-		Name: "max-connections", Group: limits, Example: "100", Reserved: true,
+		Name: "max-connections", Group: limits, Example: "100",
 		Allowed: "none, or a whole number from 1 to 1000000",
-		Doc:     "How many connections each proxy may have to one endpoint.",
-		Effect:  "sidecar/upstream, sidecar/proxy",
-		value:   at(func(r *Rules) *int { return &r.Limits.Connections }, without(none, count(1, 1_000_000)), withoutText(none, strconv.Itoa)),
+		Doc: "How many connections each proxy may have to one endpoint. It holds over HTTP/1.x and where bytes are not parsed. Each CPU of the proxy " +
+			"has its share, and at least one.",
+		Effect: "sidecar/proxy",
+		value:  at(func(r *Rules) *int { return &r.Limits.Connections }, without(none, count(1, 1_000_000)), withoutText(none, strconv.Itoa)),
 	},
 	{
-		Name: "max-requests", Group: limits, Example: "50", Reserved: true,
+		Name: "max-requests", Group: limits, Example: "50",
 		Allowed: "none, or a whole number from 1 to 1000000",
-		Doc:     "How many requests of one proxy may run at an endpoint at a time. With `1`, each pod has one request of it at a time.",
+		Doc:     "How many requests of one proxy may run at an endpoint at a time. Each CPU of the proxy has its share, and at least one.",
 		Effect:  "sidecar/proxy",
 		value:   at(func(r *Rules) *int { return &r.Limits.Requests }, without(none, count(1, 1_000_000)), withoutText(none, strconv.Itoa)),
 	},
 	{
-		Name: "max-pending", Group: limits, Example: "1000", Reserved: true,
+		Name: "max-pending", Group: limits, Example: "1000",
 		Allowed: "a whole number from 0 to 1000000",
 		Doc: "How many requests may wait in a proxy while every endpoint is at its limit. Further ones are answered 503 at once, as all are " +
 			"with `0`.",
@@ -211,7 +213,7 @@ var table = []Setting{
 		value:  at(func(r *Rules) *int { return &r.Limits.Pending }, count(0, 1_000_000), strconv.Itoa),
 	},
 	{
-		Name: "queue-timeout", Group: limits, Example: "5s", Reserved: true,
+		Name: "queue-timeout", Group: limits, Example: "5s",
 		Allowed: "a duration from 1ms to 10m",
 		Doc:     "How long a request waits for an endpoint that is below its limit, before it is answered 503.",
 		Effect:  "sidecar/proxy",
@@ -219,19 +221,20 @@ var table = []Setting{
 	},
 
 	{
-		Name: "explain", Group: seeing, Example: "on", Reserved: true,
+		Name: "explain", Group: seeing, Example: "on",
 		Allowed: "off, on, or header",
-		Doc: "Whether answers say how they came about. A header has the endpoint, the policy, the attempts with reason and time. With `header`, " +
-			"only those to requests that ask for it.",
+		Doc: "Whether answers say how they came about. Over HTTP/1.x, a header `sluice-explain` has the endpoint, the policy, the attempts with reason and time. With " +
+			"`header`, only those to requests that have a header of that name.",
 		Effect: "sidecar/proxy",
 		value:  at(func(r *Rules) *Explain { return &r.Explain }, parseExplain, Explain.String),
 	},
 	{
-		Name: "access-log", Group: seeing, Example: "1%", Reserved: true,
+		Name: "access-log", Group: seeing, Example: "1%",
 		Allowed: "off, on, or a percentage from 0.01% to 100%",
-		Doc:     "The share of requests that the callers' proxies log, a line of JSON each, with what `explain` would say.",
-		Effect:  "sidecar/proxy",
-		value:   at(func(r *Rules) *float64 { return &r.AccessLog }, share, shareText),
+		Doc: "The share of requests that the callers' proxies log, with what `explain` would say. Over HTTP/1.x, each is a line of JSON on the proxy's " +
+			"standard output. Queries are left out.",
+		Effect: "sidecar/proxy",
+		value:  at(func(r *Rules) *float64 { return &r.AccessLog }, share, shareText),
 	},
 
 	{

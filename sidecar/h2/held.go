@@ -117,6 +117,9 @@ func (x *Exchange) begin(fields []hpack.Field, h Head) {
 	if h.Last {
 		x.res.ended, x.res.sent = true, true
 	}
+	if len(x.Extra) > 0 {
+		fields = append(fields, x.Extra...)
+	}
 	x.down.appendHeaders(x.id, fields, h.Last)
 }
 

@@ -64,7 +64,7 @@ func (s streams) Request(x *h2.Exchange) {
 	x.Keep(c.rules.ReplayLimit)
 	s.r.budget.Deposit()
 	c.attempt = attempt{}
-	c.atMost(c.rules.Limits.Requests)
+	s.asked(x, c)
 	ep, choice := c.request.next()
 	if ep == nil {
 		s.queue(x, c)
@@ -75,6 +75,7 @@ func (s streams) Request(x *h2.Exchange) {
 
 func (s streams) send(x *h2.Exchange, c *call, ep *cluster.Endpoint, choice metrics.Choice) {
 	c.attempt = c.start(ep, choice)
+	s.number(x, c)
 	s.arm(x, c)
 	s.w.pools.Send(x, ep, choice == metrics.Original)
 }
@@ -96,9 +97,10 @@ func (s streams) Head(x *h2.Exchange, h h2.Head) bool {
 			return false
 		}
 		s.wonByRival(x, c)
+		s.explain(x, c)
 		return true
 	}
-	if s.fails(c, h) && x.Replayable() && x.Sent() && s.idempotent(x, c) {
+	if s.fails(c, h) && !c.nested && x.Replayable() && x.Sent() && s.idempotent(x, c) {
 		a.outcome = classify.ServerError
 		if ep, choice := c.again(a, true, true); ep != nil {
 			s.release(c)
@@ -112,6 +114,7 @@ func (s streams) Head(x *h2.Exchange, h h2.Head) bool {
 	s.release(c)
 	x.DropHeld()
 	s.w.times.remove(c)
+	s.explain(x, c)
 	return true
 }
 
@@ -186,6 +189,7 @@ func (s streams) lost(x *h2.Exchange, c *call, f h2.Failure) {
 		c.attempt, c.held = c.held, attempt{}
 		c.attempt.outcome = classify.Answered
 		s.w.times.remove(c)
+		s.explain(x, c)
 		x.Adopt()
 		return
 	}
@@ -214,10 +218,11 @@ func (s streams) Ended(x *h2.Exchange, e h2.End) {
 	}
 	s.release(c)
 	c.settle()
-	s.r.stats.Answered(e.Status)
+	c.answered(e.Status)
 	if e.GRPC >= 0 {
 		s.r.stats.GRPC(e.GRPC)
 	}
+	s.log(x, c)
 }
 
 // giveUp ends an exchange that nothing more can be done for. What an endpoint said is passed on: that is what the client would have
@@ -230,11 +235,13 @@ func (s streams) giveUp(x *h2.Exchange, c *call, f h2.Failure) {
 		slog.String("reason", a.outcome.String()), slog.String("code", f.Code.String()), slog.Any("error", f.Err))
 	switch {
 	case f.Reset && !f.Malformed:
-		r.stats.Answered(0)
+		c.answered(0)
+		s.log(x, c)
 		x.Reset(f.Code)
 	case notHTTP2(f):
 		// "the endpoint requires that HTTP/1.1 be used": RFC 9113, section 7. Without us the client would have met HTTP/1.x bytes.
-		r.stats.Answered(0)
+		c.answered(0)
+		s.log(x, c)
 		x.Reset(frame.HTTP11Required)
 	case f.Away:
 		// "REFUSED_STREAM … Any request that was sent on the reset stream can be safely retried": RFC 9113, section 7. It says of the
@@ -262,7 +269,10 @@ const (
 
 // reply answers the request with a status and a text: to a gRPC client with trailers that say the same in its terms.
 func (s streams) reply(x *h2.Exchange, status, grpc int, text string) {
-	s.r.stats.Answered(status)
+	if c, ok := x.State.(*call); ok {
+		c.answered(status)
+		s.log(x, c)
+	}
 	if x.Request.GRPC {
 		s.r.stats.GRPC(grpc)
 		x.Reply([]hpack.Field{{Name: ":status", Value: "200"}, {Name: "content-type", Value: "application/grpc"},

@@ -156,7 +156,7 @@ func raced(x *h2.Exchange, c *call) bool {
 func (s streams) challenge(x *h2.Exchange, c *call) {
 	w, again := s.w, s.w.l.Now()+int64(s.r.patience(c.rules))
 	switch {
-	case !x.Replayable() || c.held.ep != nil:
+	case c.nested || !x.Replayable() || c.held.ep != nil:
 		w.times.set(w, s, x, c, loop.Never)
 		return
 	case !x.Sent():
@@ -218,6 +218,7 @@ func (s streams) HeldAnswered(x *h2.Exchange, h h2.Head) {
 	c.done(&c.attempt)
 	c.attempt, c.held = c.held, attempt{}
 	s.w.times.remove(c)
+	s.explain(x, c)
 	x.Adopt()
 }
 

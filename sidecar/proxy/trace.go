@@ -49,15 +49,29 @@ func (s *step) String() string {
 // asked looks at what a Service asks for besides.
 func (w *Worker) asked(r *route, x *h1.Exchange) {
 	q := &r.one
+	number, explain := "", false
+	if q.rules.AttemptHeader != "" {
+		number = string(x.Request.Value(strings.ToLower(q.rules.AttemptHeader)))
+	}
+	if q.rules.Explain == rules.ExplainHeader {
+		explain = x.Request.Has(explainField)
+	}
+	q.ask(number, explain)
+}
+
+// ask is asked in any protocol: number is what the request says in the Service's attempt header, and explain that it wants to be
+// explained.
+func (q *request) ask(number string, explain bool) {
 	s := q.rules
 	if s.Limits.Requests|s.Limits.Connections != 0 {
 		q.atMost(s.Limits.Requests, s.Limits.Connections)
 	}
-	if s.AttemptHeader != "" {
-		n, err := strconv.Atoi(string(x.Request.Value(strings.ToLower(s.AttemptHeader))))
+	if number != "" {
+		n, err := strconv.Atoi(number)
 		q.nested = err == nil && n > 1
 	}
-	q.trace.explained = s.Explain == rules.ExplainOn || s.Explain == rules.ExplainHeader && x.Request.Has(explainField)
+	w := q.route.w
+	q.trace.explained = s.Explain == rules.ExplainOn || s.Explain == rules.ExplainHeader && explain
 	q.trace.logged = s.AccessLog > 0 && w.o.AccessLog != nil && (s.AccessLog >= 1 || w.rand.Float64() < s.AccessLog)
 }
 

@@ -44,6 +44,7 @@ type Pools struct {
 	pools    map[*cluster.Endpoint]*pool
 	streams  map[*cluster.Endpoint]*streams
 	sweeping bool
+	closed   bool // by Close: a connection that comes about is not kept
 }
 
 // pool is the idle connections to one endpoint, the one used last at the end.
@@ -142,8 +143,9 @@ func (p *Pools) sweep() {
 	}
 }
 
-// Close closes all idle connections.
+// Close closes all idle connections, and those to come.
 func (p *Pools) Close() {
+	p.closed = true
 	for ep, q := range p.pools {
 		for _, u := range q.idle {
 			u.Close()

@@ -79,8 +79,9 @@ func (s *streams) dial(patient bool) {
 		}
 		return
 	}
-	if s.p.l.Stopping() {
+	if s.p.closed && len(s.waiting) == 0 || s.p.l.Stopping() {
 		c.Close()
+		s.drop()
 		return
 	}
 	s.p.stats.Idle.Add(1)

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/netip"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -23,6 +24,7 @@ func crowdCases() []testcase {
 			how: "loader rate --connections=4 --rate=200, beside loader hold, rate, halves and sip",
 			metrics: []metric{{key: "alone_p99", title: "p99 of the calm client alone", unit: "µs"},
 				{key: "calm_p50", title: "p50 in the crowd", unit: "µs"}, {key: "calm_p99", title: "p99 in the crowd", unit: "µs"},
+				{key: "past_p99", title: "p99 past the proxy, at the same time", unit: "µs"},
 				{key: "before_mib", title: "RSS before", unit: "MiB", digits: 1}, {key: "during_mib", title: "RSS in the crowd", unit: "MiB", digits: 1},
 				{key: "after_mib", title: "RSS after", unit: "MiB", digits: 1},
 				{key: "fds_before", title: "descriptors before"}, {key: "fds_during", title: "descriptors in the crowd"}, {key: "fds_left", title: "descriptors left over"},
@@ -118,7 +120,7 @@ func crowd(b *bench, w *way) (v values, err error) {
 		return nil, err
 	}
 	v["alone_p99"] = alone["p99"]
-	if err := errors.Join(b.sleep(settle), w.holds(v, "before")); err != nil {
+	if err := errors.Join(b.sleep(settle), w.holds(b, v, "before")); err != nil {
 		return nil, err
 	}
 	during, err := w.crowded(b, v)
@@ -128,14 +130,14 @@ func crowd(b *bench, w *way) (v values, err error) {
 	v["calm_p50"], v["calm_p99"] = during["p50"], during["p99"]
 	// Connections to endpoints are kept for a while; then everything must be gone.
 	for gone := time.Now().Add(goneTime); ; {
-		if err := errors.Join(b.sleep(time.Second), w.holds(v, "after")); err != nil {
+		if err := errors.Join(b.sleep(time.Second), w.holds(b, v, "after")); err != nil {
 			return nil, err
 		}
 		if v["fds_after"] <= v["fds_before"] || time.Now().After(gone) {
 			break
 		}
 	}
-	if err := errors.Join(b.sleep(settle), w.holds(v, "after")); err != nil {
+	if err := errors.Join(b.sleep(settle), w.holds(b, v, "after")); err != nil {
 		return nil, err
 	}
 	v["fds_left"], v["goroutines_left"] = v["fds_after"]-v["fds_before"], v["goroutines_after"]-v["goroutines_before"]
@@ -158,6 +160,9 @@ func (w *way) crowded(b *bench, v values) (calm values, err error) {
 			}
 		}()
 	}
+	if err := b.sleep(settle); err != nil {
+		return nil, err
+	}
 	busy, err := w.beside("rate", fmt.Sprintf("--connections=%d", crowdBusy), fmt.Sprintf("--rate=%d", crowdRate),
 		"--duration="+(b.sizes.Rate+2*time.Second).String())
 	if err != nil {
@@ -169,10 +174,19 @@ func (w *way) crowded(b *bench, v values) (calm values, err error) {
 			calm, err = nil, errors.Join(err, fmt.Errorf("busy connections: %d requests failed: %w", busy.Failed, ended))
 		}
 	}()
-	if calm, err = w.calm(b); err != nil {
+	// Another client calls the same servers without a proxy meanwhile: what it sees too is the machine's doing, and theirs.
+	past := make(chan error, 1)
+	go func() {
+		i := slices.IndexFunc(b.peers, func(p *peer) bool { return p.name == direct })
+		control, err := b.rig.way(b.peers[i], w.mode).calm(b)
+		v["past_p99"] = control["p99"]
+		past <- err
+	}()
+	calm, err = w.calm(b)
+	if err := errors.Join(err, <-past); err != nil {
 		return nil, err
 	}
-	return calm, w.holds(v, "during")
+	return calm, w.holds(b, v, "during")
 }
 
 // calm is the client that is looked at.
@@ -181,7 +195,7 @@ func (w *way) calm(b *bench) (values, error) {
 }
 
 // holds notes what the sidecar has at a moment.
-func (w *way) holds(v values, when string) error {
+func (w *way) holds(b *bench, v values, when string) error {
 	pid := w.proxy.Process.Pid
 	kib, err := residentOf(pid)
 	if err != nil {
@@ -191,6 +205,7 @@ func (w *way) holds(v values, when string) error {
 	if err != nil {
 		return err
 	}
+	b.profileMemory(w, "crowd-"+when)
 	v[when+"_mib"], v["fds_"+when] = kib/1024, float64(len(fds))
 	text, err := w.get(healthPort, "/metrics", 10*time.Second)
 	if err != nil {

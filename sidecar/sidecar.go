@@ -22,6 +22,7 @@ import (
 	"github.com/sluice-mesh/sluice/sidecar/metrics"
 	"github.com/sluice-mesh/sluice/sidecar/proxy"
 	"github.com/sluice-mesh/sluice/sidecar/retry"
+	"github.com/sluice-mesh/sluice/sidecar/shardkey"
 	"github.com/sluice-mesh/sluice/sidecar/upstream"
 )
 
@@ -99,6 +100,9 @@ func words() metrics.Words {
 	}
 	for r := discovery.Found; r <= discovery.LastReason; r++ {
 		w.Passthroughs = append(w.Passthroughs, r.String())
+	}
+	for o := shardkey.Found; o <= shardkey.LastOutcome; o++ {
+		w.Keys = append(w.Keys, o.String())
 	}
 	return w
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/sluice-mesh/sluice/sidecar/balancer"
 	"github.com/sluice-mesh/sluice/sidecar/cluster"
 	"github.com/sluice-mesh/sluice/sidecar/rules"
+	"github.com/sluice-mesh/sluice/sidecar/shard"
 )
 
 // Snapshot is everything a request needs to know of a Service port, as of one moment. Immutable once published.
@@ -21,6 +22,8 @@ type Snapshot struct {
 	Rules    *rules.Rules // what the Service asks for; never nil once published
 	Set      *cluster.EndpointSet
 	Picker   balancer.Picker // over Set
+	// Shard says who owns which key; nil for a Service without a shard key and without a session's cookie.
+	Shard *shard.Map
 }
 
 // Target is one Service port. It is safe for concurrent use.

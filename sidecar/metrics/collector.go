@@ -78,6 +78,9 @@ func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range all {
 		ch <- d
 	}
+	for _, d := range allSharding {
+		ch <- d
+	}
 }
 
 func (c *collector) Collect(ch chan<- prometheus.Metric) {
@@ -88,7 +91,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	gauge := func(d *prometheus.Desc, v float64, labels ...string) { send(d, prometheus.GaugeValue, v, labels...) }
 
 	c.loops(counter, gauge)
-	c.services(counter)
+	c.services(counter, gauge)
 	synced, age, targets := c.s.Discovery()
 	up := 0.0
 	if synced {
@@ -166,7 +169,7 @@ var classNames = [6]string{"none", "1xx", "2xx", "3xx", "4xx", "5xx"}
 
 // services adds up the loops' counters of each Service port. Attempts and retries that never happened are left out; they would be
 // most of the page.
-func (c *collector) services(counter sender) {
+func (c *collector) services(counter, gauge sender) {
 	c.m.mu.Lock()
 	byName := map[string][]*Service{}
 	for _, s := range c.m.services {
@@ -212,6 +215,7 @@ func (c *collector) services(counter sender) {
 		for i, limit := range limitNames {
 			counter(descLimited, sum(func(s *Service) *atomic.Uint64 { return &s.Limited[i] }), name, limit)
 		}
+		c.sharding(name, parts, counter, gauge)
 		counter(descOpaque, sum(func(s *Service) *atomic.Uint64 { return &s.Opaque }), name)
 	}
 }

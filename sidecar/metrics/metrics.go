@@ -23,6 +23,7 @@ type Words struct {
 	Outcomes     []string // how attempts end
 	Passthroughs []string // why a connection passed through
 	Violations   []string // why an HTTP/2 connection was ended
+	Keys         []string // how looking for the key of a request ends
 }
 
 type serviceKey struct {
@@ -108,6 +109,8 @@ type Service struct {
 
 	// Statuses are gRPC calls by grpc-status; the last one is any other.
 	Statuses [18]atomic.Uint64
+
+	Sharding
 }
 
 // Service answers loop i's counters of the Service port of that name, and makes them at the first call.
@@ -117,7 +120,8 @@ func (m *Metrics) Service(name string, i int) *Service {
 	defer m.mu.Unlock()
 	s := m.services[key]
 	if s == nil {
-		s = &Service{name: name, Retries: make([]atomic.Uint64, len(m.words.Outcomes))}
+		s = &Service{name: name, Retries: make([]atomic.Uint64, len(m.words.Outcomes)),
+			Sharding: Sharding{Keys: make([]atomic.Uint64, len(m.words.Keys))}}
 		for c := range s.Attempts {
 			s.Attempts[c] = make([]atomic.Uint64, len(m.words.Outcomes))
 		}

@@ -17,7 +17,8 @@ var update = flag.Bool("update", false, "write the golden files anew")
 
 // used answers counters in which everything has happened at least once.
 func used(loops int) *Metrics {
-	m := New(loops, Words{Refusals: []string{"bare LF"}, Outcomes: []string{"answered", "cut"}, Passthroughs: []string{"unknown-service"}})
+	m := New(loops, Words{Refusals: []string{"bare LF"}, Outcomes: []string{"answered", "cut"}, Passthroughs: []string{"unknown-service"},
+		Keys: []string{"found"}})
 	for i := range loops {
 		l := m.Loop(i)
 		for _, c := range []interface{ Add(uint64) uint64 }{&l.Accepted, &l.LoopGuard, &l.Panics, &l.Connects, &l.ConnectFailures, &l.Reuses,
@@ -34,6 +35,9 @@ func used(loops int) *Metrics {
 		s.Retries[1].Add(1)
 		s.Refused.Add(1)
 		s.Opaque.Add(1)
+		for _, c := range []interface{ Add(uint64) uint64 }{&s.Keys[0], &s.Decisions[ToOwner], &s.Turns[TurnFree], &s.Sessions[SessionNew], &s.Scattered} {
+			c.Add(1)
+		}
 		s.Answered(204)
 	}
 	return m

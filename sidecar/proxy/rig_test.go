@@ -20,6 +20,7 @@ import (
 	"github.com/sluice-mesh/sluice/sidecar/loop"
 	"github.com/sluice-mesh/sluice/sidecar/metrics"
 	"github.com/sluice-mesh/sluice/sidecar/retry"
+	"github.com/sluice-mesh/sluice/sidecar/shardkey"
 	"github.com/sluice-mesh/sluice/sidecar/upstream"
 	"github.com/sluice-mesh/sluice/test/meshtest"
 )
@@ -67,6 +68,9 @@ func newRig(t *testing.T, change ...func(*Options)) *rig {
 	}
 	for reason := discovery.Found; reason <= discovery.LastReason; reason++ {
 		words.Passthroughs = append(words.Passthroughs, reason.String())
+	}
+	for o := shardkey.Found; o <= shardkey.LastOutcome; o++ {
+		words.Keys = append(words.Keys, o.String())
 	}
 	r.m = metrics.New(1, words)
 	r.resolver = &resolver{targets: map[netip.AddrPort]*discovery.Target{}, reason: discovery.UnknownService}

@@ -26,6 +26,10 @@ func (x *Exchange) Hold() {
 	x.held = h
 	x.up = nil
 	x.ready()
+	if h.answered && h.head.Last {
+		h.res.ended = true
+		h.progress()
+	}
 }
 
 // Sent reports whether the whole request has gone out in the running attempt.
@@ -128,6 +132,7 @@ func (x *Exchange) onHeldHead(fields []hpack.Field, h Head) {
 	x.Fields = append(x.Fields[:0], fields...)
 	x.answered, x.head = true, h
 	x.res.ended = h.Last
+	x.progress()
 	x.h.HeldAnswered(x.holder, h)
 }
 

@@ -19,6 +19,7 @@ import (
 // peer is a raw HTTP/2 peer: a client of the rig, or the server of one of its endpoints.
 type peer struct {
 	*http2.Framer
+	r   *rig
 	t   testing.TB
 	c   net.Conn
 	enc *xhpack.Encoder
@@ -60,6 +61,7 @@ func (r *rig) bare() *peer {
 
 func (r *rig) peer(c net.Conn) *peer {
 	p := newPeer(r.t, c)
+	p.r = r
 	r.peers = append(r.peers, p)
 	return p
 }

@@ -54,13 +54,13 @@ func (r *Rules) fit(said said, annotations map[string]string, good *Rules) (errs
 		r.Shard.Cookie = ""
 	}
 	spec := r.Shard.Spec()
-	byLookup := spec.NeedsTable()
+	byLookup := spec.NeedsTable() || spec.Kind == shard.S2
 	switch {
-	case byLookup && r.Shard.Lookup == "" && said["shard-lookup"] == nothing:
+	case byLookup && spec.Kind != shard.S2 && r.Shard.Lookup == "" && said["shard-lookup"] == nothing:
 		refuse("shard-map", "needs "+Prefix+"shard-lookup, which names the ConfigMap with the keys", "shard-lookup")
 		r.Shard = good.Shard
 	case !byLookup && said["shard-lookup"] == right && said["shard-map"] != wrong:
-		refuse("shard-lookup", "needs "+Prefix+"shard-map: lookup or prefix-lookup", "shard-map")
+		refuse("shard-lookup", "needs "+Prefix+"shard-map: lookup, prefix-lookup or s2", "shard-map")
 	}
 	if spec.Kind == shard.Ordinal && said["shard-fallback"] == nothing {
 		r.Shard.Fallback, r.Shard.FallbackWait = FallWait, ordinalWait

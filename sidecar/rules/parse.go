@@ -43,6 +43,9 @@ func parse(table []Setting, annotations map[string]string, last *Rules) (*Rules,
 		said[s.Name] = right
 	}
 	errs = append(errs, r.fit(said, annotations, good)...)
+	if r.Shard.On() && r.Shard.ready == nil {
+		r.Shard.ready = r.Shard.read()
+	}
 	slices.SortStableFunc(errs, func(a, b *Error) int { return strings.Compare(a.Annotation, b.Annotation) })
 	if last != nil && Equal(r, last) {
 		r = last
@@ -103,4 +106,11 @@ func format(table []Setting, r *Rules) map[string]string {
 }
 
 // Equal says whether two sets of rules are the same in every setting.
-func Equal(a, b *Rules) bool { return a == b || a != nil && b != nil && reflect.DeepEqual(a, b) }
+func Equal(a, b *Rules) bool {
+	if a == b || a == nil || b == nil {
+		return a == b
+	}
+	x, y := *a, *b
+	x.Shard.ready, y.Shard.ready = nil, nil // it follows from the rest
+	return reflect.DeepEqual(&x, &y)
+}

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/sluice-mesh/sluice/sidecar/shard"
 )
 
 type m = map[string]string
@@ -59,7 +61,7 @@ func TestValues(t *testing.T) {
 		"shard-serialize":    {{"on", ""}, {"off", ""}},
 		"shard-bounded-load": {{"off", ""}, {"1.25", ""}, {"2", ""}},
 		"shard-lookup":       {{"off", ""}, {"account-owners.v1", ""}},
-		"shard-cookie":       {{"off", ""}, {"sid", ""}},
+		"shard-cookie":       {{"off", ""}, {"sid", ""}, {"sid; path=/shop; max-age=1h", ""}},
 		"scatter":            {{"on", ""}, {"off", ""}},
 	}
 	for _, s := range all() {
@@ -162,7 +164,7 @@ func TestMessagesTeach(t *testing.T) {
 		{"a lookup in nothing", m{"sluice.mesh/shard-key": "header:a", "sluice.mesh/shard-map": "lookup"},
 			[]string{`annotation sluice.mesh/shard-map: "lookup": needs sluice.mesh/shard-lookup, which names the ConfigMap with the keys`}},
 		{"a ConfigMap for nothing", m{"sluice.mesh/shard-key": "header:a", "sluice.mesh/shard-lookup": "owners"},
-			[]string{`annotation sluice.mesh/shard-lookup: "owners": needs sluice.mesh/shard-map: lookup or prefix-lookup`}},
+			[]string{`annotation sluice.mesh/shard-lookup: "owners": needs sluice.mesh/shard-map: lookup, prefix-lookup or s2`}},
 		{"a key and a session", m{"sluice.mesh/shard-key": "header:a", "sluice.mesh/shard-cookie": "sid"},
 			[]string{`annotation sluice.mesh/shard-cookie: "sid": a Service has either sluice.mesh/shard-key or sessions by cookie`}},
 	} {
@@ -228,6 +230,55 @@ func TestAnOwnerByOrdinalIsWaitedFor(t *testing.T) {
 		}
 		if again, errs := parse(all(), format(all(), r), nil); !Equal(again, r) || len(errs) > 0 {
 			t.Errorf("%v: read again %+v, %v", c.annotations, again, errs)
+		}
+	}
+}
+
+// TestShardsAreReady: what the texts say is read with the rules, once, and by whoever has rules that were not parsed.
+func TestShardsAreReady(t *testing.T) {
+	for _, c := range []struct {
+		annotations m
+		keys        string
+		session     string
+		kind        shard.Kind
+		slots       int
+	}{
+		{nil, "", "", shard.Rendezvous, shard.DefaultSlots},
+		{m{"sluice.mesh/shard-key": "header:a,json:/b"}, "header:a,json:/b", "", shard.Rendezvous, shard.DefaultSlots},
+		{m{"sluice.mesh/shard-key": "query:q", "sluice.mesh/shard-map": "rendezvous,slots=2048"}, "query:q", "", shard.Rendezvous, 2048},
+		{m{"sluice.mesh/shard-cookie": "sid; max-age=1h"}, "", "sid", shard.Rendezvous, 1024},
+		{m{"sluice.mesh/shard-key": "json:/lat,json:/lng", "sluice.mesh/shard-map": "s2"}, "json:/lat,json:/lng", "", shard.S2, shard.DefaultSlots},
+		{m{"sluice.mesh/shard-key": "json:/lat,json:/lng", "sluice.mesh/shard-map": "s2", "sluice.mesh/shard-lookup": "areas"},
+			"json:/lat,json:/lng", "", shard.S2, shard.DefaultSlots},
+	} {
+		parsed, errs := parse(all(), c.annotations, nil)
+		if len(errs) > 0 {
+			t.Error(errs)
+		}
+		byHand := *parsed
+		byHand.Shard.ready = nil
+		if !Equal(&byHand, parsed) {
+			t.Errorf("%v: rules are not equal to themselves", c.annotations)
+		}
+		for _, r := range []*Rules{parsed, &byHand} {
+			s := &r.Shard
+			keys, session := "", ""
+			if s.Keys() != nil {
+				keys = s.Keys().String()
+			}
+			if s.Session() != nil {
+				session = s.Session().Name
+			}
+			spec := s.Spec()
+			if keys != c.keys || session != c.session || spec.Kind != c.kind || spec.Slots != c.slots || s.On() != (keys+session != "") {
+				t.Errorf("%v: keys %q, session %q, map %+v", c.annotations, keys, session, spec)
+			}
+			if spec.NeedsTable() != (s.Lookup != "") {
+				t.Errorf("%v: needs a table: %v", c.annotations, spec.NeedsTable())
+			}
+		}
+		if s := &parsed.Shard; s.On() && s.Keys() != s.Keys() || s.Session() != s.Session() {
+			t.Errorf("%v: it is read each time", c.annotations)
 		}
 	}
 }

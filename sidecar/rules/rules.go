@@ -107,7 +107,8 @@ type Limits struct {
 	Queue time.Duration
 }
 
-// Shard says which endpoint owns a request's key. Without Key, nothing else of it counts.
+// Shard says which endpoint owns a request's key. Without Key, nothing else of it counts but Cookie. Keys, Session and Spec answer
+// its texts ready to be used.
 type Shard struct {
 	// Key is where the key is read from, as sluice.mesh/shard-key says it; "" is no affinity by key.
 	Key string
@@ -124,10 +125,13 @@ type Shard struct {
 	Serialize bool
 	// BoundedLoad is how many times the mean load an owner may have before a key goes on to the next; 0 is off, else above 1.
 	BoundedLoad float64
-	// Lookup names the ConfigMap of the maps lookup and prefix-lookup, in the Service's namespace.
+	// Lookup names the ConfigMap of the maps lookup and prefix-lookup, and of s2 if it is to have one, in the Service's namespace.
 	Lookup string
-	// Cookie is the name of the cookie that keeps a session at its pod; "" issues none.
+	// Cookie is the cookie that keeps a session at its pod, as sluice.mesh/shard-cookie says it; "" issues none. With Key it counts
+	// for nothing.
 	Cookie string
+
+	ready *ready // nil where it was not read yet
 }
 
 // Default answers the rules of a Service without annotations.

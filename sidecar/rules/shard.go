@@ -39,27 +39,58 @@ func parseShardMap(s string) (string, error) {
 	return strings.Join(parts, ","), err
 }
 
-// Keys answers where the key is and what is done to it, ready to be used; nil without Key.
-func (s *Shard) Keys() *shardkey.Spec {
-	if s.Key == "" {
-		return nil
-	}
-	spec, err := shardkey.Parse(s.Key, s.Normalize)
-	if err != nil { // Rules hold what was read once already
-		panic(err)
-	}
-	return spec
+// ready is what the texts of a Shard are once they are read. It is made with the rules, so that nobody reads them on a request's
+// way.
+type ready struct {
+	keys    *shardkey.Spec
+	session *shardkey.Session
+	spec    shard.Spec
 }
 
-// Spec answers the map, ready to be made.
-func (s *Shard) Spec() shard.Spec {
-	spec, err := shard.ParseSpec(s.Map)
-	if err != nil { // as in Keys
+// sessionMap is the map of sessions by cookie: all it has to know is who is there, so its table is as small as may be.
+const sessionMap = "rendezvous,slots=1024"
+
+// read reads the texts, which were read once before and so are right.
+func (s *Shard) read() *ready {
+	r := &ready{}
+	var errs [3]error
+	text := s.Map
+	switch {
+	case s.Key != "":
+		r.keys, errs[0] = shardkey.Parse(s.Key, s.Normalize)
+	case s.Cookie != "":
+		var session shardkey.Session
+		session, errs[1] = shardkey.ParseSession(s.Cookie)
+		r.session, text = &session, sessionMap
+	}
+	r.spec, errs[2] = shard.ParseSpec(text)
+	if err := errors.Join(errs[:]...); err != nil {
 		panic(err)
 	}
-	spec.Bound = s.BoundedLoad
-	return spec
+	r.spec.Bound = s.BoundedLoad
+	r.spec.ByTable = r.spec.Kind == shard.S2 && s.Lookup != ""
+	return r
 }
+
+// On says whether requests have owners: by their keys, or by the session they belong to.
+func (s *Shard) On() bool { return s.Key != "" || s.Cookie != "" }
+
+// made answers what was read. Rules that were not parsed, as in tests, are read each time.
+func (s *Shard) made() *ready {
+	if s.ready != nil {
+		return s.ready
+	}
+	return s.read()
+}
+
+// Keys answers where a request's key is and what is done to it; nil without Key.
+func (s *Shard) Keys() *shardkey.Spec { return s.made().keys }
+
+// Session answers the cookie that keeps a client at its pod; nil without Cookie, and with Key.
+func (s *Shard) Session() *shardkey.Session { return s.made().session }
+
+// Spec answers the map. It counts for something where On is true.
+func (s *Shard) Spec() shard.Spec { return s.made().spec }
 
 // shardFallback is the row of two fields.
 func shardFallback() value {
@@ -105,9 +136,13 @@ func parseObjectName(s string) (string, error) {
 	return s, nil
 }
 
+// parseCookie reads a session's cookie as package shardkey does.
 func parseCookie(s string) (string, error) {
-	if !token(s) || s == "on" || s == "true" {
-		return "", errNotAllowed
+	if s == "on" || s == "true" {
+		return "", errors.New("the cookie needs a name")
+	}
+	if _, err := shardkey.ParseSession(s); err != nil {
+		return "", taught{err}
 	}
 	return s, nil
 }

@@ -318,13 +318,14 @@ var table = []Setting{
 	{
 		Name: "shard-lookup", Group: sharding, Example: "account-owners", Reserved: true,
 		Allowed: "off, or the name of a ConfigMap in the Service's namespace",
-		Doc:     "Where the maps `lookup` and `prefix-lookup` have their keys from.",
-		Effect:  "sidecar/shard, sidecar/discovery",
-		value:   at(func(r *Rules) *string { return &r.Shard.Lookup }, without(off, parseObjectName), withoutText(off, same)),
+		Doc: "Where the maps `lookup` and `prefix-lookup` have their keys from, and `s2` its cells if they are not to be owned by hash. " +
+			"[shard-affinity.md](shard-affinity.md) says what is in it, and who may read it.",
+		Effect: "sidecar/shard, sidecar/discovery",
+		value:  at(func(r *Rules) *string { return &r.Shard.Lookup }, without(off, parseObjectName), withoutText(off, same)),
 	},
 	{
-		Name: "shard-cookie", Group: sharding, Example: "sluice-session", Reserved: true,
-		Allowed: "off, or the name of a cookie",
+		Name: "shard-cookie", Group: sharding, Example: "sid; max-age=1h; secure", Reserved: true,
+		Allowed: "off, or the name of a cookie, with path=/PATH, max-age=DURATION, secure, samesite=lax, strict or none behind semicolons",
 		Doc:     "Keeps a session at its pod by a cookie of this name, which the proxy issues with the first answer.",
 		Effect:  "sidecar/proxy",
 		value:   at(func(r *Rules) *string { return &r.Shard.Cookie }, without(off, parseCookie), withoutText(off, same)),

@@ -77,6 +77,8 @@ type Spec struct {
 	StatefulSet string
 	// Hold is how long a pod with a stable name that is away stays an owner, where its StatefulSet is not known; 0 is not at all.
 	Hold time.Duration
+	// ByTable gives the cells that a table has to the owners it says (S2). It is another annotation's doing.
+	ByTable bool
 	// Bound is how many times the mean load an owner may have before Bounded passes it over; 0 is off, else above 1. It is an
 	// annotation of its own.
 	Bound float64
@@ -175,7 +177,7 @@ func (s *Spec) parameter(name, value string) error {
 func (s Spec) NeedsStatefulSet() bool { return s.Kind == Ordinal || s.StatefulSet != "" }
 
 // NeedsTable says whether the map is nothing without a table.
-func (s Spec) NeedsTable() bool { return s.Kind == Lookup || s.Kind == PrefixLookup }
+func (s Spec) NeedsTable() bool { return s.Kind == Lookup || s.Kind == PrefixLookup || s.ByTable }
 
 func number(text string, n *int) bool {
 	v, err := strconv.ParseUint(text, 10, 31)

@@ -12,6 +12,7 @@ const (
 	gone         = "no endpoint can be reached: 503, as the client's connect has succeeded already (docs/decisions/0004)"
 	withheld     = "an answer that comes before 100 (Continue) and the body closes the connection, so that a body cannot be taken for a request"
 	otherVersion = "a first line of another version is not recognised as HTTP/1.x: its connection is opaque, and the server decides (docs/decisions/0002)"
+	prefaceOurs  = "a connection that begins as HTTP/2 is served as HTTP/2: an endpoint sees its requests, and never the client's preface"
 	nextRequest  = "bytes behind a request are the next one, which waits until the first is answered"
 )
 
@@ -39,6 +40,8 @@ var suites = []*suite{
 		difference{"TestServerConnState", asAService, shared},
 		difference{"TestServerSetKeepAlivesEnabledClosesConns", asAService, shared},
 		difference{"TestTransportIgnores408", asAService, shared},
+		difference{"TestHTTP2UpgradeClosesConnection", asAService, prefaceOurs},
+		difference{"TestServerHandlersCanHandleH2PRI", asAService, prefaceOurs},
 		difference{"TestTransportKeepAlives", asAService, shared},
 		difference{"TestTransportRemovesDeadIdleConnections", asAService, shared},
 		difference{"TestTransportServerClosingUnexpectedly", asAService, shared},

@@ -1,6 +1,8 @@
 package h2
 
 import (
+	"strconv"
+
 	"github.com/sluice-mesh/sluice/sidecar/h2/frame"
 	"github.com/sluice-mesh/sluice/sidecar/h2/head"
 	"github.com/sluice-mesh/sluice/sidecar/h2/hpack"
@@ -223,6 +225,11 @@ func (x *Exchange) fail(f Failure) {
 	if x.begun {
 		// Too late for another one. The client is shown that the answer is cut.
 		x.end.Truncated = true
+		if x.Request.GRPC && !f.Reset && x.res.declared < 0 {
+			x.unavailable()
+			x.over()
+			return
+		}
 		code := f.Code
 		if !f.Reset {
 			code = frame.InternalError
@@ -237,6 +244,18 @@ func (x *Exchange) fail(f Failure) {
 		return
 	}
 	x.h.Failed(x, f)
+}
+
+// unavailable ends the answer to a gRPC call, behind what came of it, with the status that gRPC's libraries give to a call whose own
+// connection is lost. A reset without a status they would take for INTERNAL, which tells applications not to try again.
+func (x *Exchange) unavailable() {
+	const code = 14 // UNAVAILABLE
+	x.end.GRPC = code
+	p := &x.res
+	p.ended = true
+	p.trailers = append(p.trailers[:0], hpack.Field{Name: "grpc-status", Value: strconv.Itoa(code)},
+		hpack.Field{Name: "grpc-message", Value: "sluice: the connection to the endpoint was lost within the answer"})
+	p.pump()
 }
 
 // Fail says that no connection to the endpoint came about.

@@ -116,13 +116,13 @@ func (x *trial) scale() error {
 }
 
 // requests answers how many each pod has got.
-func (x *trial) requests() (n []int, err error) {
-	for _, p := range x.pods {
-		e, err := x.effects(p)
+func (n *network) requests() (all []int, err error) {
+	for _, p := range n.pods {
+		e, err := n.effects(p)
 		if err != nil {
 			return nil, err
 		}
-		n = append(n, e.Requests)
+		all = append(all, e.Requests)
 	}
-	return n, nil
+	return all, nil
 }

@@ -49,13 +49,22 @@ const maxNamedOrdinal = 9_999
 
 // identify answers who an endpoint is.
 func identify(e *cluster.Endpoint) (id string, ordinal int) {
-	if _, n := split(e.Name); n >= 0 && (n <= maxNamedOrdinal || e.Hostname == e.Name) {
+	if StatefulSetOf(e.Name, e.Hostname) != "" {
+		_, n := split(e.Name)
 		return e.Name, n
 	}
 	if e.UID != "" {
 		return e.UID, -1
 	}
 	return e.Name, -1
+}
+
+// StatefulSetOf answers the StatefulSet that a pod is of, as far as its name and hostname prove it; "" where they do not.
+func StatefulSetOf(pod, hostname string) string {
+	if base, n := split(pod); n >= 0 && (n <= maxNamedOrdinal || hostname == pod) {
+		return base
+	}
+	return ""
 }
 
 // split takes a StatefulSet's pod name apart; the ordinal is -1 where it is none: "web-3" is "web" and 3, "web-03" has none.

@@ -16,6 +16,7 @@ type Port struct {
 	Snapshot *discovery.Snapshot
 
 	candidates candidates
+	sharding   *sharding // nil without a map
 }
 
 // Home is what assembling has to know of the process it is done in.
@@ -27,31 +28,37 @@ type Home struct {
 // Assemble answers, for each address and TCP port of a Service, what is to be published: the previous snapshot itself
 // where nothing changed, else a new one of the next generation. A Service that passes through has none.
 //
-// A wrong annotation leaves what the previous snapshot has in force. The list of slices is kept with the ports; the caller
+// It makes no maps of keys; Targets do, which have all that these need. A wrong annotation leaves what the previous snapshot has in force. The list of slices is kept with the ports; the caller
 // leaves it as it is.
 func Assemble(s Service, all []*Slice, previous map[netip.AddrPort]Port, home Home) map[netip.AddrPort]Port {
+	return assemble(s, s.rulesAfter(rulesOf(previous)), all, previous, home, nil)
+}
+
+// rulesOf answers the rules in force.
+func rulesOf(ports map[netip.AddrPort]Port) *rules.Rules {
+	for _, p := range ports { // all have the same
+		return p.Snapshot.Rules
+	}
+	return nil
+}
+
+func assemble(s Service, r *rules.Rules, all []*Slice, previous map[netip.AddrPort]Port, home Home, sh *sharding) map[netip.AddrPort]Port {
 	ports := make(map[netip.AddrPort]Port, len(s.Addrs)*len(s.Ports))
 	if s.Reason != discovery.Found {
 		return ports
 	}
-	var last *rules.Rules
-	for _, p := range previous { // all have the same
-		last = p.Snapshot.Rules
-		break
-	}
-	r := s.rulesAfter(last)
 	for _, addr := range s.Addrs {
 		for _, p := range s.Ports {
 			dst := netip.AddrPortFrom(addr, p.Port)
-			ports[dst] = assemblePort(r, p, addr.Is4(), all, previous[dst], home)
+			ports[dst] = assemblePort(r, p, addr.Is4(), all, previous[dst], home, sh)
 		}
 	}
 	return ports
 }
 
-func assemblePort(r *rules.Rules, p ServicePort, v4 bool, all []*Slice, previous Port, home Home) Port {
+func assemblePort(r *rules.Rules, p ServicePort, v4 bool, all []*Slice, previous Port, home Home, sh *sharding) Port {
 	set := &cluster.EndpointSet{}
-	var port Port
+	port := Port{sharding: sh}
 	port.candidates = candidates{port: p.Name, v4: v4}
 	if previous.candidates.port == p.Name && previous.candidates.v4 == v4 {
 		port.candidates = previous.candidates
@@ -67,7 +74,8 @@ func assemblePort(r *rules.Rules, p ServicePort, v4 bool, all []*Slice, previous
 	if old := previous.Snapshot; old != nil {
 		set.Generation = old.Set.Generation + 1
 		if old.Protocol == p.Protocol && old.Rules == r && old.Set.Terminating == set.Terminating &&
-			slices.Equal(old.Set.Endpoints, set.Endpoints) && slices.Equal(old.Set.Hints, set.Hints) {
+			slices.Equal(old.Set.Endpoints, set.Endpoints) && slices.Equal(old.Set.Hints, set.Hints) &&
+			sh.same(previous.sharding, old.Shard) {
 			port.Snapshot = old
 			return port
 		}
@@ -86,5 +94,8 @@ func assemblePort(r *rules.Rules, p ServicePort, v4 bool, all []*Slice, previous
 		panic(err)
 	}
 	port.Snapshot = &discovery.Snapshot{Protocol: p.Protocol, Rules: r, Set: set, Picker: picker}
+	if sh != nil {
+		port.Snapshot.Shard = sh.next(previous.Snapshot, previous.sharding, port.Snapshot)
+	}
 	return port
 }

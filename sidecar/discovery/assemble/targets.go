@@ -1,11 +1,14 @@
 package assemble
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 	"time"
 
 	"github.com/sluice-mesh/sluice/sidecar/discovery"
+	"github.com/sluice-mesh/sluice/sidecar/rules"
+	"github.com/sluice-mesh/sluice/sidecar/shard"
 )
 
 // Targets are the published targets of one Service. They are changed by one goroutine at a time, their owner's; what is
@@ -14,16 +17,30 @@ type Targets struct {
 	Loops      int    // of the process
 	Zone, Node string // where its pod runs; "" is unknown
 
-	service Service
-	ports   map[netip.AddrPort]Port
-	byDst   map[netip.AddrPort]*discovery.Target
+	// Given is what there is of the objects that Needs answers. Update goes by it; whoever changes it calls Update.
+	Given Given
+
+	service  Service
+	slices   []*Slice
+	ports    map[netip.AddrPort]Port
+	byDst    map[netip.AddrPort]*discovery.Target
+	needs    Needs
+	needsErr error
+	table    table
+}
+
+// Needs answers which objects are to be Given before an Update with the same Service and slices.
+func (t *Targets) Needs(s Service, all []*Slice) Needs {
+	n, _ := needsOf(s.rulesAfter(rulesOf(t.ports)), all, t.needs)
+	return n
 }
 
 // Update publishes what follows from the Service and its slices as they are now; a zero Service removes all. It reports
 // whether targets came or went, or what other ports of the addresses answer changed, so that the source's table has to be
 // made anew. A change of endpoints alone reaches everybody through the targets.
 func (t *Targets) Update(s Service, all []*Slice) (changed bool) {
-	ports := Assemble(s, all, t.ports, Home{t.Loops, t.Zone, t.Node})
+	r := s.rulesAfter(rulesOf(t.ports))
+	ports := assemble(s, r, all, t.ports, Home{t.Loops, t.Zone, t.Node}, t.sharding(r, all))
 	byDst := make(map[netip.AddrPort]*discovery.Target, len(ports))
 	if s.Reason == discovery.Found {
 		for _, addr := range s.Addrs {
@@ -48,8 +65,68 @@ func (t *Targets) Update(s Service, all []*Slice) (changed bool) {
 		}
 	}
 	changed = changed || s.Reason != t.service.Reason || !slices.Equal(s.Addrs, t.service.Addrs)
-	t.service, t.ports, t.byDst = s, ports, byDst
+	t.service, t.slices, t.ports, t.byDst = s, all, ports, byDst
 	return changed
+}
+
+// sharding answers what the maps of all ports have in common; nil where there are none.
+func (t *Targets) sharding(r *rules.Rules, all []*Slice) *sharding {
+	t.needs, t.needsErr = needsOf(r, all, t.needs)
+	if !r.Shard.On() {
+		t.table = table{}
+		return nil
+	}
+	s := &sharding{spec: r.Shard.Spec(), now: time.Now()}
+	s.set = t.statefulSet()
+	if t.needs.ConfigMap != "" {
+		s.table = t.table.read(s.spec.Kind, t.Given.Data)
+	}
+	return s
+}
+
+// statefulSet answers the one that is needed, where it is given.
+func (t *Targets) statefulSet() *shard.StatefulSet {
+	if given := t.Given.StatefulSet; given != nil && given.Name == t.needs.StatefulSet {
+		return given
+	}
+	return nil
+}
+
+// Again publishes what follows from time having gone on: it is to be called at HoldUntil.
+func (t *Targets) Again() { t.Update(t.service, t.slices) }
+
+// HoldUntil answers when a pod that is away loses its keys unless it is back by then; the zero time where there is none.
+func (t *Targets) HoldUntil() (first time.Time) {
+	for _, p := range t.ports {
+		if m := p.Snapshot.Shard; m != nil {
+			if until := m.HoldUntil(); first.IsZero() || !until.IsZero() && until.Before(first) {
+				first = until
+			}
+		}
+	}
+	return first
+}
+
+// Problems are what keeps keys from having owners, or the right ones, as of the last Update.
+func (t *Targets) Problems() (problems []error) {
+	name := t.service.Namespace + "/"
+	if t.needsErr != nil {
+		problems = append(problems, fmt.Errorf("no key has an owner: %w", t.needsErr))
+	}
+	if t.needs.StatefulSet != "" && t.statefulSet() == nil {
+		problems = append(problems, fmt.Errorf("no key has an owner: StatefulSet %s is not there, or not known", name+t.needs.StatefulSet))
+	}
+	if t.needs.ConfigMap != "" && t.Given.Data == nil {
+		problems = append(problems, fmt.Errorf("no key has an owner: ConfigMap %s is not there, or not known", name+t.needs.ConfigMap))
+	}
+	if t.table.err != nil {
+		stays := "no key has an owner"
+		if t.table.good != nil {
+			stays = "what it last said correctly stays in force"
+		}
+		problems = append(problems, fmt.Errorf("ConfigMap %s: %w; %s", name+t.needs.ConfigMap, t.table.err, stays))
+	}
+	return problems
 }
 
 // AddTo puts the Service into a table that is being made.

@@ -1,0 +1,129 @@
+package assemble
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/sluice-mesh/sluice/sidecar/discovery"
+	"github.com/sluice-mesh/sluice/sidecar/rules"
+	"github.com/sluice-mesh/sluice/sidecar/shard"
+)
+
+// Needs are the objects that a Service's shard map is nothing without, besides its EndpointSlices. They are in its namespace. ""
+// is none.
+type Needs struct {
+	StatefulSet string
+	ConfigMap   string
+}
+
+// Given is what there is of them. A nil field stands for an object that is not there, or that may not or cannot be read.
+type Given struct {
+	StatefulSet *shard.StatefulSet
+	Data        map[string]string // of the ConfigMap; it is not changed any more
+}
+
+// needsOf answers what a map needs. The StatefulSet that nobody named is the one its pods are of, ready or not: all slices are
+// looked at. While there are no pods, it is the one that was needed before. The error says why it cannot be told.
+func needsOf(r *rules.Rules, all []*Slice, before Needs) (n Needs, err error) {
+	if !r.Shard.On() {
+		return Needs{}, nil
+	}
+	spec := r.Shard.Spec()
+	if spec.NeedsTable() {
+		n.ConfigMap = r.Shard.Lookup
+	}
+	switch {
+	case !spec.NeedsStatefulSet():
+		return n, nil
+	case spec.StatefulSet != "":
+		n.StatefulSet = spec.StatefulSet
+		return n, nil
+	}
+	owners := map[string]bool{}
+	pods := 0
+	for _, s := range all {
+		for i := range s.records {
+			r := &s.records[i]
+			pods++
+			if of := shard.StatefulSetOf(r.name, r.hostname); of != "" {
+				owners[of] = true
+			}
+		}
+	}
+	const say = "name it with " + rules.Prefix + "shard-map: %v,statefulset=NAME"
+	switch {
+	case len(owners) == 1:
+		for n.StatefulSet = range owners {
+		}
+		return n, nil
+	case len(owners) > 1:
+		return n, fmt.Errorf("its pods are of several StatefulSets (%s): "+say, strings.Join(slices.Sorted(maps.Keys(owners)), ", "), spec.Kind)
+	case pods > 0:
+		return n, fmt.Errorf("its pods are of no StatefulSet: "+say, spec.Kind)
+	}
+	if n.StatefulSet = before.StatefulSet; n.StatefulSet == "" {
+		return n, fmt.Errorf("it has no pods that would say which StatefulSet they are of: "+say, spec.Kind)
+	}
+	return n, nil
+}
+
+// sharding is what of a Service is the same for the maps of all its ports.
+type sharding struct {
+	spec  shard.Spec
+	set   *shard.StatefulSet
+	table *shard.Table
+	now   time.Time
+}
+
+// next answers the map of a port after the one before: the same one where nothing changed.
+func (s *sharding) next(old *discovery.Snapshot, before *sharding, now *discovery.Snapshot) *shard.Map {
+	in := shard.Input{Set: now.Set, StatefulSet: s.set, Table: s.table, Now: s.now}
+	if old == nil || old.Shard == nil || before == nil || before.spec != s.spec {
+		return shard.New(s.spec, in)
+	}
+	return old.Shard.Next(in)
+}
+
+// same says whether a map of before would answer as one of s, for the same endpoints.
+func (s *sharding) same(before *sharding, m *shard.Map) bool {
+	switch {
+	case s == nil || before == nil || m == nil:
+		return s == nil && before == nil
+	case s.spec != before.spec || s.table != before.table || !sameStatefulSet(s.set, before.set):
+		return false
+	}
+	until := m.HoldUntil()
+	return until.IsZero() || s.now.Before(until)
+}
+
+func sameStatefulSet(a, b *shard.StatefulSet) bool { return a == b || a != nil && b != nil && *a == *b }
+
+// table is a ConfigMap as it was last read.
+type table struct {
+	data map[string]string
+	kind shard.Kind
+	good *shard.Table // what it last said correctly
+	err  error
+}
+
+// read reads a ConfigMap, unless it is the one that was read. A table with an error leaves the last good one in force.
+func (t *table) read(kind shard.Kind, data map[string]string) *shard.Table {
+	switch {
+	case data == nil:
+		*t = table{}
+		return nil
+	case t.kind != kind:
+		*t = table{kind: kind}
+	case t.data != nil && maps.Equal(t.data, data):
+		return t.good
+	}
+	t.data = data
+	var parsed *shard.Table
+	if parsed, t.err = shard.ParseTable(kind, data); t.err == nil {
+		t.good = parsed
+	}
+	return t.good
+}

@@ -159,7 +159,7 @@ var table = []Setting{
 	{
 		Name: "attempt-header", Group: retries, Example: "on",
 		Allowed: "off, on for " + AttemptHeader + ", or the name of a header that has no other meaning",
-		Doc: "Gives requests over HTTP/1.x a header with the number of the attempt, from 1, so that the server can tell. One that comes with a " +
+		Doc: "Gives requests a header with the number of the attempt, from 1, so that the server can tell. One that comes with a " +
 			"number above 1 is neither sent again for a status nor raced, as the proxy before does that.",
 		Effect: "sidecar/proxy",
 		value:  at(func(r *Rules) *string { return &r.AttemptHeader }, parseAttemptHeader, attemptHeaderText),
@@ -223,7 +223,7 @@ var table = []Setting{
 	{
 		Name: "explain", Group: seeing, Example: "on",
 		Allowed: "off, on, or header",
-		Doc: "Whether answers say how they came about. Over HTTP/1.x, a header `sluice-explain` has the endpoint, the policy, the attempts with reason and time. With " +
+		Doc: "Whether answers say how they came about. A header `sluice-explain` has the endpoint, the policy, the attempts with reason and time. With " +
 			"`header`, only those to requests that have a header of that name.",
 		Effect: "sidecar/proxy",
 		value:  at(func(r *Rules) *Explain { return &r.Explain }, parseExplain, Explain.String),
@@ -231,7 +231,7 @@ var table = []Setting{
 	{
 		Name: "access-log", Group: seeing, Example: "1%",
 		Allowed: "off, on, or a percentage from 0.01% to 100%",
-		Doc: "The share of requests that the callers' proxies log, with what `explain` would say. Over HTTP/1.x, each is a line of JSON on the proxy's " +
+		Doc: "The share of requests that the callers' proxies log, with what `explain` would say. Each is a line of JSON on the proxy's " +
 			"standard output. Queries are left out.",
 		Effect: "sidecar/proxy",
 		value:  at(func(r *Rules) *float64 { return &r.AccessLog }, share, shareText),

@@ -11,8 +11,10 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/sluice-mesh/sluice/sidecar/classify"
+	"github.com/sluice-mesh/sluice/sidecar/rules"
 )
 
 // faulty is a server that answers every request with an answer, or does something worse; it counts what it was asked.
@@ -383,4 +385,52 @@ func TestErrorAnswers(t *testing.T) {
 			client.close()
 		})
 	}
+}
+
+// One of two pods is killed under load: GET loses nothing, and no POST happens twice.
+func TestPodThatGoes(t *testing.T) {
+	bad, good := newFaulty(t, answering(ok)), newFaulty(t, answering(ok))
+	r := newRig(t)
+	r.serve(bad.addr, good.addr)
+	var once sync.Once
+	r.crowd(20, 50, func(k, i int) string {
+		if k == 0 && i == 10 {
+			once.Do(func() { go bad.stop() })
+		}
+		if k%2 == 1 {
+			return fmt.Sprintf("POST /%d-%d HTTP/1.1\r\nHost: web\r\nContent-Length: 4\r\n\r\nbody", k, i)
+		}
+		return get
+	}, func(k, i, status int, body string) {
+		if status != 200 && (k%2 == 0 || status != 0) {
+			t.Errorf("request %d of client %d: %d %q", i, k, status, body)
+		}
+	})
+	if bad.requests.Load() == 0 {
+		t.Error("the pod that goes was never asked")
+	}
+	for id := range bad.effects {
+		if strings.HasPrefix(id, "POST") && good.effects[id] > 0 {
+			t.Errorf("%s took effect at both pods", id)
+		}
+	}
+}
+
+// One of two pods turns slow by as long as a race takes to begin, and longer: nothing fails, and slow answers are not thrown away
+// for it once that is how long answers take.
+func TestPodThatTurnsSlow(t *testing.T) {
+	slow := newFaulty(t, func(_ int64, c *net.TCPConn) bool {
+		time.Sleep(50 * time.Millisecond)
+		_, err := c.Write([]byte(ok))
+		return err == nil
+	})
+	good := newFaulty(t, answering(ok))
+	r := newRig(t)
+	r.serve(slow.addr, good.addr)
+	r.with(func(ru *rules.Rules) { ru.HangRace.Floor = 20 * time.Millisecond })
+	r.crowd(20, 50, getting, func(k, i, status int, body string) {
+		if status != 200 || body != "ok" {
+			t.Errorf("request %d of client %d: %d %q", i, k, status, body)
+		}
+	})
 }

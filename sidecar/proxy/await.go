@@ -26,6 +26,20 @@ func timedOut(r *route, q *request, last *attempt) string {
 		last.ep.Addr, r.name(), q.rules.PerTryTimeout)
 }
 
+// left answers what is left of the request's time, at least a millisecond; 0 where it is not bounded.
+func (q *request) left() time.Duration {
+	if d := q.rules.Timeout; d > 0 {
+		return max(time.Millisecond, time.Duration(q.began-q.route.w.l.Now())+d)
+	}
+	return 0
+}
+
+// overdue reports whether the request's time is up.
+func (q *request) overdue() bool {
+	d := q.rules.Timeout
+	return d > 0 && q.route.w.l.Now()-q.began >= int64(d)
+}
+
 // arm says when an attempt that begins now is to be raced.
 func (w *Worker) arm(r *route, x *h1.Exchange, a *exchangeAttempt) {
 	now, s := w.l.Now(), r.one.rules

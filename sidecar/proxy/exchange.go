@@ -111,7 +111,13 @@ func (r *route) idempotent(x *h1.Exchange) bool {
 func (w *Worker) send(r *route, x *h1.Exchange, ep *cluster.Endpoint, choice metrics.Choice, fresh bool) {
 	q, a := &r.one, &r.running
 	*a = exchangeAttempt{attempt: q.start(ep, choice)}
-	up, err := w.connection(ep, fresh, choice == metrics.Original)
+	up, err := w.connection(ep, fresh, choice == metrics.Original, q.left())
+	if err != nil && q.overdue() {
+		a.outcome, a.err = classify.TimedOut, errRequestTime // which says nothing of the endpoint
+		r.stats.Timeouts[1].Add(1)
+		q.done(&a.attempt)
+		return
+	}
 	if err != nil {
 		a.outcome, a.err = classify.ConnectFailed, err
 		outlier.ConnectFailed(w.load(ep), w.l.Now())
@@ -254,11 +260,12 @@ func (r *route) abandon() {
 	}
 }
 
-func (w *Worker) connection(ep *cluster.Endpoint, fresh, patient bool) (*h1.Upstream, error) {
+// connection answers a kept connection or a new one; within bounds a connect besides what bounds every one, if it is not 0.
+func (w *Worker) connection(ep *cluster.Endpoint, fresh, patient bool, within time.Duration) (*h1.Upstream, error) {
 	if !fresh {
-		return w.pools.Get(ep, patient)
+		return w.pools.Get(ep, patient, within)
 	}
-	c, err := w.pools.Dial(ep, patient)
+	c, err := w.pools.DialWithin(ep, patient, within)
 	if err != nil {
 		return nil, err
 	}

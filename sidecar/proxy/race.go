@@ -66,7 +66,7 @@ func (w *Worker) beginRival(r *route, x *h1.Exchange, ep *cluster.Endpoint, choi
 				v.exchange.Wake()
 			}
 		}()
-		up, err := w.connection(ep, false, false)
+		up, err := w.connection(ep, false, false, 0)
 		if err != nil {
 			v.res.Err, v.err, v.outcome = err, err, classify.ConnectFailed
 			outlier.ConnectFailed(w.load(ep), w.l.Now())

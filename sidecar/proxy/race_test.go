@@ -1,9 +1,12 @@
 package proxy
 
 import (
+	"errors"
 	"net"
+	"net/netip"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -319,9 +322,49 @@ func TestTimeouts(t *testing.T) {
 		client.expect("ok", "the body")
 		client.close()
 	})
+	t.Run("a request's ends a connect, which says nothing of the endpoint", func(t *testing.T) {
+		// A full queue of connections is as silent as a pod whose node is gone.
+		r, full := newRig(t), fullQueue(t)
+		r.ruled(func(ru *rules.Rules) { ru.Timeout = short }, r.eps(full)...)
+		client := r.dial()
+		client.send(get)
+		expect504(t, client, "sluice.mesh/timeout")
+		r.on(func() {
+			if l := r.eps(full)[0].Load[0]; l.SuspectUntil != 0 {
+				t.Errorf("the endpoint is suspect: %+v", l)
+			}
+		})
+	})
 	t.Run("a request's ends an upload, too", func(t *testing.T) {
 		_, client, silent, _ := racing(t, "PUT / HTTP/1.1\r\nHost: web\r\nContent-Length: 100\r\n\r\n", 0, func(ru *rules.Rules) { ru.Timeout = short })
 		expect504(t, client, "sluice.mesh/timeout")
 		silent.expectResetOrEnd("the attempt is over")
 	})
+}
+
+// fullQueue answers an address where a server listens that accepts nothing and whose queue is full: connects wait.
+func fullQueue(t *testing.T) netip.AddrPort {
+	t.Helper()
+	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { syscall.Close(fd) })
+	if err := errors.Join(syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}), syscall.Listen(fd, 0)); err != nil {
+		t.Fatal(err)
+	}
+	sa, err := syscall.Getsockname(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), uint16(sa.(*syscall.SockaddrInet4).Port))
+	for range 4 {
+		c, err := net.DialTimeout("tcp", addr.String(), 50*time.Millisecond)
+		if err != nil {
+			return addr
+		}
+		t.Cleanup(func() { c.Close() })
+	}
+	t.Skip("the queue of connections does not fill up here")
+	return addr
 }

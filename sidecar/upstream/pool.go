@@ -57,11 +57,17 @@ func New(l *loop.Loop, o Options, stats *metrics.Loop) *Pools {
 
 // Dial connects to an endpoint. ConnectTimeout is there to choose another one in time; where there is none, patient leaves the
 // bound to the kernel, as it would be without us.
-func (p *Pools) Dial(ep *cluster.Endpoint, patient bool) (*loop.Conn, error) {
+func (p *Pools) Dial(ep *cluster.Endpoint, patient bool) (*loop.Conn, error) { return p.DialWithin(ep, patient, 0) }
+
+// DialWithin is Dial that takes no longer than within, if that is not 0.
+func (p *Pools) DialWithin(ep *cluster.Endpoint, patient bool, within time.Duration) (*loop.Conn, error) {
 	o := loop.DialOptions{Timeout: p.o.ConnectTimeout, KeepAlive: p.o.KeepAlive, UserTimeout: p.o.UserTimeout}
 	if patient {
 		// TCP_USER_TIMEOUT would bound the connect as well.
 		o.Timeout, o.UserTimeout = 0, 0
+	}
+	if within > 0 && (o.Timeout == 0 || within < o.Timeout) {
+		o.Timeout = within
 	}
 	c, err := p.l.Dial(ep.Addr, o)
 	if err != nil {
@@ -72,8 +78,8 @@ func (p *Pools) Dial(ep *cluster.Endpoint, patient bool) (*loop.Conn, error) {
 	return c, nil
 }
 
-// Get answers an idle connection to ep that is still good, the most recently used first, or dials one as Dial does.
-func (p *Pools) Get(ep *cluster.Endpoint, patient bool) (*h1.Upstream, error) {
+// Get answers an idle connection to ep that is still good, the most recently used first, or dials one as DialWithin does.
+func (p *Pools) Get(ep *cluster.Endpoint, patient bool, within time.Duration) (*h1.Upstream, error) {
 	if q := p.pools[ep]; q != nil {
 		for n := len(q.idle); n > 0; n = len(q.idle) {
 			u := q.idle[n-1]
@@ -88,7 +94,7 @@ func (p *Pools) Get(ep *cluster.Endpoint, patient bool) (*h1.Upstream, error) {
 			u.Close()
 		}
 	}
-	c, err := p.Dial(ep, patient)
+	c, err := p.DialWithin(ep, patient, within)
 	if err != nil {
 		return nil, err
 	}

@@ -62,7 +62,7 @@ func (r *rig) get() (u *h1.Upstream) {
 	r.t.Helper()
 	r.do(func() {
 		var err error
-		if u, err = r.p.Get(r.ep, false); err != nil {
+		if u, err = r.p.Get(r.ep, false, 0); err != nil {
 			r.t.Error(err)
 		}
 	})
@@ -219,7 +219,7 @@ func TestDialFailure(t *testing.T) {
 	r := newRig(t, Defaults())
 	r.ln.Close()
 	r.do(func() {
-		if u, err := r.p.Get(r.ep, false); err == nil {
+		if u, err := r.p.Get(r.ep, false, 0); err == nil {
 			t.Errorf("got %v where nothing listens", u)
 		}
 	})

@@ -359,7 +359,7 @@ func (c *Conn) Close() error {
 	c.closed = true
 	c.wakeAll()
 	c.l.unregister(c.slot)
-	return unix.Close(c.fd)
+	return closeRaw(c.fd)
 }
 
 // Reset closes the connection with RST instead of FIN, and drops what was written but not yet sent.
@@ -399,20 +399,16 @@ func (c *Conn) OriginalDst() (netip.AddrPort, error) {
 		return netip.AddrPort{}, ErrClosed
 	}
 	const soOriginalDst = 80 // SO_ORIGINAL_DST and IP6T_SO_ORIGINAL_DST, linux/netfilter_ipv4.h
-	if c.remote.Addr().Is4() {
-		// IPv6Mreq is used for its 20 bytes of room; the kernel fills in a sockaddr_in.
-		m, err := unix.GetsockoptIPv6Mreq(c.fd, unix.IPPROTO_IP, soOriginalDst)
-		if err != nil {
-			return netip.AddrPort{}, os.NewSyscallError("getsockopt SO_ORIGINAL_DST", err)
-		}
-		b := m.Multiaddr
-		return netip.AddrPortFrom(netip.AddrFrom4([4]byte(b[4:8])), uint16(b[2])<<8|uint16(b[3])), nil
+	level := uintptr(unix.IPPROTO_IP)
+	if !c.remote.Addr().Is4() {
+		level = unix.IPPROTO_IPV6
 	}
-	// IPv6MTUInfo begins with a sockaddr_in6.
-	m, err := unix.GetsockoptIPv6MTUInfo(c.fd, unix.IPPROTO_IPV6, soOriginalDst)
-	if err != nil {
-		return netip.AddrPort{}, os.NewSyscallError("getsockopt IP6T_SO_ORIGINAL_DST", err)
+	var sa unix.RawSockaddrAny
+	size := uint32(unix.SizeofSockaddrInet6)
+	_, _, errno := syscall.RawSyscall6(unix.SYS_GETSOCKOPT, uintptr(c.fd), level, soOriginalDst, uintptr(unsafe.Pointer(&sa)),
+		uintptr(unsafe.Pointer(&size)), 0)
+	if errno != 0 {
+		return netip.AddrPort{}, os.NewSyscallError("getsockopt SO_ORIGINAL_DST", errno)
 	}
-	port := *(*[2]byte)(unsafe.Pointer(&m.Addr.Port))
-	return netip.AddrPortFrom(netip.AddrFrom16(m.Addr.Addr), uint16(port[0])<<8|uint16(port[1])), nil
+	return rawAddr(&sa), nil
 }

@@ -282,11 +282,21 @@ func (l *Loop) register(fd int, events uint32, c *Conn, ln *Listener) (uint32, e
 	s.gen++
 	s.c, s.ln = c, ln
 	ev := unix.EpollEvent{Events: events, Fd: int32(id), Pad: int32(s.gen)}
-	if err := unix.EpollCtl(l.epfd, unix.EPOLL_CTL_ADD, fd, &ev); err != nil {
+	_, _, errno := syscall.RawSyscall6(unix.SYS_EPOLL_CTL, uintptr(l.epfd), unix.EPOLL_CTL_ADD, uintptr(fd), uintptr(unsafe.Pointer(&ev)), 0, 0)
+	if errno != 0 {
 		l.unregister(id)
-		return 0, fmt.Errorf("epoll_ctl: %w", err)
+		return 0, fmt.Errorf("epoll_ctl: %w", errno)
 	}
 	return id, nil
+}
+
+// closeRaw closes a socket by a raw call, as nothing waits in it: a non-blocking socket's close does not linger. The runtime would
+// prepare to lend the processor to others meanwhile.
+func closeRaw(fd int) error {
+	if _, _, errno := syscall.RawSyscall(unix.SYS_CLOSE, uintptr(fd), 0, 0); errno != 0 {
+		return errno
+	}
+	return nil
 }
 
 func (l *Loop) unregister(id uint32) {

@@ -30,8 +30,8 @@ const (
 )
 
 var (
-	streamsVIP = netip.MustParseAddrPort("10.96.0.30:80")
-	callsVIP   = netip.MustParseAddrPort("10.96.0.40:80")
+	streamsVIP = netip.MustParseAddrPort("10.96.0.50:80")
+	callsVIP   = netip.MustParseAddrPort("10.96.0.60:80")
 )
 
 // modesOfRequests are those in which peers speak HTTP/1.1 and HTTP/2.

@@ -31,6 +31,9 @@ type Targets struct {
 
 // Needs answers which objects are to be Given before an Update with the same Service and slices.
 func (t *Targets) Needs(s Service, all []*Slice) Needs {
+	if s.Reason != discovery.Found {
+		return Needs{}
+	}
 	n, _ := needsOf(s.rulesAfter(rulesOf(t.ports)), all, t.needs)
 	return n
 }
@@ -40,7 +43,7 @@ func (t *Targets) Needs(s Service, all []*Slice) Needs {
 // made anew. A change of endpoints alone reaches everybody through the targets.
 func (t *Targets) Update(s Service, all []*Slice) (changed bool) {
 	r := s.rulesAfter(rulesOf(t.ports))
-	ports := assemble(s, r, all, t.ports, Home{t.Loops, t.Zone, t.Node}, t.sharding(r, all))
+	ports := assemble(s, r, all, t.ports, Home{t.Loops, t.Zone, t.Node}, t.sharding(s.Reason, r, all))
 	byDst := make(map[netip.AddrPort]*discovery.Target, len(ports))
 	if s.Reason == discovery.Found {
 		for _, addr := range s.Addrs {
@@ -70,7 +73,10 @@ func (t *Targets) Update(s Service, all []*Slice) (changed bool) {
 }
 
 // sharding answers what the maps of all ports have in common; nil where there are none.
-func (t *Targets) sharding(r *rules.Rules, all []*Slice) *sharding {
+func (t *Targets) sharding(reason discovery.Reason, r *rules.Rules, all []*Slice) *sharding {
+	if reason != discovery.Found {
+		return nil
+	}
 	t.needs, t.needsErr = needsOf(r, all, t.needs)
 	if !r.Shard.On() {
 		t.table = table{}
@@ -109,6 +115,9 @@ func (t *Targets) HoldUntil() (first time.Time) {
 
 // Problems are what keeps keys from having owners, or the right ones, as of the last Update.
 func (t *Targets) Problems() (problems []error) {
+	if t.service.Reason != discovery.Found {
+		return nil
+	}
 	name := t.service.Namespace + "/"
 	if t.needsErr != nil {
 		problems = append(problems, fmt.Errorf("no key has an owner: %w", t.needsErr))

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -32,13 +33,14 @@ const (
 	protobuf = runtime.ContentTypeProtobuf
 )
 
-// client speaks of two kinds of objects only. The generated clientset would link all of them, and a scheme of all kinds
+// client speaks of four kinds of objects only. The generated clientset would link all of them, and a scheme of all kinds
 // costs memory in every pod.
 type client struct {
 	scheme     *runtime.Scheme
 	parameters runtime.ParameterCodec
 	core       rest.Interface
 	discovery  rest.Interface
+	apps       rest.Interface
 	http       *http.Client
 }
 
@@ -56,10 +58,12 @@ func newClient(config *rest.Config) (*client, error) {
 	}
 
 	c := &client{scheme: runtime.NewScheme()}
-	c.scheme.AddKnownTypes(corev1.SchemeGroupVersion, &corev1.Service{}, &corev1.ServiceList{})
+	c.scheme.AddKnownTypes(corev1.SchemeGroupVersion, &corev1.Service{}, &corev1.ServiceList{}, &corev1.ConfigMap{}, &corev1.ConfigMapList{})
+	c.scheme.AddKnownTypes(appsv1.SchemeGroupVersion, &appsv1.StatefulSet{}, &appsv1.StatefulSetList{})
 	c.scheme.AddKnownTypes(discoveryv1.SchemeGroupVersion, &discoveryv1.EndpointSlice{}, &discoveryv1.EndpointSliceList{})
 	metav1.AddToGroupVersion(c.scheme, corev1.SchemeGroupVersion)
 	metav1.AddToGroupVersion(c.scheme, discoveryv1.SchemeGroupVersion)
+	metav1.AddToGroupVersion(c.scheme, appsv1.SchemeGroupVersion)
 	c.parameters = runtime.NewParameterCodec(c.scheme)
 
 	config = rest.CopyConfig(config)
@@ -85,6 +89,9 @@ func newClient(config *rest.Config) (*client, error) {
 		return nil, err
 	}
 	if c.discovery, err = of("/apis", discoveryv1.SchemeGroupVersion); err != nil {
+		return nil, err
+	}
+	if c.apps, err = of("/apis", appsv1.SchemeGroupVersion); err != nil {
 		return nil, err
 	}
 	return c, nil

@@ -169,8 +169,8 @@ func (r *Resolver) Status() discovery.Status {
 	s := discovery.Status{Source: "kube", Synced: r.synced.Load(), Targets: r.table.Load().Sorted(), Problems: r.problems.List()}
 	all := r.allWatched()
 	for _, w := range all {
-		for _, since := range []int64{w.services.since.Load(), w.slices.since.Load()} {
-			if since != 0 {
+		for _, f := range w.followers() {
+			if since := f.since.Load(); since != 0 {
 				s.Age = max(s.Age, time.Since(time.Unix(0, since)))
 			}
 		}

@@ -22,7 +22,7 @@ import (
 	"github.com/sluice-mesh/sluice/sidecar/discovery/assemble"
 )
 
-// watched is one Service that is followed. Its two followers call it from their goroutines.
+// watched is one Service that is followed. Its followers, two and those of what its shard map needs, call it from their goroutines.
 type watched struct {
 	r        *Resolver
 	name     types.NamespacedName
@@ -45,6 +45,10 @@ type watched struct {
 	barred      map[string]bool // the resources whose follower has been refused for too long
 	targets     assemble.Targets
 	problems    map[string][]string // by object or request
+	statefulSet *given              // what the shard map needs; nil is nothing
+	configMap   *given
+	givenBy     time.Time // until when they are waited for
+	timer       *time.Timer
 }
 
 // newWatched makes what follows a Service, not started yet.
@@ -115,6 +119,7 @@ func (w *watched) setService(in *corev1.Service) {
 	defer w.mu.Unlock()
 	w.service, w.haveService = s, true
 	w.report("Service "+w.name.String(), problems)
+	w.followGiven()
 	w.update()
 }
 
@@ -131,6 +136,7 @@ func (w *watched) onSliceList(list runtime.Object) {
 			w.report(w.sliceName(name), nil)
 		}
 	}
+	w.followGiven()
 	w.update()
 }
 
@@ -147,6 +153,7 @@ func (w *watched) onSlice(kind watch.EventType, object runtime.Object) {
 	} else {
 		w.setSlice(s)
 	}
+	w.followGiven()
 	w.update()
 }
 
@@ -164,15 +171,17 @@ func (w *watched) sliceName(name string) string {
 // locked.
 func (w *watched) update() {
 	service := w.service
+	defer w.arm()
 	switch {
 	case w.ended || !w.haveService:
 		return
 	case len(w.barred) > 0:
 		service.Reason = discovery.Forbidden
-	case !w.haveSlices:
+	case !w.haveSlices || w.waits():
 		return
 	}
 	changed := w.targets.Update(service, slices.Collect(maps.Values(w.bySlice)))
+	w.report("keys of Service "+w.name.String(), w.targets.Problems())
 	if changed || !w.isReady {
 		w.r.install(w, w.table())
 	}
@@ -204,6 +213,7 @@ func (w *watched) endLocked() {
 	w.targets.Update(assemble.Service{}, nil)
 	w.r.remove(w)
 	w.r.problems.Set(w.name.String(), nil)
+	w.arm()
 	w.cancel()
 	close(w.gone)
 }
@@ -248,6 +258,19 @@ func (w *watched) onError(what string, err error, barred bool) {
 			w.bar(what)
 		}
 	}
+}
+
+// followers answers those there are now.
+func (w *watched) followers() []*follower {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	all := []*follower{&w.services, &w.slices}
+	for _, g := range []*given{w.statefulSet, w.configMap} {
+		if g != nil {
+			all = append(all, &g.follower)
+		}
+	}
+	return all
 }
 
 // report notes the problems with one object or request of the Service. w is locked.

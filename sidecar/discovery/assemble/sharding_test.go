@@ -1,0 +1,259 @@
+package assemble
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/sluice-mesh/sluice/sidecar/discovery"
+	"github.com/sluice-mesh/sluice/sidecar/rules"
+	"github.com/sluice-mesh/sluice/sidecar/shard"
+	"github.com/sluice-mesh/sluice/sidecar/shardkey"
+)
+
+var ordersDst = netip.MustParseAddrPort("10.96.0.7:80")
+
+// orders is a Service with a shard map.
+func orders(mapText, lookup string) Service {
+	r := rules.Default()
+	r.Shard.Key, r.Shard.Map, r.Shard.Lookup = "header:account", mapText, lookup
+	return Service{Namespace: "shop", Name: "orders", Addrs: []netip.Addr{ordersDst.Addr()}, Ports: []ServicePort{{Port: 80}}, Rules: r}
+}
+
+// podSlice makes a slice of pods, which are ready but for those with a minus sign behind their names.
+func podSlice(t *testing.T, pods ...string) *Slice {
+	t.Helper()
+	in := discoveryv1.EndpointSlice{AddressType: discoveryv1.AddressTypeIPv4}
+	in.Name = strings.Join(pods, "_")
+	port := int32(8080)
+	in.Ports = []discoveryv1.EndpointPort{{Port: &port}}
+	for _, pod := range pods {
+		name, down := strings.CutSuffix(pod, "-")
+		ready := !down
+		sum := 0
+		for _, c := range []byte(name) {
+			sum = sum*7 + int(c)
+		}
+		in.Endpoints = append(in.Endpoints, discoveryv1.Endpoint{Addresses: []string{fmt.Sprintf("10.1.%d.%d", sum>>8&0xff, sum&0xff)},
+			Conditions: discoveryv1.EndpointConditions{Ready: &ready},
+			TargetRef:  &corev1.ObjectReference{Kind: "Pod", Name: name, UID: types.UID("uid of " + name)}})
+	}
+	s, problems := ParseSlice(&in)
+	if problems != nil {
+		t.Fatal(problems)
+	}
+	return s
+}
+
+func (t *Targets) snapshot() *discovery.Snapshot { return t.ports[ordersDst].Snapshot }
+
+// ownerOf answers who owns a key, and why nobody does.
+func ownerOf(t *Targets, key string) string {
+	o := t.snapshot().Shard.Owner(shardkey.Of([]byte(key)))
+	switch {
+	case o.Member == nil:
+		return o.Why.String()
+	case o.Endpoint == nil:
+		return o.Member.Name + " (down)"
+	}
+	return o.Member.Name
+}
+
+func TestNeeds(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		service Service
+		pods    []string
+		want    Needs
+		problem string
+	}{
+		{"no key", Service{}, []string{"orders-0"}, Needs{}, ""},
+		{"a map by hash", orders("rendezvous", ""), []string{"orders-0"}, Needs{}, ""},
+		{"the StatefulSet that is named", orders("ordinal,statefulset=main", ""), []string{"orders-0"}, Needs{StatefulSet: "main"}, ""},
+		{"one for a map by hash", orders("rendezvous,statefulset=main", ""), nil, Needs{StatefulSet: "main"}, ""},
+		{"the one the pods are of", orders("ordinal", ""), []string{"orders-db-0", "orders-db-11"}, Needs{StatefulSet: "orders-db"}, ""},
+		{"pods that are not ready count", orders("ordinal", ""), []string{"orders-4-"}, Needs{StatefulSet: "orders"}, ""},
+		{"and one pod of something else does no harm", orders("ordinal", ""), []string{"orders-4", "canary-7c9f5d-x8z2q"}, Needs{StatefulSet: "orders"}, ""},
+		{"pods of two", orders("ordinal", ""), []string{"a-0", "b-0"}, Needs{},
+			"its pods are of several StatefulSets (a, b): name it with sluice.mesh/shard-map: ordinal,statefulset=NAME"},
+		{"pods of a Deployment", orders("ordinal", ""), []string{"orders-7c9f5d-x8z2q"}, Needs{}, "its pods are of no StatefulSet"},
+		{"no pods", orders("ordinal", ""), nil, Needs{}, "it has no pods that would say"},
+		{"a ConfigMap", orders("lookup", "owners"), nil, Needs{ConfigMap: "owners"}, ""},
+		{"a ConfigMap of cells", orders("s2", "areas"), nil, Needs{ConfigMap: "areas"}, ""},
+		{"cells by hash", orders("s2", ""), nil, Needs{}, ""},
+	} {
+		targets := Targets{Loops: 1}
+		all := []*Slice{podSlice(t, c.pods...)}
+		if got := targets.Needs(c.service, all); got != c.want {
+			t.Errorf("%s: %+v, want %+v", c.name, got, c.want)
+		}
+		targets.Update(c.service, all)
+		problem := ""
+		if targets.needsErr != nil {
+			problem = targets.needsErr.Error()
+		}
+		if !strings.HasPrefix(problem, c.problem) || problem != "" && c.problem == "" {
+			t.Errorf("%s: problem %q, want %q", c.name, problem, c.problem)
+		}
+		c.service.Reason = discovery.NodeLocal
+		if got := targets.Needs(c.service, all); got != (Needs{}) {
+			t.Errorf("%s, of a Service that passes through: %+v", c.name, got)
+		}
+	}
+}
+
+func TestOwnersByOrdinal(t *testing.T) {
+	targets := Targets{Loops: 1}
+	s := orders("ordinal", "")
+	step := func(what string, all []*Slice, key, want string) {
+		t.Helper()
+		targets.Update(s, all)
+		if got := ownerOf(&targets, key); got != want {
+			t.Errorf("%s: key %s: %s, want %s (problems %v)", what, key, got, want, targets.Problems())
+		}
+	}
+	three := []*Slice{podSlice(t, "orders-0", "orders-1", "orders-2")}
+	step("the StatefulSet is not known yet", three, "7", "statefulset-unknown")
+	if p := targets.Problems(); len(p) != 1 || p[0].Error() != "no key has an owner: StatefulSet shop/orders is not there, or not known" {
+		t.Errorf("problems %v", p)
+	}
+	targets.Given.StatefulSet = &shard.StatefulSet{Name: "another", Replicas: 9}
+	step("another one is given", three, "7", "statefulset-unknown")
+	targets.Given.StatefulSet = &shard.StatefulSet{Name: "orders", Replicas: 3}
+	step("it is known", three, "7", "orders-1")
+	if p := targets.Problems(); len(p) != 0 {
+		t.Errorf("problems %v", p)
+	}
+	step("a pod is not ready", []*Slice{podSlice(t, "orders-0", "orders-1-", "orders-2")}, "7", "orders-1 (down)")
+	step("nothing is left", nil, "7", "orders-1 (down)")
+	step("it is back", three, "7", "orders-1")
+	last := targets.snapshot()
+	targets.Given.StatefulSet = &shard.StatefulSet{Name: "orders", Replicas: 3}
+	targets.Update(s, three)
+	if targets.snapshot() != last {
+		t.Error("nothing has changed, and yet there is another snapshot")
+	}
+	targets.Given.StatefulSet = &shard.StatefulSet{Name: "orders", Replicas: 4}
+	step("scaled up, and no pod yet", three, "7", "orders-3 (down)")
+	if now := targets.snapshot(); now.Set.Generation != last.Set.Generation+1 {
+		t.Errorf("generation %d after %d", now.Set.Generation, last.Set.Generation)
+	}
+	targets.Given.StatefulSet = &shard.StatefulSet{Name: "orders", Replicas: 2, Start: 1}
+	step("from 1 on", three, "7", "orders-2")
+	targets.Given.StatefulSet = nil
+	step("deleted", three, "7", "statefulset-unknown")
+}
+
+func TestOwnersByTable(t *testing.T) {
+	targets := Targets{Loops: 1, Given: Given{Data: map[string]string{"acme": "orders-1"}}}
+	s := orders("lookup", "owners")
+	all := []*Slice{podSlice(t, "orders-0", "orders-1")}
+	expect := func(what, want, problem string) {
+		t.Helper()
+		targets.Update(s, all)
+		if got := ownerOf(&targets, "acme"); got != want {
+			t.Errorf("%s: %s, want %s", what, got, want)
+		}
+		if p := fmt.Sprint(targets.Problems()); p != "["+problem+"]" {
+			t.Errorf("%s: problems %s, want %s", what, p, problem)
+		}
+	}
+	expect("a table", "orders-1", "")
+	table := targets.table.good
+	targets.Given.Data = map[string]string{"acme": "orders-1"}
+	expect("the same again", "orders-1", "")
+	if targets.table.good != table {
+		t.Error("the same table was read again")
+	}
+	targets.Given.Data = map[string]string{"acme": "orders 0"}
+	expect("a mistake", "orders-1",
+		`ConfigMap shop/owners: entry "acme": owner "orders 0": want a pod's name or an ordinal; what it last said correctly stays in force`)
+	targets.Given.Data = map[string]string{"acme": "0"}
+	expect("mended", "orders-0", "")
+	targets.Given.Data = nil
+	expect("gone", "table-unknown", "no key has an owner: ConfigMap shop/owners is not there, or not known")
+	targets.Given.Data = map[string]string{"acme": ""}
+	expect("a mistake from the beginning", "table-unknown",
+		`ConfigMap shop/owners: entry "acme": owner "": want a pod's name or an ordinal; no key has an owner`)
+}
+
+// TestMapsFollow: a map is there when rules ask for one, is made of the one before, and is the same while nothing changes.
+func TestMapsFollow(t *testing.T) {
+	targets := Targets{Loops: 1}
+	plain := orders("", "")
+	plain.Rules = rules.Default()
+	all := []*Slice{podSlice(t, "orders-0", "orders-1")}
+	targets.Update(plain, all)
+	if targets.snapshot().Shard != nil {
+		t.Error("a map without a key")
+	}
+	targets.Update(orders("rendezvous", ""), all)
+	first := targets.snapshot()
+	if first.Shard == nil {
+		t.Fatal("no map with a key")
+	}
+	again := orders("rendezvous", "")
+	again.Rules.Retry.Most = 7
+	targets.Update(again, all)
+	second := targets.snapshot()
+	a, b := first.Shard.Owner(shardkey.Of([]byte("k"))), second.Shard.Owner(shardkey.Of([]byte("k")))
+	if second == first || second.Rules.Retry.Most != 7 || a.Member != b.Member {
+		t.Error("another setting makes other members")
+	}
+	targets.Update(again, all)
+	if targets.snapshot() != second {
+		t.Error("nothing has changed, and yet there is another snapshot")
+	}
+	targets.Update(orders("maglev", ""), all)
+	if e := targets.snapshot().Shard.Explain(shardkey.Of([]byte("k")), 1); e.Map != "maglev" {
+		t.Errorf("%+v", e)
+	}
+	session := orders("", "")
+	session.Rules = rules.Default()
+	session.Rules.Shard.Cookie = "sid"
+	targets.Update(session, all)
+	owner := a.Member.Session(nil)
+	if o := targets.snapshot().Shard.Resume(owner); o.Member == nil || o.Member.ID != a.Member.ID {
+		t.Errorf("a session leads to %+v, want %s", o, a.Member.ID)
+	}
+	targets.Update(plain, all)
+	if targets.snapshot().Shard != nil {
+		t.Error("the map outlives the key")
+	}
+}
+
+func TestHoldsEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		targets := Targets{Loops: 1}
+		s := orders("rendezvous,hold=10s", "")
+		both, one := []*Slice{podSlice(t, "orders-0", "orders-1")}, []*Slice{podSlice(t, "orders-0")}
+		targets.Update(s, both)
+		key := "k"
+		for i := 0; ownerOf(&targets, key) != "orders-1"; i++ {
+			key = fmt.Sprint("k", i)
+		}
+		if !targets.HoldUntil().IsZero() {
+			t.Error("a hold while all are there")
+		}
+		targets.Update(s, one)
+		if until := time.Until(targets.HoldUntil()); until != 10*time.Second || ownerOf(&targets, key) != "orders-1 (down)" {
+			t.Errorf("held for %v by %s", until, ownerOf(&targets, key))
+		}
+		held := targets.snapshot()
+		time.Sleep(10*time.Second - 1)
+		if targets.Again(); targets.snapshot() != held {
+			t.Error("another snapshot before the hold has ended")
+		}
+		time.Sleep(1)
+		if targets.Again(); ownerOf(&targets, key) != "orders-0" || !targets.HoldUntil().IsZero() {
+			t.Errorf("after the hold: %s, until %v", ownerOf(&targets, key), targets.HoldUntil())
+		}
+	})
+}

@@ -42,6 +42,9 @@ func (r *Request) taken(e *cluster.Endpoint) *cluster.Endpoint {
 	return e
 }
 
+// Take leaves a pick in the endpoint's books that was made by other means than a Picker.
+func (r *Request) Take(e *cluster.Endpoint) { r.taken(e) }
+
 // tried says whether an earlier attempt went to the endpoint. Attempts are few, so a scan is the quickest set.
 func (r *Request) tried(e *cluster.Endpoint) bool {
 	for _, t := range r.Tried {

@@ -28,7 +28,14 @@ func (w *Worker) exchange(r *route, x *h1.Exchange) {
 	q := &r.one
 	q.begin(r)
 	w.asked(r, x)
-	w.try(r, x)
+	if !q.sharded() {
+		w.try(r, x)
+	} else {
+		defer q.leave()
+		if w.own(r, x) {
+			w.try(r, x)
+		}
+	}
 	if q.trace.logged {
 		w.log(r, x)
 	}
@@ -58,6 +65,10 @@ func (w *Worker) try(r *route, x *h1.Exchange) {
 		}
 		if ep, choice = q.again(&a.attempt, x.Replayable(), r.idempotent(x)); ep != nil {
 			w.hold(r)
+		} else if q.waits(&a.attempt) {
+			if ep, choice = w.ownerAway(r, x, &a.attempt); ep == nil {
+				return
+			}
 		} else if q.full && q.unsent && a.outcome == classify.ConnectFailed {
 			// Those that have not been tried are full, and the request has been nowhere.
 			if ep, choice = w.queue(r, x); ep == nil {
@@ -75,14 +86,15 @@ func (w *Worker) try(r *route, x *h1.Exchange) {
 	}
 }
 
-// place answers where the request is sent first; nil when the exchange has ended, since all endpoints are full.
+// place answers where the request is sent first; nil when the exchange has ended, since all endpoints are full, or the owner is away.
 func (w *Worker) place(r *route, x *h1.Exchange) (*cluster.Endpoint, metrics.Choice) {
 	q := &r.one
-	if q.limit == 0 {
-		return q.next()
-	}
-	if len(r.waiting) == 0 {
-		if ep, choice := q.next(); ep != nil {
+	if q.limit == 0 || len(r.waiting) == 0 || q.shard.owned != unowned {
+		ep, choice := q.next()
+		if ep == nil && q.shard.away {
+			return w.ownerAway(r, x, nil)
+		}
+		if ep != nil || q.limit == 0 {
 			return ep, choice
 		}
 	}

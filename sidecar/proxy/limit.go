@@ -100,7 +100,7 @@ func (w *Worker) queue(r *route, x *h1.Exchange) (*cluster.Endpoint, metrics.Cho
 			r.one.answered(0)
 			x.Abort()
 			return nil, 0
-		case v == service.waiting[0] || v.ready:
+		case v == service.waiting[0] || v.ready || q.shard.owned != unowned:
 			if ep, choice := q.next(); ep != nil {
 				v.ready = true
 				return ep, choice

@@ -17,6 +17,7 @@ import (
 	"github.com/sluice-mesh/sluice/sidecar/loop"
 	"github.com/sluice-mesh/sluice/sidecar/metrics"
 	"github.com/sluice-mesh/sluice/sidecar/retry"
+	"github.com/sluice-mesh/sluice/sidecar/shardkey"
 	"github.com/sluice-mesh/sluice/sidecar/upstream"
 )
 
@@ -34,6 +35,8 @@ type Options struct {
 	Budget retry.Settings
 	// Memory bounds what is kept of requests' bodies; nil is without bound.
 	Memory *retry.Memory
+	// Turns is shared by the workers of a process; nil gives each worker its own.
+	Turns *Turns
 	// HeadLimit is the largest HTTP/1.x head in bytes; 0 is h1.DefaultHeadLimit.
 	HeadLimit int
 	// ResolveTimeout bounds how long a connection's first bytes wait for discovery.
@@ -54,6 +57,10 @@ type Worker struct {
 
 	times times // what is due of streams
 
+	keys  []*shardkey.Extraction // that nobody uses
+	head1 head1
+	head2 head2
+
 	rand     *rand.Rand
 	seq      uint64
 	services map[string]*service // by name
@@ -65,6 +72,9 @@ func New(l *loop.Loop, o Options) *Worker {
 	w := &Worker{o: o, l: l, stats: o.Metrics.Loop(l.Index()), silence: silence,
 		rand:     rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),
 		services: map[string]*service{}, direct: map[netip.AddrPort]*cluster.Endpoint{}}
+	if w.o.Turns == nil {
+		w.o.Turns = NewTurns()
+	}
 	w.o.Upstream.HTTP2.Memory = &h2.Memory{}
 	w.o.Upstream.HTTP2.Violation = w.violation
 	w.pools = upstream.New(l, w.o.Upstream, w.stats)

@@ -29,6 +29,7 @@ type request struct {
 	begun  int
 	nested bool
 	trace  trace
+	shard  affinity
 	// extra counts the further attempts that cost budget.
 	extra int
 
@@ -72,6 +73,7 @@ func (q *request) begin(r *route) {
 	q.limit, q.full = 0, false
 	q.begun, q.nested = 0, false
 	q.trace.reset()
+	q.shard = affinity{}
 }
 
 // next picks an endpoint that was not tried yet, or answers nil. A Service without any, as a destination without a Service, is
@@ -84,7 +86,13 @@ func (q *request) next() (*cluster.Endpoint, metrics.Choice) {
 		choice = metrics.Again
 	}
 	if r.target != nil {
-		if s := r.target.Snapshot(); len(s.Set.Endpoints) > 0 {
+		s := r.target.Snapshot()
+		if q.shard.owned != unowned && s.Shard != nil {
+			if ep, ok := q.nextOwner(s); ok {
+				return ep, choice
+			}
+		}
+		if len(s.Set.Endpoints) > 0 {
 			q.pick.Now = r.w.l.Now()
 			ep := s.Picker.Pick(&q.pick)
 			if q.limit > 0 {

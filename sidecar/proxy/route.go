@@ -38,6 +38,7 @@ type service struct {
 	latency retry.Latency
 	// waiting are the requests that wait until an endpoint is below its limit.
 	waiting []*waiter
+	sharding
 }
 
 // unknownName is the name under which destinations without a Service are counted; their addresses would be labels without bound.
@@ -98,6 +99,7 @@ func (r *route) settings() *rules.Rules {
 	}
 	if now != r.rules {
 		r.rules = now
+		r.follow(r.w, r.name(), now)
 		r.budget.Settings = r.w.o.Budget
 		if b := now.Retry.Budget; b != defaultRules.Retry.Budget {
 			r.budget.Settings = retry.Settings(b)

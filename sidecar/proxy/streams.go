@@ -65,12 +65,11 @@ func (s streams) Request(x *h2.Exchange) {
 	s.r.budget.Deposit()
 	c.attempt = attempt{}
 	s.asked(x, c)
-	ep, choice := c.request.next()
-	if ep == nil {
-		s.queue(x, c)
+	if c.sharded() {
+		s.own(x, c)
 		return
 	}
-	s.send(x, c, ep, choice)
+	s.place(x, c)
 }
 
 func (s streams) send(x *h2.Exchange, c *call, ep *cluster.Endpoint, choice metrics.Choice) {
@@ -185,6 +184,10 @@ func (s streams) lost(x *h2.Exchange, c *call, f h2.Failure) {
 		s.send(x, c, ep, choice)
 		return
 	}
+	if c.waits(a) {
+		s.ownerAway(x, c, a)
+		return
+	}
 	if c.held.ep != nil {
 		c.attempt, c.held = c.held, attempt{}
 		c.attempt.outcome = classify.Answered
@@ -223,6 +226,7 @@ func (s streams) Ended(x *h2.Exchange, e h2.End) {
 		s.r.stats.GRPC(e.GRPC)
 	}
 	s.log(x, c)
+	c.leave()
 }
 
 // giveUp ends an exchange that nothing more can be done for. What an endpoint said is passed on: that is what the client would have
@@ -231,6 +235,7 @@ func (s streams) giveUp(x *h2.Exchange, c *call, f h2.Failure) {
 	r, a := s.r, &c.attempt
 	s.w.times.remove(c)
 	c.settle()
+	c.leave()
 	s.w.o.Log.Debug("request failed", slog.String("cluster", r.name()), slog.String("endpoint", a.ep.Addr.String()),
 		slog.String("reason", a.outcome.String()), slog.String("code", f.Code.String()), slog.Any("error", f.Err))
 	switch {
@@ -272,6 +277,7 @@ func (s streams) reply(x *h2.Exchange, status, grpc int, text string) {
 	if c, ok := x.State.(*call); ok {
 		c.answered(status)
 		s.log(x, c)
+		c.leave()
 	}
 	if x.Request.GRPC {
 		s.r.stats.GRPC(grpc)

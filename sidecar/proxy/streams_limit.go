@@ -48,7 +48,7 @@ func (s streams) queue(x *h2.Exchange, c *call) {
 			if v.gone || w.l.Stopping() {
 				return
 			}
-			if first || v.ready {
+			if first || v.ready || c.shard.owned != unowned {
 				if ep, choice := c.request.next(); ep != nil {
 					v.ready = true
 					x.Wait(nil)

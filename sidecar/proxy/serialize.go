@@ -1,0 +1,125 @@
+package proxy
+
+import (
+	"sync"
+
+	"github.com/sluice-mesh/sluice/sidecar/loop"
+)
+
+// Turns lets the requests of one key go one at a time (sluice.mesh/shard-serialize), over all loops of the process. It is the one
+// thing on a request's way that loops share a lock for; only requests of Services that ask for turns take it.
+type Turns struct {
+	mu       sync.Mutex
+	services map[string]*turns
+}
+
+// NewTurns makes what the workers of a process share.
+func NewTurns() *Turns { return &Turns{services: map[string]*turns{}} }
+
+func (t *Turns) of(service string) *turns {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	s := t.services[service]
+	if s == nil {
+		s = &turns{lines: map[uint64]*ticket{}}
+		t.services[service] = s
+	}
+	return s
+}
+
+// turns are those of one Service port. Keys with one hash go one at a time like one key, which does no harm.
+type turns struct {
+	mu      sync.Mutex
+	lines   map[uint64]*ticket // whose turn it is, by the key's hash
+	waiting int                // tickets behind those
+}
+
+// ticket is a request's place in the line of its key.
+type ticket struct {
+	turns *turns
+	hash  uint64
+	l     *loop.Loop
+	// Guarded by turns.mu:
+	next *ticket // behind this one
+	last *ticket // of the one whose turn it is: the end of the line
+	gone bool    // it left the line
+
+	// The loop's:
+	called bool // its turn has come while it waited
+	task   *loop.Task
+}
+
+// take gets in line. It answers nil when most others wait already, and else a ticket and whether its turn has come.
+func (t *turns) take(l *loop.Loop, hash uint64, most int) (_ *ticket, now bool) {
+	k := &ticket{turns: t, hash: hash, l: l}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	first := t.lines[hash]
+	if first == nil {
+		k.last = k
+		t.lines[hash] = k
+		return k, true
+	}
+	if t.waiting >= most {
+		return nil, false
+	}
+	t.waiting++
+	first.last.next, first.last = k, k
+	return k, false
+}
+
+// done ends a turn, or a wait for one. On the ticket's loop.
+func (k *ticket) done() {
+	t := k.turns
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if first := t.lines[k.hash]; first != k {
+		k.leave(first)
+		return
+	}
+	t.after(k)
+}
+
+// after gives the turn to the ticket behind k. Its loop may have ended.
+func (t *turns) after(k *ticket) {
+	for {
+		n := k.next
+		if n == nil {
+			delete(t.lines, k.hash)
+			return
+		}
+		t.waiting--
+		n.last = k.last
+		t.lines[k.hash] = n
+		if n.l.Post(n.call) {
+			return
+		}
+		k = n
+	}
+}
+
+func (k *ticket) call() {
+	k.called = true
+	if k.task != nil {
+		k.task.Wake()
+	}
+}
+
+// leave takes a ticket out of the line behind first.
+func (k *ticket) leave(first *ticket) {
+	if first == nil || k.gone {
+		return
+	}
+	for before := first; before.next != nil; before = before.next {
+		if before.next != k {
+			continue
+		}
+		before.next = k.next
+		if first.last == k {
+			first.last = before
+		}
+		k.turns.waiting--
+		k.gone = true
+		return
+	}
+}

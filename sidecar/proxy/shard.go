@@ -1,0 +1,262 @@
+package proxy
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/sluice-mesh/sluice/sidecar/cluster"
+	"github.com/sluice-mesh/sluice/sidecar/discovery"
+	"github.com/sluice-mesh/sluice/sidecar/metrics"
+	"github.com/sluice-mesh/sluice/sidecar/rules"
+	"github.com/sluice-mesh/sluice/sidecar/shard"
+	"github.com/sluice-mesh/sluice/sidecar/shardkey"
+)
+
+// sharding is what a worker keeps of the keys of one Service port.
+type sharding struct {
+	keys    *shardkey.Spec    // where keys are; nil is none
+	session *shardkey.Session // nil is none
+	cookie  *shardkey.Spec    // where a request says which session it belongs to
+	turns   *turns            // nil where a key's requests need not go one at a time
+}
+
+// follow reads what new rules say.
+func (s *sharding) follow(w *Worker, name string, r *rules.Rules) {
+	*s = sharding{keys: r.Shard.Keys()}
+	if r.Shard.Cookie != "" {
+		if c, err := shardkey.ParseSession(r.Shard.Cookie); err == nil {
+			s.session, s.cookie = &c, c.Spec()
+		}
+	}
+	if r.Shard.Serialize && s.keys != nil {
+		s.turns = w.o.Turns.of(name)
+	}
+}
+
+// affinity is what the key of a request, or its session, says of where it may go. The zero value says nothing.
+type affinity struct {
+	// keys is lent to the request from look to leave; the key's text is in it.
+	keys  *shardkey.Extraction
+	ended bool // of the look for the key: outcome holds
+	// outcome is how that ended, and place the part of the key that decided it.
+	outcome shardkey.Outcome
+	place   string
+	owned   ownership
+	owner   shard.Owner      // as of the last pick
+	passed  metrics.Decision // how the last pick came about
+	// away says that the last pick found that the owner cannot be used, and that nobody else may be.
+	away   bool
+	since  int64 // when the first wait for the owner began; 0 is not yet
+	tries  int   // attempts that such waits led to
+	ticket *ticket
+}
+
+// ownership says what fixes a request's endpoint.
+type ownership uint8
+
+const (
+	unowned ownership = iota
+	byKey
+	bySession
+)
+
+// refusal is an answer of our own; without status it is none.
+type refusal struct {
+	status, grpc int
+	text         string
+}
+
+// sharded reports whether the request may have an owner.
+func (q *request) sharded() bool {
+	r := q.route
+	return (r.keys != nil || r.session != nil) && r.target != nil && r.target.Snapshot().Shard != nil
+}
+
+// look looks for the key in the request's head. The answer is NeedMore where the rest of it is in the body.
+func (q *request) look(src shardkey.Source) shardkey.Outcome {
+	a := &q.shard
+	a.keys = q.route.w.lend()
+	if q.route.keys == nil {
+		return shardkey.Absent
+	}
+	return a.keys.Begin(q.route.keys, src)
+}
+
+// found takes the end of the look for the key: from here on the request has an owner, or goes wherever the policy says, or is refused.
+func (q *request) found(o shardkey.Outcome, src shardkey.Source) refusal {
+	r, a := q.route, &q.shard
+	if r.keys != nil {
+		a.ended, a.outcome, a.place = true, o, a.keys.Place()
+		r.stats.Keys[o].Add(1)
+		if o == shardkey.Found {
+			why := r.target.Snapshot().Shard.Owner(a.keys.Key()).Why
+			if why != shard.NoEntry && why != shard.NoPlace {
+				a.owned = byKey
+				return refusal{}
+			}
+			if q.rules.Shard.NoKey == rules.KeyReject {
+				return q.keyless(400, lacks[why])
+			}
+			r.stats.Decisions[metrics.Unowned].Add(1)
+		} else if rule := q.rules.Shard.NoKey; o == shardkey.TooLarge {
+			if q.rules.Shard.Overflow == rules.KeyReject {
+				return q.keyless(413, misses[o])
+			}
+		} else if rule == rules.KeyReject {
+			return q.keyless(400, misses[o])
+		}
+	}
+	if r.session != nil && a.keys.Begin(r.cookie, src) == shardkey.Found {
+		a.owned = bySession
+	}
+	return refusal{}
+}
+
+// misses says of each outcome what it means of the place where the key was to be, and lacks of a key what it is to its map.
+var misses = [shardkey.LastOutcome + 1]string{
+	shardkey.Absent:     "is not there",
+	shardkey.Several:    "is there more than once, with different values",
+	shardkey.Bad:        "cannot be read",
+	shardkey.TooLarge:   "is not in the first 64 KiB of the body (sluice.mesh/shard-overflow: reject)",
+	shardkey.Unreadable: "is in a body whose encoding is not read",
+}
+
+var lacks = [shard.LastWhy + 1]string{
+	shard.NoEntry: "has a value that the Service's map has no entry for",
+	shard.NoPlace: "is no latitude and longitude",
+}
+
+// codeInvalid is gRPC's INVALID_ARGUMENT.
+const codeInvalid = 3
+
+func (q *request) keyless(status int, what string) refusal {
+	return refusal{status, codeInvalid, fmt.Sprintf("requests to %s need a shard key, which is %s (sluice.mesh/shard-key): %s %s",
+		q.route.name(), q.route.keys, q.shard.place, what)}
+}
+
+// ownerIn answers who owns the request in a map.
+func (q *request) ownerIn(m *shard.Map) shard.Owner {
+	key := q.shard.keys.Key()
+	if q.shard.owned == bySession {
+		return m.Resume(key.Text)
+	}
+	return m.Owner(key)
+}
+
+// nextOwner is next for a request that has an owner. Without ok the policy chooses.
+func (q *request) nextOwner(s *discovery.Snapshot) (ep *cluster.Endpoint, ok bool) {
+	a := &q.shard
+	o := q.ownerIn(s.Shard)
+	a.owner, a.away, q.full = o, false, false
+	switch {
+	case o.Member == nil && (a.owned == bySession || o.Why == shard.NoEntry || o.Why == shard.NoPlace):
+		return nil, false
+	case q.rules.Shard.Fallback == rules.FallOver:
+		ep, ok = q.failOver(s, o)
+	default:
+		ep, ok = q.ownerAlone(o), true
+	}
+	if ep != nil {
+		q.pick.Now = q.route.w.l.Now()
+		q.pick.Take(ep)
+		q.route.stats.Decisions[a.passed].Add(1)
+	}
+	return ep, ok
+}
+
+// ownerAlone answers the owner, or nil where it cannot be used at present.
+func (q *request) ownerAlone(o shard.Owner) *cluster.Endpoint {
+	a := &q.shard
+	a.passed = metrics.ToOwner
+	switch ep := o.Endpoint; {
+	case ep == nil, slices.Contains(q.pick.Tried, ep):
+		a.away = true
+	case q.limit > 0 && q.route.w.load(ep).InFlight >= q.limit:
+		q.full = true
+	default:
+		return ep
+	}
+	return nil
+}
+
+// failOver answers the first in the key's order that was not tried and is in good health, or else not tried. An owner that has as
+// many requests as it may is waited for: it is no reason to give its keys to another.
+func (q *request) failOver(s *discovery.Snapshot, o shard.Owner) (*cluster.Endpoint, bool) {
+	a, w := &q.shard, q.route.w
+	if o.Member == nil {
+		q.route.stats.Decisions[metrics.Unowned].Add(1)
+		return nil, false
+	}
+	a.passed = metrics.ToOwner
+	key := a.keys.Key()
+	if q.rules.Shard.BoundedLoad > 1 && a.owned == byKey {
+		if b := s.Shard.Bounded(key, w.l.Index(), w.inFlight(s.Set)); b.Member != nil && b.Member != o.Member {
+			o, a.passed = b, metrics.PastBusy
+		}
+	}
+	now := w.l.Now()
+	var spare *cluster.Endpoint
+	for o.Member != nil {
+		ep := o.Endpoint
+		if ep != nil && !slices.Contains(q.pick.Tried, ep) {
+			load := w.load(ep)
+			switch {
+			case q.limit > 0 && load.InFlight >= q.limit:
+				q.full = true
+				return nil, true
+			case load.SuspectUntil <= now:
+				return ep, true
+			case spare == nil:
+				spare = ep
+			}
+		}
+		a.passed = metrics.FailedOver
+		if a.owned == bySession {
+			return nil, false
+		}
+		o = s.Shard.After(key, o.Member)
+	}
+	if spare != nil && spare == a.owner.Endpoint {
+		a.passed = metrics.ToOwner
+	}
+	return spare, spare != nil || !q.unsent
+}
+
+// inFlight answers how many attempts of this loop run at all endpoints together.
+func (w *Worker) inFlight(s *cluster.EndpointSet) (n int64) {
+	for _, ep := range s.Endpoints {
+		n += w.load(ep).InFlight
+	}
+	return n
+}
+
+// lend answers an Extraction that nobody uses.
+func (w *Worker) lend() *shardkey.Extraction {
+	k := len(w.keys)
+	if k == 0 {
+		return &shardkey.Extraction{}
+	}
+	x := w.keys[k-1]
+	w.keys = w.keys[:k-1]
+	return x
+}
+
+// keysKept bounds the Extractions that are kept.
+const keysKept = 256
+
+// leave ends what the request has of its key, at the latest when the request ends. It may be called more than once.
+func (q *request) leave() {
+	a, w := &q.shard, q.route.w
+	if a.ticket != nil {
+		a.ticket.done()
+		a.ticket = nil
+	}
+	if a.keys == nil {
+		return
+	}
+	a.keys.Release()
+	if len(w.keys) < keysKept {
+		w.keys = append(w.keys, a.keys)
+	}
+	a.keys, a.owned = nil, unowned
+}

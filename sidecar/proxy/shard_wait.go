@@ -1,0 +1,186 @@
+package proxy
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/sluice-mesh/sluice/sidecar/classify"
+	"github.com/sluice-mesh/sluice/sidecar/cluster"
+	"github.com/sluice-mesh/sluice/sidecar/h2"
+	"github.com/sluice-mesh/sluice/sidecar/loop"
+	"github.com/sluice-mesh/sluice/sidecar/metrics"
+	"github.com/sluice-mesh/sluice/sidecar/rules"
+	"github.com/sluice-mesh/sluice/sidecar/shard"
+)
+
+// patient is a request that waits in a coroutine, for the owner of its key or for its turn: the coroutine of its connection, with
+// conn, or over HTTP/2 one of its own.
+type patient struct {
+	w    *Worker
+	task *loop.Task
+	conn *loop.Conn
+	gone bool // the client of a stream has given up
+}
+
+// Forget ends the wait of a stream.
+func (p *patient) Forget(*h2.Exchange) {
+	p.gone = true
+	if p.task != nil {
+		p.task.Wake()
+	}
+}
+
+// wait waits until cond or the deadline and reports whether the client still wants an answer.
+func (p *patient) wait(until int64, cond func() bool) bool {
+	gone := func() bool { return p.gone || p.conn != nil && p.conn.PeerGone() }
+	err := p.w.l.Wait(until, nil, p.conn, func() bool { return gone() || cond() })
+	return !gone() && (err == nil || err == loop.ErrTimeout)
+}
+
+const (
+	// ownerLook is how often a waiting request looks whether discovery has something new of the owner.
+	ownerLook = 10 * time.Millisecond
+	// ownerAgain is how long an owner that an attempt has failed at is left alone at first, where discovery says that it is ready; the
+	// time doubles each time up to ownerSeldom.
+	ownerAgain  = 50 * time.Millisecond
+	ownerSeldom = time.Second
+)
+
+// waits reports whether the request goes on waiting for its owner, or is refused for it, behind an attempt there that ended as last did. An
+// answer, whatever its status, is the owner's answer.
+func (q *request) waits(last *attempt) bool {
+	if !q.shard.away {
+		return false
+	}
+	patient := q.rules.Shard.Fallback == rules.FallWait
+	switch last.outcome {
+	case classify.ConnectFailed:
+		return true
+	case classify.Unprocessed:
+		return patient
+	case classify.Cut:
+		return patient && q.withdraw() // it is idempotent, or next would not have been asked
+	}
+	return false
+}
+
+// awaitOwner waits until the owner may be asked, and answers its endpoint, or why there is none; gone says that the client is.
+func (q *request) awaitOwner(p *patient, last *attempt) (ep *cluster.Endpoint, choice metrics.Choice, ref refusal, gone bool) {
+	w, a, s := q.route.w, &q.shard, &q.rules.Shard
+	stats := q.route.stats
+	if s.Fallback != rules.FallWait {
+		stats.Decisions[metrics.OwnerAway].Add(1)
+		return nil, 0, q.ownerless(last, "sluice.mesh/shard-fallback: strict"), false
+	}
+	if stats.ForOwner.Load() >= w.share(q.rules.Limits.Pending) {
+		stats.Decisions[metrics.OwnerQueue].Add(1)
+		text := fmt.Sprintf("%d requests wait for owners already (sluice.mesh/max-pending)", stats.ForOwner.Load())
+		return nil, 0, q.ownerless(last, text), false
+	}
+	stats.ForOwner.Add(1)
+	defer stats.ForOwner.Add(-1)
+	now := w.l.Now()
+	if a.since == 0 {
+		a.since = now
+	}
+	until := a.since + int64(s.FallbackWait)
+	if d := q.rules.Timeout; d > 0 {
+		until = min(until, q.began+int64(d))
+	}
+	retry := now
+	if last != nil {
+		retry += int64(min(ownerAgain<<min(a.tries, 5), ownerSeldom))
+		a.tries++
+	}
+	for {
+		if !p.wait(min(until, w.l.Now()+int64(ownerLook)), func() bool { return false }) {
+			return nil, 0, refusal{}, true
+		}
+		now = w.l.Now()
+		if m := q.route.target.Snapshot().Shard; m == nil {
+			a.owned, a.away = unowned, false // keys are asked for no longer
+		} else if o := q.ownerIn(m); o.Endpoint != nil && now >= retry {
+			q.pick.Tried = slices.DeleteFunc(q.pick.Tried, func(e *cluster.Endpoint) bool { return e == o.Endpoint })
+		}
+		if ep, choice = q.next(); ep != nil {
+			stats.Decisions[metrics.OwnerWaited].Add(1)
+			if last != nil {
+				stats.Retries[last.outcome].Add(1)
+			}
+			return ep, choice, refusal{}, false
+		}
+		if now >= until {
+			stats.Decisions[metrics.OwnerLate].Add(1)
+			text := fmt.Sprintf("the request has waited %v (sluice.mesh/shard-fallback: %s)", time.Duration(now-a.since).Round(time.Millisecond),
+				"wait="+s.FallbackWait.String())
+			return nil, 0, q.ownerless(last, text), false
+		}
+	}
+}
+
+// ownerless is the answer to a request whose owner cannot be used: who that is, and why.
+func (q *request) ownerless(last *attempt, rule string) refusal {
+	o := q.shard.owner
+	var text string
+	switch {
+	case o.Member == nil:
+		text = fmt.Sprintf("nobody is known to own the key of this request to %s: %s", q.route.name(), o.Why)
+	case q.full:
+		text = fmt.Sprintf("pod %s of %s owns the key of this request and has its most requests", o.Member.Name, q.route.name())
+	case o.Why == shard.Down:
+		text = fmt.Sprintf("pod %s of %s owns the key of this request and is not ready", o.Member.Name, q.route.name())
+	case last != nil && last.err != nil:
+		text = fmt.Sprintf("pod %s of %s owns the key of this request and cannot be reached at %s: %v", o.Member.Name, q.route.name(),
+			last.ep.Addr, last.err)
+	default:
+		text = fmt.Sprintf("pod %s of %s owns the key of this request and cannot be used", o.Member.Name, q.route.name())
+	}
+	return refusal{503, codeUnavailable, text + "; " + rule}
+}
+
+// awaitTurn waits until it is the request's turn among those of its key.
+func (q *request) awaitTurn(p *patient) (ref refusal, gone bool) {
+	w, a, limits := q.route.w, &q.shard, &q.rules.Limits
+	stats := q.route.stats
+	k := a.ticket
+	stats.ForTurn.Add(1)
+	defer stats.ForTurn.Add(-1)
+	until := w.l.Now() + int64(limits.Queue)
+	if d := q.rules.Timeout; d > 0 {
+		until = min(until, q.began+int64(d))
+	}
+	k.task = w.l.Current()
+	wanted := p.wait(until, func() bool { return k.called })
+	k.task = nil
+	switch {
+	case !wanted:
+		stats.Turns[metrics.TurnLeft].Add(1)
+		return refusal{}, true
+	case !k.called:
+		stats.Turns[metrics.TurnLate].Add(1)
+		return refusal{503, codeUnavailable, fmt.Sprintf("other requests of the same key to %s are under way, one at a time "+
+			"(sluice.mesh/shard-serialize), and this one has waited %v (sluice.mesh/queue-timeout)", q.route.name(), limits.Queue)}, false
+	}
+	stats.Turns[metrics.TurnWaited].Add(1)
+	return refusal{}, false
+}
+
+// line gets the request in line behind those of its key. It reports whether it has to wait.
+func (q *request) line() (ref refusal, wait bool) {
+	r, a := q.route, &q.shard
+	if r.turns == nil || a.owned != byKey {
+		return refusal{}, false
+	}
+	k, now := r.turns.take(r.w.l, a.keys.Key().Hash, q.rules.Limits.Pending)
+	if k == nil {
+		r.stats.Turns[metrics.TurnQueue].Add(1)
+		return refusal{503, codeUnavailable, fmt.Sprintf("%d requests to %s wait for their turn already (sluice.mesh/max-pending)",
+			q.rules.Limits.Pending, r.name())}, false
+	}
+	a.ticket = k
+	if now {
+		r.stats.Turns[metrics.TurnFree].Add(1)
+	}
+	return refusal{}, !now
+}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/sluice-mesh/sluice/sidecar/discovery"
 	"github.com/sluice-mesh/sluice/sidecar/discovery/assemble"
+	"github.com/sluice-mesh/sluice/sidecar/shard"
 )
 
 // Options are the settings of a Resolver.
@@ -40,6 +41,7 @@ type Resolver struct {
 	mu       sync.Mutex // guards what follows; held while scanning
 	dir      directory
 	services map[name]*assemble.Targets
+	holds    *time.Timer // fires when a hold ends; stopped where there is none
 }
 
 var _ discovery.Resolver = (*Resolver)(nil)
@@ -56,6 +58,8 @@ func New(opts Options) (*Resolver, error) {
 		dir:      directory{path: opts.Dir, log: opts.Log, files: map[string]*file{}},
 		services: map[name]*assemble.Targets{}}
 	r.table.Store(&discovery.Table{})
+	r.holds = time.AfterFunc(time.Hour, r.again)
+	r.holds.Stop()
 	if err := r.scan(false); err != nil {
 		return nil, fmt.Errorf("discovery from files: %w", err)
 	}
@@ -104,23 +108,28 @@ func (r *Resolver) scan(trusting bool) error {
 
 // publish brings targets and table up to date with the files.
 func (r *Resolver) publish() {
-	services, slicesOf, problems := r.merge()
+	all, problems := r.merge()
 	gone := maps.Clone(r.services)
 	changed := false
-	for n, s := range services {
+	for n, s := range all.services {
 		targets := r.services[n]
 		if targets == nil {
 			targets = &assemble.Targets{Loops: r.opts.Loops, Node: r.opts.Node, Zone: r.opts.Zone}
 			r.services[n] = targets
 		}
 		delete(gone, n)
-		changed = targets.Update(s, slicesOf[n]) || changed
+		targets.Given = all.give(n, targets.Needs(s, all.slices[n]))
+		changed = targets.Update(s, all.slices[n]) || changed
+		for _, err := range targets.Problems() {
+			problems = append(problems, fmt.Sprintf("Service %v: %v", n, err))
+		}
 	}
 	for n, targets := range gone {
 		changed = targets.Update(assemble.Service{}, nil) || changed
 		delete(r.services, n)
 	}
 	r.problems.Set("files", problems)
+	r.arm()
 	if !changed {
 		return
 	}
@@ -129,29 +138,48 @@ func (r *Resolver) publish() {
 		targets.AddTo(table)
 	}
 	r.table.Store(table)
-	r.log.Info("discovery: manifests read", "dir", r.opts.Dir, "services", len(services), "targets", len(table.Targets))
+	r.log.Info("discovery: manifests read", "dir", r.opts.Dir, "services", len(all.services), "targets", len(table.Targets))
+}
+
+// merged is what all files say together.
+type merged struct {
+	services map[name]assemble.Service
+	slices   map[name][]*assemble.Slice // by Service
+	sets     map[name]*shard.StatefulSet
+	data     map[name]map[string]string // of ConfigMaps
 }
 
 // merge puts the files together, in the order of their names. Of two objects of one name, and of two Services with one
 // address, the first is used and the second is a problem.
-func (r *Resolver) merge() (services map[name]assemble.Service, slicesOf map[name][]*assemble.Slice, problems []string) {
-	services, slicesOf = map[name]assemble.Service{}, map[name][]*assemble.Slice{}
-	serviceFile, sliceFile := map[name]string{}, map[name]string{}
+func (r *Resolver) merge() (all merged, problems []string) {
+	all = merged{map[name]assemble.Service{}, map[name][]*assemble.Slice{}, map[name]*shard.StatefulSet{}, map[name]map[string]string{}}
+	type object struct {
+		kind string
+		name name
+	}
 	type owner struct {
 		service name
 		file    string
 	}
+	files := map[object]string{}
 	owners := map[netip.Addr]owner{}
 	for _, path := range slices.Sorted(maps.Keys(r.dir.files)) {
 		f := r.dir.files[path]
 		problems = append(problems, f.problems...)
+		first := func(kind string, n name) bool {
+			is, ok := files[object{kind, n}]
+			if ok {
+				problems = append(problems, fmt.Sprintf("%s: %s %v: it is in %s already, which is used", path, kind, n, is))
+			} else {
+				files[object{kind, n}] = path
+			}
+			return !ok
+		}
 		for _, s := range f.manifest.services {
 			n := name{s.Namespace, s.Name}
-			if first, ok := serviceFile[n]; ok {
-				problems = append(problems, fmt.Sprintf("%s: Service %v: it is in %s already, which is used", path, n, first))
+			if !first("Service", n) {
 				continue
 			}
-			serviceFile[n] = path
 			s.Addrs = slices.DeleteFunc(slices.Clone(s.Addrs), func(addr netip.Addr) bool {
 				first, taken := owners[addr]
 				if taken {
@@ -162,27 +190,35 @@ func (r *Resolver) merge() (services map[name]assemble.Service, slicesOf map[nam
 				}
 				return taken
 			})
-			services[n] = s
+			all.services[n] = s
 		}
 		for _, s := range f.manifest.slices {
-			if first, ok := sliceFile[s.self]; ok {
-				problems = append(problems, fmt.Sprintf("%s: EndpointSlice %v: it is in %s already, which is used", path, s.self, first))
-				continue
+			if first("EndpointSlice", s.self) {
+				all.slices[s.service] = append(all.slices[s.service], s.slice)
 			}
-			sliceFile[s.self] = path
-			slicesOf[s.service] = append(slicesOf[s.service], s.slice)
+		}
+		for _, s := range f.manifest.sets {
+			if first("StatefulSet", s.self) {
+				all.sets[s.self] = s.set
+			}
+		}
+		for _, c := range f.manifest.data {
+			if first("ConfigMap", c.self) {
+				all.data[c.self] = c.data
+			}
 		}
 	}
-	for n := range slicesOf {
-		if _, ok := services[n]; !ok {
+	for n := range all.slices {
+		if _, ok := all.services[n]; !ok {
 			r.log.Debug("discovery: EndpointSlices of a Service that is in no file", "service", n.String())
 		}
 	}
-	return services, slicesOf, problems
+	return all, problems
 }
 
 // Run follows the directory until ctx ends, and answers nil then.
 func (r *Resolver) Run(ctx context.Context) error {
 	r.follow(ctx)
+	r.holds.Stop()
 	return nil
 }

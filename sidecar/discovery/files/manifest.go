@@ -26,6 +26,8 @@ func (n name) String() string { return n.namespace + "/" + n.name }
 type manifest struct {
 	services []assemble.Service
 	slices   []ownedSlice
+	sets     []ownedSet
+	data     []ownedData
 }
 
 // ownedSlice is an EndpointSlice and the Service it belongs to.
@@ -84,17 +86,22 @@ func (p *parser) object(raw json.RawMessage, implied metav1.TypeMeta) error {
 		return errors.New("kind: missing")
 	case head.APIVersion == "v1" && head.Kind == "List":
 		return p.list(head.Items, metav1.TypeMeta{})
-	case head.APIVersion == "v1" && head.Kind == "ServiceList",
+	case head.APIVersion == "v1" && (head.Kind == "ServiceList" || head.Kind == "ConfigMapList"),
+		head.APIVersion == "apps/v1" && head.Kind == "StatefulSetList",
 		head.APIVersion == "discovery.k8s.io/v1" && head.Kind == "EndpointSliceList":
 		return p.list(head.Items, metav1.TypeMeta{APIVersion: head.APIVersion, Kind: strings.TrimSuffix(head.Kind, "List")})
 	case head.APIVersion == "v1" && head.Kind == "Service":
 		return p.service(raw)
 	case head.APIVersion == "discovery.k8s.io/v1" && head.Kind == "EndpointSlice":
 		return p.slice(raw)
+	case head.APIVersion == "apps/v1" && head.Kind == "StatefulSet":
+		return p.statefulSet(raw)
+	case head.APIVersion == "v1" && head.Kind == "ConfigMap":
+		return p.configMap(raw)
 	case group == "discovery.k8s.io" && head.Kind == "EndpointSlice":
 		return fmt.Errorf("apiVersion: %q is not read; allowed is discovery.k8s.io/v1", head.APIVersion)
 	}
-	p.log.Debug("passed over: neither a Service nor an EndpointSlice", "kind", head.Kind, "apiVersion", head.APIVersion)
+	p.log.Debug("passed over: nothing of a Service, its endpoints or its shard map", "kind", head.Kind, "apiVersion", head.APIVersion)
 	return nil
 }
 

@@ -67,6 +67,12 @@ func describeParse(file string, data []byte) string {
 	for _, s := range m.slices {
 		fmt.Fprintf(&out, "slice %v of %v\n", s.self, s.service)
 	}
+	for _, s := range m.sets {
+		fmt.Fprintf(&out, "statefulset %v: %+v\n", s.self, *s.set)
+	}
+	for _, c := range m.data {
+		fmt.Fprintf(&out, "configmap %v: %q\n", c.self, c.data)
+	}
 	return out.String()
 }
 
@@ -86,7 +92,7 @@ func FuzzParse(f *testing.F) {
 		}
 		m, remarks, err := parse(file, data, slog.New(slog.DiscardHandler))
 		if err != nil {
-			if len(m.services)+len(m.slices)+len(remarks) > 0 {
+			if len(m.services)+len(m.slices)+len(m.sets)+len(m.data)+len(remarks) > 0 {
 				t.Errorf("objects beside the error %v", err)
 			}
 			if !strings.HasPrefix(err.Error(), file+": ") {

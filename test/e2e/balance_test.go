@@ -59,12 +59,19 @@ func TestRollingUpdateUnderLoad(t *testing.T) {
 	l := startLoad(t, ns, "load", "--url=http://web/pod", "--rate=500", "--concurrency=10", "--duration=30s")
 	// POST may not be sent twice, so it shows what GET's retries could hide.
 	post := startLoad(t, ns, "post", "--url=http://web/echo", "--method=POST", "--body=hello", "--expect=hello", "--rate=100", "--concurrency=5", "--duration=30s")
+	// Go's client of HTTP/2 makes do with one connection.
+	h2 := startLoad(t, ns, "h2", "--h2c", "--one-connection", "--url=http://web/pod", "--rate=100", "--concurrency=5", "--duration=30s")
 	time.Sleep(2 * time.Second)
 	apply(t, ns, serverYAML("web", 3, "2"))
 	available(t, ns, "web")
 	s := l.end(t, time.Minute)
 	s.mustBeWhole(t, 14000)
 	post.end(t, time.Minute).mustBeWhole(t, 2800)
+	if s := h2.end(t, time.Minute); s.Connections != 1 {
+		t.Errorf("HTTP/2 took %d connections, want 1", s.Connections)
+	} else {
+		s.mustBeWhole(t, 2800)
+	}
 	if len(s.Pods) != 6 {
 		t.Errorf("the requests reached %d pods, want 3 old and 3 new ones: %v", len(s.Pods), s.Pods)
 	}
@@ -74,6 +81,7 @@ func TestPodKilledUnderLoad(t *testing.T) {
 	ns := namespace(t, optIn)
 	servers(t, ns, "web", 3)
 	l := startLoad(t, ns, "load", "--url=http://web/pod", "--rate=500", "--concurrency=10", "--duration=15s")
+	h2 := startLoad(t, ns, "h2", "--h2c", "--one-connection", "--url=http://web/pod", "--rate=300", "--concurrency=10", "--duration=15s")
 	time.Sleep(2 * time.Second)
 	pods := strings.Fields(kube(t, "-n", ns, "get", "pods", "-l", "app=web", "-o", "name"))
 	for _, p := range pods[:2] {
@@ -81,6 +89,7 @@ func TestPodKilledUnderLoad(t *testing.T) {
 		time.Sleep(3 * time.Second)
 	}
 	l.end(t, time.Minute).mustBeWhole(t, 7000)
+	h2.end(t, time.Minute).mustBeWhole(t, 4000)
 }
 
 func TestServerPodDeletedByForce(t *testing.T) {

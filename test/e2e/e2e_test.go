@@ -20,6 +20,7 @@ import (
 var (
 	sluiceImage   = env("SLUICE_IMAGE", "kcluster.local/sluice:dev")
 	boxImage      = env("SLUICE_BOX_IMAGE", "kcluster.local/box:1")
+	grpcImage     = env("SLUICE_GRPC_IMAGE", "kcluster.local/grpc:1")
 	toolsImage    = env("SLUICE_TOOLS_IMAGE", "kcluster.local/tools:1")
 	redisImage    = env("SLUICE_REDIS_IMAGE", "kcluster.local/redis:1")
 	postgresImage = env("SLUICE_POSTGRES_IMAGE", "kcluster.local/postgres:1")
@@ -234,7 +235,9 @@ func available(t *testing.T, ns, deployment string) {
 }
 
 // podYAML is a pod that runs the test application with arguments.
-func podYAML(name, extra string, args ...string) string {
+func podYAML(name, extra string, args ...string) string { return podOf(boxImage, name, extra, args...) }
+
+func podOf(image, name, extra string, args ...string) string {
 	b, err := json.Marshal(args)
 	if err != nil {
 		panic(err)
@@ -249,7 +252,7 @@ spec:
   %s
   containers:
   - {name: app, image: "%s", args: %s}
-`, name, extra, boxImage, b)
+`, name, extra, image, b)
 }
 
 // sleeper makes a pod that waits to be told by exec.
@@ -273,9 +276,12 @@ type summary struct {
 	Errors   map[string]int `json:"errors"`
 	Status   map[string]int `json:"status"`
 	Pods     map[string]int `json:"pods"`
-	P50Ms    float64        `json:"p50Ms"`
-	P99Ms    float64        `json:"p99Ms"`
-	MaxMs    float64        `json:"maxMs"`
+
+	Connections int `json:"connections"`
+
+	P50Ms float64 `json:"p50Ms"`
+	P99Ms float64 `json:"p99Ms"`
+	MaxMs float64 `json:"maxMs"`
 }
 
 // load is a pod that calls, from its start on, and whose last words are a summary. It needs neither kubectl nor the API server
@@ -293,14 +299,20 @@ func startLoad(t *testing.T, ns, pod string, args ...string) load {
 	return l
 }
 
-// end waits for the load's end and answers its summary.
-func (l load) end(t *testing.T, within time.Duration) summary {
+// wait waits for the load's end and answers what it printed.
+func (l load) wait(t *testing.T, within time.Duration, logs ...string) string {
 	t.Helper()
-	soon(t, within, "the load ends", func() (string, bool) {
+	soon(t, within, l.pod+" ends", func() (string, bool) {
 		out, err := run(10*time.Second, nil, "-n", l.ns, "get", "pod", l.pod, "-o", "jsonpath={.status.phase}")
 		return fmt.Sprint(out, err), err == nil && (out == "Succeeded" || out == "Failed")
 	})
-	out := kube(t, "-n", l.ns, "logs", l.pod, "-c", "app")
+	return kube(t, append([]string{"-n", l.ns, "logs", l.pod, "-c", "app"}, logs...)...)
+}
+
+// end waits for the load's end and answers its summary.
+func (l load) end(t *testing.T, within time.Duration) summary {
+	t.Helper()
+	out := l.wait(t, within)
 	s, err := lastSummary(out)
 	if err != nil {
 		t.Fatalf("%v in:\n%s", err, out)

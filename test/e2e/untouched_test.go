@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// What must not change: everything but HTTP/1.x to Services.
+// What must not change: everything but HTTP to Services.
 func TestTrafficThatMustNotChange(t *testing.T) {
 	ns := namespace(t, optIn)
 	servers(t, ns, "web", 2)
@@ -77,7 +77,6 @@ spec: {type: NodePort, selector: {app: web}, ports: [{name: http, port: 80, targ
 		}
 	})
 	t.Run("half-close", func(t *testing.T) { box(t, "tcp", "--bytes=300000", "web:9001") })
-	t.Run("HTTP/2 with prior knowledge", func(t *testing.T) { box(t, "get", "--h2c", "--expect", "HTTP/2", "http://web/") })
 	t.Run("headless", func(t *testing.T) { box(t, "get", "--expect", "web-", "http://headless:8080/pod") })
 	t.Run("ExternalName", func(t *testing.T) { box(t, "get", "--expect", "web-", "http://elsewhere/pod") })
 	t.Run("NodePort of itself", func(t *testing.T) {

@@ -1,0 +1,188 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"strings"
+	"testing"
+	"time"
+)
+
+// waiting is a pod with the gRPC application that waits to be told by exec.
+const waiting = `
+apiVersion: v1
+kind: Pod
+metadata: {name: client}
+spec: {terminationGracePeriodSeconds: 0, containers: [{name: app, image: "%s", command: [sleep, "3600"]}]}
+`
+
+// One channel of grpc-go: without Sluice all calls reach one pod, with it they are spread evenly, whether or not the Service says
+// that it is gRPC.
+func TestGRPCChannelSpreads(t *testing.T) {
+	ns, plain := namespace(t, optIn), namespace(t)
+	apply(t, ns, grpcServers("calls", "calls", 3, "1")+grpcService("detected", "calls", "", "")+grpcService("declared", "calls", ", appProtocol: grpc", ""))
+	for _, n := range []string{ns, plain} {
+		apply(t, n, fmt.Sprintf(waiting, grpcImage))
+		kube(t, "-n", n, "wait", "--for=condition=Ready", "pod/client", "--timeout=60s")
+	}
+	available(t, ns, "calls")
+
+	without := callIn(t, plain, "client", "--target=detected."+ns+":80", "--requests=300")
+	without.mustBeWhole(t, 300)
+	if len(without.Pods) != 1 {
+		t.Errorf("without Sluice one channel reached %v, want one pod: the comparison is not fair", without.Pods)
+	}
+	for _, service := range []string{"detected", "declared"} {
+		got := callIn(t, ns, "client", "--target="+service+":80", "--requests=5000", "--rate=1000", "--concurrency=10")
+		got.mustBeWhole(t, 5000)
+		even(t, service, got.Pods, 3, 0.05)
+		if n := counted(t, ns, "client", "sluice_grpc_calls_total", `service="`+ns+"/"+service+`:80"`, `grpc_status="OK"`); n != 5000 {
+			t.Errorf("%s: the sidecar counts %v calls with status OK, want 5000", service, n)
+		}
+	}
+	// At full speed all pods fight for the processor, and the policy, which is least requests in flight, gives less to a pod that has
+	// to wait for it.
+	full := callIn(t, ns, "client", "--target=declared:80", "--requests=10000", "--concurrency=20")
+	full.mustBeWhole(t, 10000)
+	even(t, "full speed", full.Pods, 3, 0.3)
+	// Megabytes each way, and a stream that is asked on.
+	for _, args := range [][]string{{"bulk", "--bytes=67108864"}, {"bulk", "--bytes=67108864", "--down"}, {"hold", "--for=1s", "--every=100ms"}} {
+		if out, err := execBox(ns, "client", append(args, "--target=declared:80")...); err != nil {
+			t.Errorf("%v: %v %s", args, err, out)
+		}
+	}
+}
+
+// New pods have their share within a second of being ready, though the channel is the old one.
+func TestGRPCScaleUnderLoad(t *testing.T) {
+	ns := namespace(t, optIn)
+	apply(t, ns, grpcServers("calls", "calls", 3, "1")+grpcService("calls", "calls", "", ""))
+	available(t, ns, "calls")
+	const rate = 1000 // calls a second
+	c := startChannel(t, ns, "load", "--target=calls:80", fmt.Sprint("--rate=", rate), "--concurrency=10", "--duration=22s")
+	old := watchReadiness(t, ns, "calls")
+	soon(t, 20*time.Second, "the three pods are seen", func() (string, bool) { return fmt.Sprint(old.all()), len(old.all()) == 3 })
+	was := old.all()
+	kube(t, "-n", ns, "scale", "deployment/calls", "--replicas=6")
+	available(t, ns, "calls")
+	soon(t, 20*time.Second, "six pods are seen", func() (string, bool) { return fmt.Sprint(old.all()), len(old.all()) == 6 })
+	whole, parts := c.end(t, time.Minute)
+	whole.mustBeWhole(t, 20*rate)
+
+	var last time.Time // when the last pod was ready
+	for pod, at := range old.all() {
+		if last.Before(at) {
+			last = at
+		}
+		if _, there := was[pod]; there {
+			continue
+		}
+		for _, p := range parts {
+			if p.Pods[pod] > 0 {
+				took := p.printed.Sub(at)
+				t.Logf("%s was called %v after it was ready, %v at the most", pod, took-lineTime, took)
+				if took > time.Second+lineTime {
+					t.Errorf("%s was first called %v after it was ready, want a second", pod, took)
+				}
+				break
+			}
+		}
+	}
+	second, rest := map[string]int{}, map[string]int{}
+	for _, p := range parts {
+		for pod, n := range p.Pods {
+			if since := p.printed.Add(-lineTime).Sub(last); since > time.Second {
+				rest[pod] += n
+				if since < 2*time.Second {
+					second[pod] += n
+				}
+			}
+		}
+	}
+	// Were each call's pod drawn at random, a share of n calls would be off by the root of n; five times that is never seen.
+	const share = rate / 6.0
+	even(t, "the second second with six pods", second, 6, 5/math.Sqrt(share))
+	even(t, "all calls from then on", rest, 6, 0.1)
+	t.Logf("second second %v, from then on %v", second, rest)
+}
+
+// A rolling update of three of a Service's four pods, without preStop hooks. The channel and a stream to the fourth pod do not
+// notice.
+func TestGRPCRollingUpdateUnderLoad(t *testing.T) {
+	ns := namespace(t, optIn)
+	// The stream's pod is the only one when it begins.
+	apply(t, ns, grpcServers("stays", "calls", 1, "1")+grpcService("calls", "calls", "", ""))
+	available(t, ns, "stays")
+	apply(t, ns, grpcPod("stream", "hold", "--target=calls:80", "--for=45s", "--every=200ms"))
+	kube(t, "-n", ns, "wait", "--for=condition=Ready", "pod/stream", "--timeout=60s")
+	soon(t, 20*time.Second, "the stream has begun", func() (string, bool) {
+		n := counted(t, ns, "stream", "sluice_upstream_connections", `state="active"`)
+		return fmt.Sprint(n, " connections to endpoints"), n == 1
+	})
+	apply(t, ns, grpcServers("rolls", "calls", 3, "1"))
+	available(t, ns, "rolls")
+	c := startChannel(t, ns, "load", "--target=calls:80", "--rate=500", "--concurrency=10", "--duration=30s")
+	time.Sleep(2 * time.Second)
+	apply(t, ns, grpcServers("rolls", "calls", 3, "2"))
+	available(t, ns, "rolls")
+	soon(t, 20*time.Second, "the old pods are gone", func() (string, bool) {
+		out := kube(t, "-n", ns, "get", "pods", "-l", "part=rolls", "-o", "name")
+		return out, len(strings.Fields(out)) == 3
+	})
+	if phase := kube(t, "-n", ns, "get", "pod", "stream", "-o", "jsonpath={.status.phase}"); phase != "Running" {
+		t.Errorf("the stream is %s after the update, so it did not live through it", phase)
+	}
+	whole, _ := c.end(t, time.Minute)
+	whole.mustBeWhole(t, 14000)
+	if len(whole.Pods) != 7 {
+		t.Errorf("the calls reached %d pods, want 1 that stays, 3 old and 3 new ones: %v", len(whole.Pods), whole.Pods)
+	}
+	out := load{ns, "stream"}.wait(t, time.Minute)
+	var h struct {
+		Pod     string
+		Answers int
+		Seconds float64
+	}
+	if err := json.Unmarshal([]byte(out), &h); err != nil {
+		t.Fatalf("%v in %s", err, out)
+	}
+	t.Logf("the stream: %d answers in %.1f s, by %s", h.Answers, h.Seconds, h.Pod)
+	if !strings.HasPrefix(h.Pod, "stays-") || h.Seconds < 45 || h.Answers < 100 {
+		t.Errorf("the stream ended with %+v, want 45 seconds and at least 100 answers by the pod that stays", h)
+	}
+}
+
+// kill -9 of servers. Calls that the Service calls idempotent are all answered. Of others those may be lost that were on their way
+// over the killed connections, and nobody knows whether they were done: with ten at a time no more than ten for each pod.
+func TestGRPCServerKilledUnderLoad(t *testing.T) {
+	ns := namespace(t, optIn)
+	apply(t, ns, grpcServers("calls", "calls", 3, "1")+grpcService("plain", "calls", "", "")+
+		grpcService("again", "calls", "", "sluice.mesh/idempotent: /grpc.testing.TestService/UnaryCall"))
+	available(t, ns, "calls")
+	const atOnce, killed = 10, 2
+	start := func(service string) channel {
+		return startChannel(t, ns, service+"-load", "--target="+service+":80", "--rate=500", fmt.Sprint("--concurrency=", atOnce), "--duration=15s")
+	}
+	again, plain := start("again"), start("plain")
+	time.Sleep(2 * time.Second)
+	pods := strings.Fields(kube(t, "-n", ns, "get", "pods", "-l", "app=calls", "-o", "name"))
+	for _, p := range pods[:killed] {
+		node(t, "kill", ns+"/"+strings.TrimPrefix(p, "pod/"))
+		time.Sleep(3 * time.Second)
+	}
+	whole, _ := again.end(t, time.Minute)
+	whole.mustBeWhole(t, 7000)
+	whole, _ = plain.end(t, time.Minute)
+	if whole.Requests < 7000 || whole.Connections != 1 || whole.Failed > killed*atOnce {
+		t.Errorf("of %d calls (at least 7000 wanted) on %d connections (want 1) %d failed, want %d at most: %v", whole.Requests, whole.Connections,
+			whole.Failed, killed*atOnce, whole.Errors)
+	}
+	for text := range whole.Errors {
+		if !strings.HasPrefix(text, "Unavailable: ") {
+			t.Errorf("a call ended with %q, want UNAVAILABLE", text)
+		}
+	}
+}

@@ -26,14 +26,14 @@ type pods struct {
 	rules  *rules.Rules
 	handle func(pod int, w http.ResponseWriter, q *http.Request) // beside the name
 
-	mu   sync.Mutex
-	down map[int]bool
-	gen  uint64
+	mu      sync.Mutex
+	servers map[int]*http.Server
+	gen     uint64
 }
 
 func newPods(t *testing.T, n int, change func(*rules.Rules), with ...func(*Options)) *pods {
 	t.Helper()
-	p := &pods{r: newRig(t, with...), rules: rules.Default(), down: map[int]bool{}}
+	p := &pods{r: newRig(t, with...), rules: rules.Default(), servers: map[int]*http.Server{}}
 	p.rules.Ejection.On = false
 	change(p.rules)
 	for i := range n {
@@ -67,6 +67,7 @@ func (p *pods) start(t *testing.T, i int, addr string) netip.AddrPort {
 	srv.Protocols.SetUnencryptedHTTP2(true)
 	go srv.Serve(ln)
 	t.Cleanup(func() { srv.Close() })
+	p.servers[i] = srv
 	return ln.Addr().(*net.TCPAddr).AddrPort()
 }
 
@@ -95,6 +96,11 @@ func (p *pods) publish(down ...int) {
 	s.Shard = shard.New(p.rules.Shard.Spec(), in)
 	p.r.target.Publish(s)
 }
+
+// kill ends a pod's server; revive starts it again.
+func (p *pods) kill(i int) { p.servers[i].Close() }
+
+func (p *pods) revive(t *testing.T, i int) { p.start(t, i, p.eps[i].Addr.String()) }
 
 // owner answers whose a key is.
 func (p *pods) owner(key string) string {

@@ -1,0 +1,203 @@
+package proxy
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/sluice-mesh/sluice/sidecar/loop"
+	"github.com/sluice-mesh/sluice/sidecar/metrics"
+	"github.com/sluice-mesh/sluice/sidecar/rules"
+)
+
+func serialized(r *rules.Rules) {
+	r.Shard.Key, r.Shard.Serialize, r.Limits.Queue = "header:account", true, patience
+}
+
+// Of a key there is one request under way at a time; different keys do not wait for one another.
+func TestRequestsOfAKeyGoOneAtATime(t *testing.T) {
+	protocols(t, func(t *testing.T, client func(r *rig) *http.Client) {
+		p := newPods(t, 2, serialized)
+		cl := client(p.r)
+		var mu sync.Mutex
+		running, most, together := map[string]int{}, 0, 0
+		p.does(func(pod int, w http.ResponseWriter, q *http.Request) {
+			key := q.Header.Get("account")
+			mu.Lock()
+			running[key]++
+			most = max(most, running[key])
+			n := 0
+			for _, k := range running {
+				n += k
+			}
+			together = max(together, n)
+			mu.Unlock()
+			time.Sleep(time.Millisecond)
+			mu.Lock()
+			running[key]--
+			mu.Unlock()
+		})
+		var all sync.WaitGroup
+		for n := range 60 {
+			all.Go(func() {
+				if status, text, _ := ask(t, cl, "POST", "/", "x", fmt.Sprint("account: ", n%4)); status != 200 {
+					t.Errorf("%d %q", status, text)
+				}
+			})
+		}
+		all.Wait()
+		if most != 1 || together < 2 {
+			t.Errorf("%d requests of a key at a time, %d of all keys", most, together)
+		}
+		cl.CloseIdleConnections()
+	})
+}
+
+func TestTurns(t *testing.T) {
+	protocols(t, func(t *testing.T, client func(r *rig) *http.Client) {
+		// busy has the first request of a key under way until end is called.
+		busy := func(t *testing.T, change func(*rules.Rules)) (p *pods, cl *http.Client, end func()) {
+			t.Helper()
+			p = newPods(t, 1, func(r *rules.Rules) { serialized(r); change(r) })
+			cl = client(p.r)
+			hold, entered, first := make(chan bool), make(chan bool), atomic.Bool{}
+			p.does(func(pod int, w http.ResponseWriter, q *http.Request) {
+				if !first.Swap(true) {
+					entered <- true
+					<-hold
+				}
+			})
+			var done sync.WaitGroup
+			done.Go(func() { ask(t, cl, "GET", "/", "", "account: 1") })
+			<-entered
+			return p, cl, func() { close(hold); done.Wait(); cl.CloseIdleConnections() }
+		}
+		t.Run("too many wait", func(t *testing.T) {
+			p, cl, end := busy(t, func(r *rules.Rules) { r.Limits.Pending = 0 })
+			if status, text, _ := ask(t, cl, "GET", "/", "", "account: 1"); status != 503 || !strings.Contains(text, "0 requests to default/web:80 wait for their turn already") {
+				t.Errorf("%d %q", status, text)
+			}
+			if status, _, _ := ask(t, cl, "GET", "/", "", "account: 2"); status != 200 {
+				t.Errorf("%d for another key", status)
+			}
+			p.r.counts("requests refused", 1, p.r.service().Turns[metrics.TurnQueue].Load)
+			end()
+		})
+		t.Run("one waits too long", func(t *testing.T) {
+			p, cl, end := busy(t, func(r *rules.Rules) { r.Limits.Queue = 20 * time.Millisecond })
+			status, text, _ := ask(t, cl, "GET", "/", "", "account: 1")
+			if status != 503 || !strings.Contains(text, "one at a time (sluice.mesh/shard-serialize), and this one has waited 20ms (sluice.mesh/queue-timeout)") {
+				t.Errorf("%d %q", status, text)
+			}
+			p.r.counts("requests refused", 1, p.r.service().Turns[metrics.TurnLate].Load)
+			end()
+			if status, _, _ := ask(t, cl, "GET", "/", "", "account: 1"); status != 200 {
+				t.Errorf("%d behind the first one's end", status)
+			}
+			cl.CloseIdleConnections()
+		})
+		t.Run("one that waits leaves, and the next has its turn", func(t *testing.T) {
+			p, cl, end := busy(t, func(r *rules.Rules) {})
+			waits := func(n int64) {
+				t.Helper()
+				p.r.eventually("requests to wait", func() bool { return p.r.service().ForTurn.Load() == n })
+			}
+			raw := p.r.dial()
+			raw.send(lines("GET / HTTP/1.1", "Host: web", "Account: 1"))
+			waits(1)
+			var done sync.WaitGroup
+			done.Go(func() {
+				if status, _, _ := ask(t, cl, "GET", "/", "", "account: 1"); status != 200 {
+					t.Errorf("%d for the third one", status)
+				}
+			})
+			waits(2)
+			raw.reset()
+			waits(1)
+			end()
+			done.Wait()
+			cl.CloseIdleConnections()
+		})
+	})
+}
+
+// Lines of tickets answer like lists, whatever comes when; tickets of a loop that has ended are passed over.
+func TestLinesOfTickets(t *testing.T) {
+	live, err := loop.New(loop.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	go live.Run()
+	dead, err := loop.New(loop.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	go dead.Run()
+	dead.Stop()
+	<-dead.Done()
+	defer func() { live.Stop(); <-live.Done() }()
+
+	for seed := range uint64(50) {
+		rnd := rand.New(rand.NewPCG(seed, 1))
+		ts := NewTurns().of("web")
+		twin := map[uint64][]*ticket{}
+		waiting := 0
+		for range 300 {
+			hash := rnd.Uint64N(3)
+			line := twin[hash]
+			if len(line) > 0 && rnd.IntN(2) == 0 {
+				i := rnd.IntN(len(line))
+				k := line[i]
+				k.done()
+				k.done() // once more does nothing
+				line = slices.Delete(line, i, i+1)
+				if i > 0 {
+					waiting--
+				} else {
+					for len(line) > 0 {
+						waiting--
+						if line[0].l == live {
+							break
+						}
+						line = line[1:]
+					}
+				}
+				twin[hash] = line
+			} else {
+				l := live
+				if len(line) > 0 && rnd.IntN(4) == 0 {
+					l = dead
+				}
+				k, now := ts.take(l, hash, 1000)
+				if now != (len(line) == 0) {
+					t.Fatalf("seed %d: its turn: %v, behind %d", seed, now, len(line))
+				}
+				if !now {
+					waiting++
+				}
+				twin[hash] = append(line, k)
+			}
+			for hash, line := range twin {
+				first := ts.lines[hash]
+				for i, k := range line {
+					if first != k {
+						t.Fatalf("seed %d: place %d of line %d is wrong", seed, i, hash)
+					}
+					first = first.next
+				}
+				if first != nil {
+					t.Fatalf("seed %d: line %d is too long", seed, hash)
+				}
+			}
+			if ts.waiting != waiting {
+				t.Fatalf("seed %d: %d wait, want %d", seed, ts.waiting, waiting)
+			}
+		}
+	}
+}

@@ -69,6 +69,7 @@ func TestPromisesAreJudged(t *testing.T) {
 		{"another status", result{Non2xx: 1}, false, 1},
 		{"too slow", result{Longest: 101, Slow: 6}, true, 2},
 		{"too slow, and times do not count", result{Longest: 101, Slow: 6}, false, 0},
+		{"too slow, on a machine that was busy before", result{Longest: 101, Slow: 6, P99Before: calm + 1}, true, 0},
 		{"the client gave up", result{Failed: 3, Note: "gave up", Longest: unknown, Slow: unknown}, true, 2},
 	} {
 		if got := p.judge(c.r, c.timed); len(got) != c.want {

@@ -28,6 +28,9 @@ func promised(c client, f fault) promise {
 // pending names what is being built, by fault.
 var pending = map[string]string{}
 
+// calm is the 99th percentile before the fault, in milliseconds, above which a machine is too busy for promises about time.
+const calm = 20
+
 // judge answers what of the promise was broken.
 func (p promise) judge(r result, timed bool) (broken []string) {
 	add := func(format string, args ...any) { broken = append(broken, fmt.Sprintf(format, args...)) }
@@ -40,7 +43,7 @@ func (p promise) judge(r result, timed bool) (broken []string) {
 	if r.Note != "" {
 		add("%s", r.Note)
 	}
-	if !timed {
+	if !timed || r.P99Before > calm {
 		return broken
 	}
 	if p.Longest > 0 && r.Longest > p.Longest {

@@ -7,6 +7,8 @@ import (
 	"net"
 	"runtime"
 	"testing"
+
+	"github.com/sluice-mesh/sluice/sidecar/rules"
 )
 
 // perRequest answers allocations for each of n requests of one keep-alive client, client and server allocating nothing.
@@ -77,6 +79,35 @@ func TestNoAllocationARequest(t *testing.T) {
 			}
 			if got := perRequest(t, r, client.c, []byte(c.request), []byte(c.client), n); got > 0.05 {
 				t.Errorf("%.3f allocations a request, want none", got)
+			}
+			client.close()
+		})
+	}
+}
+
+// Nor does looking for a key in a head, and asking its owner.
+func TestNoAllocationAKeyedRequest(t *testing.T) {
+	for key, request := range map[string]string{
+		"header:account":                     lines("GET /some/path HTTP/1.1", "Host: web", "Accept: */*", "Account: 4711"),
+		"cookie:sid":                         lines("GET /some/path HTTP/1.1", "Host: web", "Cookie: a=b; sid=4711"),
+		"header:tenant,path:/accounts/{key}": lines("GET /accounts/4711?with=query HTTP/1.1", "Host: web", "Tenant: a"),
+		"query:id":                           lines("GET /?id=47%3111 HTTP/1.1", "Host: web"),
+		"source-ip":                          get,
+	} {
+		t.Run(key, func(t *testing.T) {
+			s1, s2 := echoing(t, len(request), []byte(ok)), echoing(t, len(request), []byte(ok))
+			r := newRig(t)
+			r.keyed(func(ru *rules.Rules) { ru.Shard.Key = key }, r.eps(s1.addr, s2.addr)...)
+			client := r.dial()
+			n := 10_000
+			if testing.Short() {
+				n = 2000
+			}
+			if got := perRequest(t, r, client.c, []byte(request), []byte(ok), n); got > 0.05 {
+				t.Errorf("%.3f allocations a request, want none", got)
+			}
+			if n := r.service().Decisions[0].Load(); n == 0 {
+				t.Error("no request had an owner")
 			}
 			client.close()
 		})

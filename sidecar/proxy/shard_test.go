@@ -116,6 +116,15 @@ func (p *pods) keyOf(pod int) string {
 	}
 }
 
+// keyed makes eps the endpoints, with the default rules as change makes them and a map of them.
+func (r *rig) keyed(change func(*rules.Rules), eps ...*cluster.Endpoint) {
+	ru := rules.Default()
+	change(ru)
+	s := snapshot(r.t, 2, cluster.Undeclared, "", eps...)
+	s.Rules, s.Shard = ru, shard.New(ru.Shard.Spec(), shard.Input{Set: s.Set})
+	r.target.Publish(s)
+}
+
 // protocols runs a test over HTTP/1.1 and HTTP/2, with a client of each.
 func protocols(t *testing.T, f func(t *testing.T, client func(r *rig) *http.Client)) {
 	t.Run("HTTP/1.1", func(t *testing.T) {

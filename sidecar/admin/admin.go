@@ -74,6 +74,7 @@ func New(o Options) (*Server, error) {
 	adm := http.NewServeMux()
 	adm.HandleFunc("GET /config", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, o.Settings) })
 	adm.HandleFunc("GET /clusters", s.clusters)
+	adm.HandleFunc("GET /shard", s.shard)
 	if o.Pprof {
 		adm.HandleFunc("/debug/pprof/", pprof.Index)
 		adm.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)

@@ -108,28 +108,35 @@ func (x *Extraction) take(i, from int, o Outcome) Outcome {
 			return Bad
 		}
 	}
-	to := len(x.buf)
-	if x.spec.trim {
-		for to > from && space(x.buf[to-1]) {
-			to--
-		}
-		for from < to && space(x.buf[from]) {
-			from++
-		}
-	}
-	if x.spec.lower {
-		for j := from; j < to; j++ {
-			if c := x.buf[j]; c >= 'A' && c <= 'Z' {
-				x.buf[j] = c + 'a' - 'A'
-			}
-		}
-	}
+	from, to := x.spec.normalize(x.buf, from)
 	if from == to {
 		x.state = Absent
 		return Absent
 	}
 	x.at[i] = span{from, to, true}
 	return Found
+}
+
+// normalize takes the white space around buf[from:] away, and makes its letters small, where the Service asks for it. The answer is
+// where what is left begins and ends.
+func (s *Spec) normalize(buf []byte, from int) (int, int) {
+	to := len(buf)
+	if s.trim {
+		for to > from && space(buf[to-1]) {
+			to--
+		}
+		for from < to && space(buf[from]) {
+			from++
+		}
+	}
+	if s.lower {
+		for j := from; j < to; j++ {
+			if c := buf[j]; c >= 'A' && c <= 'Z' {
+				buf[j] = c + 'a' - 'A'
+			}
+		}
+	}
+	return from, to
 }
 
 func (x *Extraction) finish() Outcome {

@@ -1,6 +1,11 @@
 package shardkey
 
-import "github.com/cespare/xxhash/v2"
+import (
+	"fmt"
+	"strings"
+
+	"github.com/cespare/xxhash/v2"
+)
 
 // Key is what a request is owned by: its text, and the hash of the text. Text is valid until the Extraction it came from
 // begins anew.
@@ -32,4 +37,44 @@ func Join(dst []byte, parts ...[]byte) []byte {
 		}
 	}
 	return dst
+}
+
+// Key answers the key that requests have whose parts have these texts: trim and lower are done to them, as to those of a request;
+// decode is not, for what it undoes is not there. The error says how many parts there are to be, or which of them is empty.
+func (s *Spec) Key(parts ...string) (Key, error) {
+	if len(parts) != len(s.parts) {
+		return Key{}, fmt.Errorf("a key of %s has %d parts, not %d", s.text, len(s.parts), len(parts))
+	}
+	texts := make([][]byte, len(parts))
+	for i, text := range parts {
+		b := []byte(text)
+		from, to := s.normalize(b, 0)
+		if from == to {
+			return Key{}, fmt.Errorf("a key of %s is not empty: %s", s.text, s.parts[i].text)
+		}
+		texts[i] = b[from:to]
+	}
+	return Of(Join(nil, texts...)), nil
+}
+
+// Split takes a text as Join makes it apart: at each comma without a backslash before it. Of a key of one part the text is the part.
+func (s *Spec) Split(text string) []string {
+	if len(s.parts) == 1 {
+		return []string{text}
+	}
+	var parts []string
+	var part strings.Builder
+	for i := 0; i < len(text); i++ {
+		switch {
+		case text[i] == '\\' && i+1 < len(text):
+			i++
+			part.WriteByte(text[i])
+		case text[i] == ',':
+			parts = append(parts, part.String())
+			part.Reset()
+		default:
+			part.WriteByte(text[i])
+		}
+	}
+	return append(parts, part.String())
 }

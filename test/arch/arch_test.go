@@ -20,7 +20,7 @@ var levels = map[string]int{
 
 	"sidecar/proxy": 4, "sidecar/admin": 4, "webhook/admit": 4,
 
-	"sidecar/listener": 3, "sidecar/h1": 3, "sidecar/tunnel": 3, "sidecar/upstream": 3, "sidecar/discovery": 3,
+	"sidecar/listener": 3, "sidecar/h1": 3, "sidecar/tunnel": 3, "sidecar/upstream": 3, "sidecar/discovery": 3, "sidecar/directory": 3,
 	"webhook/certs": 3, "webhook/access": 3, "webhook/facts": 3, "webhook/report": 3, "initcontainer/apply": 3,
 
 	"sidecar/detect": 2, "sidecar/balancer": 2, "sidecar/outlier": 2, "sidecar/classify": 2, "sidecar/retry": 2,
@@ -44,6 +44,7 @@ var sideways = map[string]string{
 	"sidecar/discovery/files -> sidecar/discovery":          "a source under its contract",
 	"sidecar/discovery/files -> sidecar/discovery/assemble": "both sources assemble in the same way",
 	"sidecar/discovery/assemble -> sidecar/discovery":       "it makes the contract's targets",
+	"sidecar/directory -> sidecar/discovery":                "it asks for the owners that a target's snapshot has",
 	"sidecar/shard -> sidecar/shardkey":                     "a map is asked for the owner of a key",
 	"webhook/inject -> sidecar/config":                      "whoever writes a setting imports its name",
 	"webhook/inject -> initcontainer/config":                "whoever writes a setting imports its name",

@@ -27,6 +27,7 @@ type callSettings struct {
 	keepAlive, h2c            bool
 	timeout                   time.Duration
 	effects                   *atomic.Int64 // numbers of the requests, each the name of an effect; nil: they have none
+	keys                      *keys
 }
 
 // A caller makes one call after the other.
@@ -65,6 +66,9 @@ func (s callSettings) request(ctx context.Context) (*http.Request, error) {
 	if s.effects != nil {
 		req.Header.Set(effectHeader, strconv.FormatInt(s.effects.Add(1), 10))
 	}
+	if s.keys != nil {
+		req.Header.Set(s.keys.header, s.keys.next())
+	}
 	s.headers.each(func(name, value string) {
 		if strings.EqualFold(name, "Host") {
 			req.Host = value
@@ -80,6 +84,9 @@ func (s callSettings) judge(resp *http.Response) outcome {
 	o := outcome{status: resp.StatusCode, pod: resp.Header.Get("X-Pod")}
 	if resp.Request != nil {
 		o.effect = resp.Request.Header.Get(effectHeader)
+		if s.keys != nil {
+			o.key = resp.Request.Header.Get(s.keys.header)
+		}
 	}
 	found := s.expect == ""
 	if found {

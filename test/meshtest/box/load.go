@@ -24,6 +24,8 @@ type loadSettings struct {
 	effects     bool
 
 	oneConnection bool
+	keys          int64
+	keyHeader     string
 }
 
 // load calls a URL and prints a [summary]. With a rate, the calls are due at
@@ -49,8 +51,13 @@ func load(ctx context.Context, args []string, out io.Writer) error {
 	fs.BoolVar(&s.follow, "follow", false, "print a line each second too")
 	fs.BoolVar(&s.strict, "strict", false, "end with 1 when a request failed")
 	fs.BoolVar(&s.effects, "effects", false, "give each request a number in "+effectHeader+", and list the numbers of those answered with 2xx")
+	fs.Int64Var(&s.keys, "keys", 0, "give each request one of so many keys, from 0 on, and say which pods answered each; 0 is no keys")
+	fs.StringVar(&s.keyHeader, "key-header", "account-id", "with --keys: the header that holds the key")
 	if err := parse(fs, args, 0); err != nil {
 		return err
+	}
+	if s.keys > 0 {
+		s.call.keys = &keys{header: s.keyHeader, n: s.keys}
 	}
 	if s.effects {
 		s.call.effects = new(atomic.Int64)

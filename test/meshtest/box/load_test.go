@@ -63,6 +63,20 @@ func TestLoadListsWhatWasAcknowledged(t *testing.T) {
 	}
 }
 
+func TestLoadSaysWhoAnsweredEachKey(t *testing.T) {
+	url := "http://" + started(t)["http"]
+	for _, flags := range [][]string{{"--concurrency", "2"}, {"--h2c"}} {
+		s, _, err := loaded(t, append(flags, "--url", url, "--requests", "40", "--keys", "4", "--key-header", "a")...)
+		n := 0
+		for _, pods := range s.Owners {
+			n += pods["pod-1"]
+		}
+		if err != nil || len(s.Owners) != 4 || s.Owners["3"]["pod-1"] < 9 || n != 40 {
+			t.Errorf("%v: %+v, %v", flags, s, err)
+		}
+	}
+}
+
 func TestLoadIsStrictWhenAsked(t *testing.T) {
 	url := "http://" + started(t)["http"] + "/status/500"
 	if _, _, err := loaded(t, "--url", url, "--requests", "2", "--strict"); err == nil || err.Error() != "2 of 2 requests failed" {

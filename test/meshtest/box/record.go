@@ -12,6 +12,7 @@ type outcome struct {
 	status int    // 0 when there was no answer
 	pod    string // from X-Pod
 	effect string // the request's name for what it was to do; empty for none
+	key    string // in the request; empty for none
 	err    error  // no answer, a broken one, or not the one expected
 }
 
@@ -22,6 +23,7 @@ type record struct {
 	all         counts
 	latencies   []time.Duration
 	effects     []string // of the requests that were answered as expected
+	owners      owners
 	connections int
 }
 
@@ -69,9 +71,10 @@ type summary struct {
 	Over100     int     `json:"over100Ms"` // requests that took longer than 100 ms
 
 	Effects []string `json:"effects,omitempty"` // names of what was acknowledged
+	Owners  owners   `json:"owners,omitempty"`
 }
 
-func newRecord() *record { return &record{now: newCounts(), all: newCounts()} }
+func newRecord() *record { return &record{now: newCounts(), all: newCounts(), owners: owners{}} }
 
 func (r *record) add(o outcome, latency time.Duration) {
 	r.mu.Lock()
@@ -81,6 +84,9 @@ func (r *record) add(o outcome, latency time.Duration) {
 	r.latencies = append(r.latencies, latency)
 	if o.effect != "" && o.err == nil {
 		r.effects = append(r.effects, o.effect)
+	}
+	if o.key != "" && o.pod != "" {
+		r.owners.add(o.key, o.pod)
 	}
 }
 
@@ -107,7 +113,7 @@ func (r *record) summary(took time.Duration) summary {
 	if took > 0 {
 		s.Rate = float64(s.Requests) / took.Seconds()
 	}
-	s.Effects = slices.Clone(r.effects)
+	s.Effects, s.Owners = slices.Clone(r.effects), r.owners.clone()
 	for _, l := range r.latencies {
 		if l > 100*time.Millisecond {
 			s.Over100++

@@ -104,6 +104,8 @@ func (r *route) settings() *rules.Rules {
 		if b := now.Retry.Budget; b != defaultRules.Retry.Budget {
 			r.budget.Settings = retry.Settings(b)
 		}
+		// The rate is the process's. The burst is each loop's: all connections of a moment may be on one.
+		r.budget.PerSecond /= float64(max(r.w.o.Loops, 1))
 	}
 	return now
 }

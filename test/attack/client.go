@@ -68,7 +68,7 @@ func (a Client) Run(ctx context.Context, dial Dial, length time.Duration) (Outco
 	}
 	defer nc.Close()
 	wait := min(farewell, length)
-	nc.SetDeadline(began.Add(length + wait)) // on a fresh connection
+	nc.SetReadDeadline(began.Add(length + wait)) // on a fresh connection
 	if t, ok := nc.(*net.TCPConn); ok && a.deaf {
 		t.SetReadBuffer(4 << 10) // fails only on a connection that is gone
 	}

@@ -12,7 +12,7 @@ var http2Suites = []*suite{
 		call{"one stream", "h2load -n 2000 -c 1 -m 1 $URL/", ` 2000 succeeded, 0 failed`},
 		call{"bodies", "head -c 100000 /dev/zero >zeros && h2load -n 500 -c 2 -m 10 -d zeros $URL/echo", ` 500 succeeded, 0 failed`},
 		call{"large answers", "h2load -n 200 -c 2 -m 10 $URL/bytes/1000000", ` 200 succeeded, 0 failed`},
-		call{"small windows", "h2load -n 200 -c 2 -m 10 -w 10 -W 12 $URL/bytes/100000", ` 200 succeeded, 0 failed`},
+		call{"small windows", "h2load -n 200 -c 2 -m 10 -w 12 -W 14 $URL/bytes/100000", ` 200 succeeded, 0 failed`},
 	),
 	nodeGRPCClient(),
 	pythonGRPCClient(),

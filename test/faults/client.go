@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strconv"
 	"time"
@@ -82,14 +83,17 @@ func allClients() []client {
 
 func seconds(d time.Duration) string { return fmt.Sprintf("%.0f", max(d.Seconds(), 1)) }
 
-// clientTime is the longest that a client may take; then it has failed.
+// clientTime is the longest that a client may take; then it is interrupted.
 const clientTime = 60 * time.Second
 
 // runClient runs a program in the client's pod and answers all it wrote. How it ended is told by that.
 func (n *network) runClient(ctx context.Context, name string, args ...string) string {
 	ctx, cancel := context.WithTimeout(ctx, clientTime)
 	defer cancel()
-	out, err := n.client.Command(ctx, name, args...).CombinedOutput()
+	c := n.client.Command(ctx, name, args...)
+	c.Cancel = func() error { return c.Process.Signal(os.Interrupt) } // ab tells what it has done until then
+	c.WaitDelay = 5 * time.Second
+	out, err := c.CombinedOutput()
 	if err != nil {
 		return string(out) + "\n" + err.Error()
 	}

@@ -90,7 +90,9 @@ func parseAb(out, file string, asked int) (result, error) {
 		r.Note = fmt.Sprintf("gave up after %d: %s", done, strings.TrimSpace(abEnded.FindString(out)))
 		return r, nil
 	}
-	r.Failed += asked - complete
+	if complete < asked {
+		r.Requests, r.Note = complete, fmt.Sprintf("did %d of %d requests in the time it had", complete, asked)
+	}
 	var ms []float64
 	for line := range strings.Lines(file) {
 		f := strings.Split(strings.TrimSpace(line), "\t")

@@ -255,14 +255,15 @@ var table = []Setting{
 	},
 
 	{
-		Name: "shard-key", Group: sharding, Example: "header:account-id", Reserved: true,
+		Name: "shard-key", Group: sharding, Example: "header:account-id",
 		Allowed: "off, or a list of header:NAME, cookie:NAME, query:NAME, path:/accounts/{key}, json:/account/id, grpc:1.2, source-ip",
-		Doc:     "Where a request's key is. All requests with the same key go to the same pod, from every caller. Several make one key together.",
+		Doc: "Where a request's key is. All requests with the same key go to the same pod, from every caller. Several places make one key " +
+			"together. [shard-affinity.md](shard-affinity.md) says what each is, and what is promised.",
 		Effect:  "sidecar/shardkey",
 		value:   at(func(r *Rules) *string { return &r.Shard.Key }, without(off, parseShardKey), withoutText(off, same)),
 	},
 	{
-		Name: "shard-map", Group: sharding, Example: "ordinal", Reserved: true,
+		Name: "shard-map", Group: sharding, Example: "ordinal",
 		Allowed: "one of " + strings.Join(shard.Kinds(), ", ") + ", with parameters of the map behind it (ring,size=4096)",
 		Doc: "Which pod owns a key. `rendezvous`: by hash over the pods' names; a pod that goes or comes moves no other pod's keys. `ordinal`: the key, " +
 			"a whole number or else its hash, modulo the StatefulSet's replicas is the pod's ordinal.",
@@ -270,7 +271,7 @@ var table = []Setting{
 		value:  at(func(r *Rules) *string { return &r.Shard.Map }, parseShardMap, same),
 	},
 	{
-		Name: "shard-fallback", Group: sharding, Example: "wait=5s", Reserved: true,
+		Name: "shard-fallback", Group: sharding, Example: "wait=5s",
 		Allowed: "failover, wait=DURATION (1ms to 10m), or strict",
 		Doc: "What happens to a key while its owner cannot be used. The next pod in the key's order takes over, the request waits for the owner and is " +
 			"answered 503 if it does not come back, or is answered 503 at once. With `shard-map: ordinal` the default is `wait=" +
@@ -279,7 +280,7 @@ var table = []Setting{
 		value:  shardFallback(),
 	},
 	{
-		Name: "shard-no-key", Group: sharding, Example: "reject", Reserved: true,
+		Name: "shard-no-key", Group: sharding, Example: "reject",
 		Allowed: "balance or reject",
 		Doc:     "What happens to a request without a key: it is balanced like any other, or answered 400.",
 		Effect:  "sidecar/proxy",
@@ -293,7 +294,7 @@ var table = []Setting{
 		value:   at(func(r *Rules) *KeyMissing { return &r.Shard.Overflow }, choice(keyMissings), KeyMissing.String),
 	},
 	{
-		Name: "shard-normalize", Group: sharding, Example: "lower", Reserved: true,
+		Name: "shard-normalize", Group: sharding, Example: "lower",
 		Allowed: "none, or a list of decode, trim, lower",
 		Doc: "What is done to each part of a key before it is looked at. `decode` undoes percent-encoding, `trim` takes white space around it " +
 			"away, `lower` makes the letters A to Z small.",
@@ -301,7 +302,7 @@ var table = []Setting{
 		value:  at(func(r *Rules) *string { return &r.Shard.Normalize }, without(none, parseNormalize), withoutText(none, same)),
 	},
 	{
-		Name: "shard-serialize", Group: sharding, Example: "on", Reserved: true,
+		Name: "shard-serialize", Group: sharding, Example: "on",
 		Allowed: "on or off",
 		Doc: "Each proxy has at most one request of a key under way and lets others of the key wait. Other callers have proxies of their own: " +
 			"this is no lock.",
@@ -309,14 +310,15 @@ var table = []Setting{
 		value:  at(func(r *Rules) *bool { return &r.Shard.Serialize }, onOff, onOffText),
 	},
 	{
-		Name: "shard-bounded-load", Group: sharding, Example: "1.25", Reserved: true,
+		Name: "shard-bounded-load", Group: sharding, Example: "1.25",
 		Allowed: "off, or a number from 1.05 to 10",
-		Doc:     "A pod that has so many times the mean load passes further keys on to the next pod in their order, until it has less.",
+		Doc: "A pod that has more than so many times the mean of the caller's requests in flight passes further ones on to the next pod in " +
+			"their key's order, until it has less.",
 		Effect:  "sidecar/shard",
 		value:   at(func(r *Rules) *float64 { return &r.Shard.BoundedLoad }, without(off, parseBoundedLoad), withoutText(off, numberText)),
 	},
 	{
-		Name: "shard-lookup", Group: sharding, Example: "account-owners", Reserved: true,
+		Name: "shard-lookup", Group: sharding, Example: "account-owners",
 		Allowed: "off, or the name of a ConfigMap in the Service's namespace",
 		Doc: "Where the maps `lookup` and `prefix-lookup` have their keys from, and `s2` its cells if they are not to be owned by hash. " +
 			"[shard-affinity.md](shard-affinity.md) says what is in it, and who may read it.",

@@ -288,7 +288,7 @@ func TestTimeouts(t *testing.T) {
 		expect504(t, client, "sluice.mesh/per-try-timeout")
 	})
 	t.Run("an attempt's, during a race: the rival goes on", func(t *testing.T) {
-		_, client, silent, rest := racing(t, get, 1, func(ru *rules.Rules) { ru.Hedge = 5 * time.Millisecond; ru.PerTryTimeout = 300 * time.Millisecond })
+		_, client, silent, rest := racing(t, get, 1, func(ru *rules.Rules) { ru.Hedge = 400 * time.Millisecond; ru.PerTryTimeout = 800 * time.Millisecond })
 		s := rest[0].accept()
 		s.expect(get, "the request")
 		silent.expectResetOrEnd("the attempt is over")

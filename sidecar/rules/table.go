@@ -259,8 +259,8 @@ var table = []Setting{
 		Allowed: "off, or a list of header:NAME, cookie:NAME, query:NAME, path:/accounts/{key}, json:/account/id, grpc:1.2, source-ip",
 		Doc: "Where a request's key is. All requests with the same key go to the same pod, from every caller. Several places make one key " +
 			"together. [shard-affinity.md](shard-affinity.md) says what each is, and what is promised.",
-		Effect:  "sidecar/shardkey",
-		value:   at(func(r *Rules) *string { return &r.Shard.Key }, without(off, parseShardKey), withoutText(off, same)),
+		Effect: "sidecar/shardkey",
+		value:  at(func(r *Rules) *string { return &r.Shard.Key }, without(off, parseShardKey), withoutText(off, same)),
 	},
 	{
 		Name: "shard-map", Group: sharding, Example: "ordinal",
@@ -314,8 +314,8 @@ var table = []Setting{
 		Allowed: "off, or a number from 1.05 to 10",
 		Doc: "A pod that has more than so many times the mean of the caller's requests in flight passes further ones on to the next pod in " +
 			"their key's order, until it has less.",
-		Effect:  "sidecar/shard",
-		value:   at(func(r *Rules) *float64 { return &r.Shard.BoundedLoad }, without(off, parseBoundedLoad), withoutText(off, numberText)),
+		Effect: "sidecar/shard",
+		value:  at(func(r *Rules) *float64 { return &r.Shard.BoundedLoad }, without(off, parseBoundedLoad), withoutText(off, numberText)),
 	},
 	{
 		Name: "shard-lookup", Group: sharding, Example: "account-owners",

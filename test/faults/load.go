@@ -82,13 +82,23 @@ func (x *trial) take(l loaded) {
 	if l.Failed > 0 {
 		var kinds []string
 		for _, k := range slices.Sorted(maps.Keys(l.Errors)) {
-			kinds = append(kinds, fmt.Sprintf("%s: %d", k, l.Errors[k]))
+			kinds = append(kinds, fmt.Sprintf("%s: %d", short(k), l.Errors[k]))
 		}
 		x.seen = append(x.seen, kinds...)
 	}
 	if l.Missed > 0 {
 		x.seen = append(x.seen, fmt.Sprintf("%d were due and not made, since all connections waited", l.Missed))
 	}
+}
+
+// short makes one line of a text, for a table.
+func short(text string) string {
+	const most = 100 // bytes
+	text = strings.Join(strings.Fields(text), " ")
+	if len(text) > most {
+		return strings.ToValidUTF8(text[:most], "") + "…"
+	}
+	return text
 }
 
 // loads runs clients to their end and takes what they saw.

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -22,8 +23,8 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// apiServer speaks as much of the Kubernetes API as list and watch of Services and EndpointSlices need, over real
-// sockets: resource versions, pages, bookmarks, 410 Gone, refusals, and it can be killed and started again at the same
+// apiServer speaks as much of the Kubernetes API as list and watch of Services, EndpointSlices, StatefulSets and ConfigMaps need,
+// over real sockets: resource versions, pages, bookmarks, 410 Gone, refusals, and it can be killed and started again at the same
 // address. Its memory outlives its death, as etcd does.
 type apiServer struct {
 	t    *testing.T
@@ -43,7 +44,7 @@ type apiServer struct {
 	watches  int // that are open
 }
 
-// object is a Service or an EndpointSlice.
+// object is a Service, an EndpointSlice, a StatefulSet or a ConfigMap.
 type object interface {
 	metav1.Object
 }
@@ -136,7 +137,7 @@ func (a *apiServer) remove(o object) {
 func (a *apiServer) bookmark() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for _, o := range []object{&corev1.Service{}, &discoveryv1.EndpointSlice{}} {
+	for _, o := range empty {
 		a.version++
 		a.record("BOOKMARK", o)
 	}
@@ -207,16 +208,32 @@ func clone(o object) object {
 		return o.DeepCopy()
 	case *discoveryv1.EndpointSlice:
 		return o.DeepCopy()
+	case *appsv1.StatefulSet:
+		return o.DeepCopy()
+	case *corev1.ConfigMap:
+		return o.DeepCopy()
 	}
 	panic("unknown kind")
 }
 
 func resourceOf(o object) string {
-	if _, ok := o.(*corev1.Service); ok {
-		return "services"
-	}
-	return "endpointslices"
+	return strings.ToLower(typeOf(o).Kind) + "s"
 }
+
+func typeOf(o object) metav1.TypeMeta {
+	switch o.(type) {
+	case *corev1.Service:
+		return metav1.TypeMeta{APIVersion: "v1", Kind: "Service"}
+	case *corev1.ConfigMap:
+		return metav1.TypeMeta{APIVersion: "v1", Kind: "ConfigMap"}
+	case *appsv1.StatefulSet:
+		return metav1.TypeMeta{APIVersion: "apps/v1", Kind: "StatefulSet"}
+	}
+	return metav1.TypeMeta{APIVersion: "discovery.k8s.io/v1", Kind: "EndpointSlice"}
+}
+
+// empty are objects of all kinds.
+var empty = []object{&corev1.Service{}, &discoveryv1.EndpointSlice{}, &appsv1.StatefulSet{}, &corev1.ConfigMap{}}
 
 func keyOf(o object) string { return resourceOf(o) + "/" + o.GetNamespace() + "/" + o.GetName() }
 
@@ -296,9 +313,11 @@ func (a *apiServer) list(w http.ResponseWriter, match func(object) bool, resourc
 	if err != nil {
 		n = 1 << 30
 	}
-	list := map[string]any{"apiVersion": "v1", "kind": "ServiceList"}
-	if resource == "endpointslices" {
-		list = map[string]any{"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSliceList"}
+	list := map[string]any{}
+	for _, o := range empty {
+		if resourceOf(o) == resource {
+			list["apiVersion"], list["kind"] = typeOf(o).APIVersion, typeOf(o).Kind+"List"
+		}
 	}
 	meta := metav1.ListMeta{ResourceVersion: strconv.Itoa(a.version)}
 	items := []object{}
@@ -340,10 +359,15 @@ func (a *apiServer) watch(w http.ResponseWriter, r *http.Request, match func(obj
 			if e.version <= from || e.kind != "BOOKMARK" && !match(o) {
 				continue
 			}
-			if s, ok := o.(*corev1.Service); ok {
-				s.TypeMeta = metav1.TypeMeta{APIVersion: "v1", Kind: "Service"}
-			} else if s, ok := o.(*discoveryv1.EndpointSlice); ok {
-				s.TypeMeta = metav1.TypeMeta{APIVersion: "discovery.k8s.io/v1", Kind: "EndpointSlice"}
+			switch o := o.(type) {
+			case *corev1.Service:
+				o.TypeMeta = typeOf(o)
+			case *discoveryv1.EndpointSlice:
+				o.TypeMeta = typeOf(o)
+			case *appsv1.StatefulSet:
+				o.TypeMeta = typeOf(o)
+			case *corev1.ConfigMap:
+				o.TypeMeta = typeOf(o)
 			}
 			if e.kind != "BOOKMARK" || strings.HasSuffix(r.URL.Path, resourceOf(o)) {
 				send(e.kind, o)

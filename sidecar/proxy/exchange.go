@@ -25,6 +25,8 @@ type exchangeAttempt struct {
 // exchange is the way of one request. What the Service asks for besides comes before and behind it.
 func (w *Worker) exchange(r *route, x *h1.Exchange) {
 	r.renew()
+	r.borrow()
+	defer r.giveBack()
 	q := &r.one
 	q.begin(r)
 	w.asked(r, x)

@@ -35,6 +35,8 @@ var errNoEndpoint = errors.New("no endpoint left to try")
 // connect dials endpoints until one answers, or until nobody wants the leg any more (nil: it stays wanted); each is tried once. The
 // endpoint's InFlight is counted until done.
 func (w *Worker) connect(r *route, unwanted *bool) (leg, error) {
+	r.borrow()
+	defer r.giveBack()
 	q := &r.one
 	q.begin(r)
 	q.atMost(q.rules.Limits.Connections)

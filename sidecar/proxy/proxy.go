@@ -55,7 +55,8 @@ type Worker struct {
 	// silence is the constant but for tests.
 	silence time.Duration
 
-	times times // what is due of streams
+	times times   // what is due of streams
+	work  []*work // of nobody
 
 	keys  []*shardkey.Extraction // that nobody uses
 	head1 head1

@@ -55,13 +55,16 @@ func (w *Worker) challenge(r *route, x *h1.Exchange) *rival {
 
 func (w *Worker) beginRival(r *route, x *h1.Exchange, ep *cluster.Endpoint, choice metrics.Choice) *rival {
 	v := &rival{exchangeAttempt: exchangeAttempt{attempt: r.one.start(ep, choice)}, exchange: w.l.Current()}
-	field := r.one.attemptField()
+	field, rules := r.one.attemptField(), r.one.rules
 	w.l.Go(func() {
 		v.res = h1.Result{Err: errRivalPanicked, Side: h1.SideUpstream}
 		defer func() {
 			v.ended = true
 			if v.left {
-				w.giveBack(r, v)
+				// The exchange has ended, and its work may be another's.
+				own := *r
+				own.work = &work{one: request{route: &own, rules: rules}}
+				w.giveBack(&own, v)
 			} else {
 				v.exchange.Wake()
 			}

@@ -19,14 +19,41 @@ type route struct {
 	client netip.Addr
 	*service
 
-	// one is the request under way, on a connection that carries one at a time. running is its attempt; held is one before it
-	// that was answered with an error, in case nothing better comes.
-	one           request
-	running, held exchangeAttempt
+	// work is borrowed while a request is under way, on a connection that carries one at a time; nil while it is idle.
+	*work
 	// lost says that there was a target, and that it is kept current no more.
 	lost bool
 
 	tunnel *h1.Upstream // where the connection's tunnel leads
+}
+
+// work is what a request needs on its way. one is where it may go and has been; running is its attempt; held is one before it that was
+// answered with an error, in case nothing better comes.
+type work struct {
+	one           request
+	running, held exchangeAttempt
+}
+
+// maxWork bounds the work that a worker keeps for later.
+const maxWork = 256
+
+// borrow gives the route work, and giveBack takes it again.
+func (r *route) borrow() {
+	w := r.w
+	if k := len(w.work); k > 0 {
+		r.work, w.work = w.work[k-1], w.work[:k-1]
+		return
+	}
+	r.work = &work{}
+}
+
+func (r *route) giveBack() {
+	k := r.work
+	r.work = nil
+	k.running, k.held = exchangeAttempt{}, exchangeAttempt{}
+	if w := r.w; len(w.work) < maxWork {
+		w.work = append(w.work, k)
+	}
 }
 
 // service is what a worker keeps of one Service port.

@@ -115,9 +115,9 @@ func run(ctx context.Context, o options, out io.Writer) (broken int, err error) 
 	return rep.broken(), rep.write(o.out)
 }
 
-// quick tells which cases a quick run makes: wrk takes whole seconds, and two of them to find a request that hangs.
+// quick tells which cases a quick run makes: wrk takes whole seconds.
 func quick(c client, f fault) bool {
-	return c.program != "wrk" || slices.Contains([]string{"refuse", "500", "reset", "kill"}, f.name)
+	return c.program != "wrk" || slices.Contains([]string{"refuse", "500"}, f.name)
 }
 
 // resultsDir makes the directory for results, which git passes over.

@@ -19,7 +19,7 @@ func policyScenarios() (all []scenario) {
 		all = append(all, scenario{name: "policy/" + c.policy, title: "a pod's answers take 50 ms from now on, with " + c.policy, peers: ours,
 			shape: shape{pods: 3, toxic: true, rules: []string{"policy=" + c.policy}}, run: func(x *trial) error { return x.turnSlow(c.most) }})
 	}
-	return append(all, scenario{name: "policy/change", title: "a pod's weight becomes 0 and 1 again, while requests come", peers: ours, quick: true,
+	return append(all, scenario{name: "policy/change", title: "a pod's weight becomes 0 and 1 again, while requests come", peers: ours,
 		shape: shape{pods: 3}, run: (*trial).changeWeights})
 }
 

@@ -14,19 +14,20 @@ func postScenarios() (all []scenario) {
 		begin       func(x *trial, p *pod) error
 		after       func(x *trial, p *pod) error
 		none        bool // nothing may fail: the request was never sent
+		quick       bool
 	}{
 		{name: "500", title: "answers 500", begin: func(x *trial, p *pod) error { return set("500")(x.network, p) }},
-		{name: "refuse", title: "refuses connections", none: true, begin: func(x *trial, p *pod) error { return set("refuse")(x.network, p) }},
-		{name: "reset", title: "resets when the request is there", begin: func(x *trial, p *pod) error { return set("reset")(x.network, p) }},
+		{name: "refuse", title: "refuses connections", none: true, quick: true, begin: func(x *trial, p *pod) error { return set("refuse")(x.network, p) }},
+		{name: "reset", title: "resets when the request is there", quick: true, begin: func(x *trial, p *pod) error { return set("reset")(x.network, p) }},
 		{name: "cut-head", title: "resets within its answer", begin: func(x *trial, p *pod) error { return set("cut-head")(x.network, p) }},
 		{name: "slow", title: "answers a second later", none: true, begin: func(x *trial, p *pod) error { return set("slow")(x.network, p) }},
 		// Woken up, it does what it was sent: nobody else may have done that.
-		{name: "stop", title: "is stopped, and wakes up later", begin: func(_ *trial, p *pod) error { return p.server.Process.Signal(syscall.SIGSTOP) },
+		{name: "stop", title: "is stopped, and wakes up later", quick: true, begin: func(_ *trial, p *pod) error { return p.server.Process.Signal(syscall.SIGSTOP) },
 			after: func(x *trial, p *pod) error {
 				return errors.Join(p.server.Process.Signal(syscall.SIGCONT), x.sleep(time.Second))
 			}},
 	} {
-		all = append(all, scenario{name: "post/" + c.name, title: "POST, and a pod " + c.title, shape: shape{pods: 2}, quick: true,
+		all = append(all, scenario{name: "post/" + c.name, title: "POST, and a pod " + c.title, shape: shape{pods: 2}, quick: c.quick,
 			run: func(x *trial) error {
 				victim := x.pods[1]
 				if err := c.begin(x, victim); err != nil {

@@ -22,6 +22,7 @@ type Exchange struct {
 
 	pump   pump
 	replay replay
+	prefix prefix
 	// Of Await: when it gives up, and what ends it, if that is not nil and true.
 	until int64
 	cut   *bool
@@ -32,7 +33,8 @@ type Exchange struct {
 	// finSeen says that the client's FIN behind the request was dealt with in the running attempt; told, that it was passed on to
 	// the upstream connection that a tunnel goes on with.
 	finSeen, told bool
-	continued     bool // 100 (Continue) was passed on
+	continued     bool // 100 (Continue) was passed on, or said
+	invited       bool // we said it ourselves, for More
 	looked        bool // what follows behind the request need not be looked at again; see mindClient
 	settled       bool // settle has been done
 

@@ -130,22 +130,12 @@ func (x *Exchange) moveSome(up *Upstream) (Side, error) {
 	if !keep {
 		x.consume()
 	}
-	body, done := n, false
-	if x.Request.Body == Chunked {
-		if body, done, err = x.chunks.Scan(buf[:n]); err != nil {
-			return SideDownstream, err
-		}
-	} else {
-		body = int(min(int64(n), x.rest))
-		x.rest -= int64(body)
-		done = x.rest == 0
+	body, err := x.account(buf[:n])
+	if err != nil {
+		return SideDownstream, err
 	}
 	if keep {
 		x.replay.n += body
-	}
-	if done && body < n {
-		x.next = readAhead{buf: l.Buffer(n - body)}
-		x.next.w = copy(x.next.buf, buf[body:n])
 	}
 	_, err = up.Conn.Write(buf[:body])
 	return SideUpstream, err

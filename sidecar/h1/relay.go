@@ -66,7 +66,7 @@ func (x *Exchange) Await(up *Upstream, until int64, cut *bool) Result {
 			return Result{Status: up.response.Status}
 		}
 		// RFC 9110, section 15.2: "a server MUST NOT send a 1xx response to an HTTP/1.0 client".
-		if x.Request.Minor >= 1 {
+		if x.Request.Minor >= 1 && !(x.invited && up.response.Status == 100) {
 			x.begun = true
 			x.continued = x.continued || up.response.Status == 100
 			if _, err := x.d.Conn.Write(up.response.Head); err != nil {

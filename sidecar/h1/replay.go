@@ -77,4 +77,5 @@ func (x *Exchange) forget() {
 		x.d.Conn.Loop().Release(k.buf)
 	}
 	*k = replay{}
+	x.DropPrefix()
 }

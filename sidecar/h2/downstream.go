@@ -201,6 +201,7 @@ func (d *Downstream) onTrailers(x *Exchange, end bool, fields []hpack.Field, siz
 	x.req.trailers = append(x.req.trailers[:0], fields...)
 	x.req.ended = true
 	x.req.pump()
+	x.tellBody()
 	return nil
 }
 

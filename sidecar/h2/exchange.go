@@ -45,6 +45,8 @@ type Exchange struct {
 	begun    bool  // the final head was sent downstream
 	interim  int   // 1xx answers
 	spare    bool  // in Memory's list
+	watched  bool  // see Watch
+	invited  bool  // 100 (Continue) was said to the client
 	quiet    bool  // the handler has answered itself, or been told the end
 	end      End
 }

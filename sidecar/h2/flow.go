@@ -48,6 +48,9 @@ func (c *conn) onData(h frame.Header, payload []byte) *frame.ConnError {
 		return c.role.onBroken(x, frame.ProtocolError)
 	}
 	p.receive(data, len(payload)-len(data), end)
+	if p.up {
+		x.tellBody()
+	}
 	return nil
 }
 

@@ -186,7 +186,7 @@ func (u *Upstream) onHeaders(id uint32, end bool, fields []hpack.Field, size int
 		if x.interim++; x.interim > maxInterim {
 			return u.onBroken(x, frame.EnhanceYourCalm)
 		}
-		if x.holder == nil {
+		if x.holder == nil && !(x.invited && status == 100) {
 			x.down.appendHeaders(x.id, fields, false)
 		}
 		return nil

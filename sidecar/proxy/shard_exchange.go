@@ -13,7 +13,10 @@ func (w *Worker) own(r *route, x *h1.Exchange) bool {
 	w.head1 = head1{x.Request, r.client}
 	o := q.look(&w.head1)
 	if o == shardkey.NeedMore {
-		o = shardkey.Absent
+		var on bool
+		if o, on = w.readKey(r, x); !on {
+			return false
+		}
 	}
 	w.head1 = head1{x.Request, r.client} // others may have been here meanwhile
 	ref := q.found(o, &w.head1)

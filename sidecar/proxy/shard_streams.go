@@ -24,7 +24,8 @@ func (s streams) own(x *h2.Exchange, c *call) {
 	h.x, h.client = x, s.r.client
 	o := c.look(h)
 	if o == shardkey.NeedMore {
-		o = shardkey.Absent
+		s.readKey(x)
+		return
 	}
 	s.owned(x, c, o)
 }

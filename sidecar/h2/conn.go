@@ -27,15 +27,9 @@ const (
 )
 
 const (
-	// connWindow is what a peer may send on a connection before we return credit, which happens as the bytes come: a stream that
-	// stalls must not take the others' share.
-	connWindow = 1 << 20
-	// firstWindow is what a peer may send on a stream at first, and maxWindow what that grows to as long as its bytes flow. A path of
-	// 1 Gbit/s and 1 ms needs 125 KB.
-	firstWindow = frame.DefaultWindow
-	maxWindow   = 256 << 10
-	// highWater is how many bytes may wait for a connection's socket before data is held back.
-	highWater = 256 << 10
+	// highWater is how many bytes may wait for a connection's socket before data is held back; tightWater while memory is short.
+	highWater  = 256 << 10
+	tightWater = 64 << 10
 	// controlWater is how many bytes may wait before the connection is ended: only answers to control frames, and heads, go beyond
 	// highWater, so its peer sends and does not read.
 	controlWater = 4 << 20
@@ -69,6 +63,7 @@ type conn struct {
 	eager bool // the last read filled the buffer: the next one takes a large one
 
 	out     []byte // frames to be sent; borrowed
+	size    int    // of that buffer
 	backlog int    // bytes that the drain coroutine has taken from out and not written yet
 	// draining says that a coroutine writes; nobody else may meanwhile.
 	draining bool
@@ -96,9 +91,7 @@ type conn struct {
 	maxFrame int
 	connect  bool // RFC 8441
 
-	// What we grant it.
-	credit int64
-	owed   int64
+	grant // what we grant it
 
 	blocked waiting // pipes that wait for window or room
 
@@ -127,10 +120,12 @@ type role interface {
 
 func (c *conn) init(lc *loop.Conn, o *Options, r role) {
 	*c = conn{c: lc, l: lc.Loop(), o: o, role: r, streams: map[uint32]*Exchange{}, window: frame.DefaultWindow, initial: frame.DefaultWindow,
-		maxFrame: frame.DefaultMaxSize, credit: frame.DefaultWindow, dec: hpack.NewDecoder(4096)}
+		maxFrame: frame.DefaultMaxSize, dec: hpack.NewDecoder(4096)}
 	if o.Memory == nil {
 		o.Memory = &Memory{}
 	}
+	c.grant.init()
+	o.Memory.join(c)
 	c.begun = c.l.Now()
 	c.calm.init(c.begun)
 	c.ready = func() bool { return c.nudged || c.c.Readable() }
@@ -150,7 +145,9 @@ func (c *conn) open(settings ...frame.Setting) {
 	c.out = frame.AppendSettings(c.out, settings...)
 	c.out = frame.AppendWindowUpdate(c.out, 0, connWindow-frame.DefaultWindow)
 	c.credit = connWindow
+	c.unacked++
 	c.dirty()
+	c.adjust()
 }
 
 // serve reads frames until the connection ends: with an error of the socket, or with one of the peer's or ours.
@@ -169,6 +166,12 @@ func (c *conn) serve() (rule *frame.ConnError, err error) {
 		}
 		if c.closed {
 			return nil, loop.ErrClosed
+		}
+		if now := c.l.Now(); !c.changing {
+		} else if end := c.at + withholdTime; now >= end {
+			c.returnCredit()
+		} else if next == loop.Never || end < next {
+			next = end
 		}
 		if err := c.read(next); err != nil && err != loop.ErrTimeout {
 			return nil, err
@@ -357,7 +360,7 @@ func (c *conn) onBlock(h frame.Header, fragment []byte) *frame.ConnError {
 
 func (c *conn) onSettings(h frame.Header, p []byte) *frame.ConnError {
 	if h.Flags.Has(frame.Ack) {
-		c.acked = true
+		c.onAck()
 		return nil
 	}
 	c.started = true

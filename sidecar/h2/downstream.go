@@ -103,6 +103,7 @@ func (d *Downstream) Serve(connect bool) {
 func (d *Downstream) close() {
 	d.giveUpStreams()
 	d.closed = true
+	d.o.Memory.leave(&d.conn)
 	d.c.Close()
 	d.dropOut()
 	if d.in != nil {
@@ -151,7 +152,13 @@ func (d *Downstream) onHeaders(id uint32, end bool, fields []hpack.Field, size i
 		d.reset = d.l.Now()
 		return nil
 	}
-	x := d.begin(id, end, fields)
+	if d.o.Memory.full() {
+		d.resetStream(id, frame.RefusedStream)
+		d.reset = d.l.Now()
+		return nil
+	}
+	d.adjust()
+	x := d.begin(id, end, fields, size)
 	if size > d.o.headLimit() {
 		x.Reply([]hpack.Field{{Name: ":status", Value: "431"}, {Name: "content-length", Value: "0"}}, "")
 		return nil
@@ -176,14 +183,17 @@ func (d *Downstream) onHeaders(id uint32, end bool, fields []hpack.Field, size i
 var errLength = &frame.ConnError{Code: frame.ProtocolError, Reason: frame.LengthMismatch}
 
 // begin makes an exchange of a new stream.
-func (d *Downstream) begin(id uint32, end bool, fields []hpack.Field) *Exchange {
+func (d *Downstream) begin(id uint32, end bool, fields []hpack.Field, size int) *Exchange {
 	x := d.o.Memory.exchange()
 	req, res := x.req, x.res
 	// The exchange keeps the fields, and the connection goes on with the exchange's old ones.
 	d.fields = x.Fields[:0]
 	*x = Exchange{Fields: fields, State: x.State, l: d.l, o: d.o, down: d, id: id, h: d.h, opened: d.l.Now(), end: End{GRPC: -1}}
 	x.req.trailers, x.res.trailers = req.trailers, res.trailers
+	x.size = size
+	d.o.Memory.add(size)
 	x.req.begin(x, true)
+	x.req.open(d.base)
 	x.req.keep, x.req.ended = true, end
 	x.res.begin(x, false)
 	x.res.window = d.initial
@@ -199,6 +209,7 @@ func (d *Downstream) onTrailers(x *Exchange, end bool, fields []hpack.Field, siz
 		return d.onBroken(x, frame.ProtocolError)
 	}
 	x.req.trailers = append(x.req.trailers[:0], fields...)
+	x.req.held(size)
 	x.req.ended = true
 	x.req.pump()
 	x.tellBody()

@@ -39,6 +39,7 @@ type Exchange struct {
 	head   Head          // of the final answer
 	broken bool          // a held attempt's answer was cut off
 
+	size     int   // of the request's head
 	limit    int   // of what is kept of the request's body, in bytes
 	opened   int64 // when the request came, on the loop's clock
 	answered bool  // the final head came from upstream
@@ -173,6 +174,8 @@ func (x *Exchange) settle() {
 	x.DropHeld()
 	x.req.drop()
 	x.res.drop()
+	x.o.Memory.add(-x.size)
+	x.size = 0
 	forget(&x.Fields)
 	forget(&x.req.trailers)
 	forget(&x.res.trailers)

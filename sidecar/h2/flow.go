@@ -18,16 +18,8 @@ func (c *conn) onData(h frame.Header, payload []byte) *frame.ConnError {
 	}
 	// "The entire DATA frame payload is included in flow control": RFC 9113, section 6.1.
 	size := int64(len(payload))
-	if c.credit -= size; c.credit < 0 {
+	if !c.took(size) {
 		return &frame.ConnError{Code: frame.FlowControlError, Reason: frame.WindowExceeded}
-	}
-	c.owed += size
-	if c.owed >= connWindow/2 {
-		c.room(32)
-		c.out = frame.AppendWindowUpdate(c.out, 0, uint32(c.owed))
-		c.credit += c.owed
-		c.owed = 0
-		c.dirty()
 	}
 	x := c.streams[h.Stream]
 	if x == nil {

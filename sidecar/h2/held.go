@@ -108,6 +108,7 @@ func move(to, from *Exchange) {
 	p.ended, p.declared, p.came = q.ended, q.declared, q.came
 	p.credit, p.target, p.owed = q.credit, q.target, q.owed
 	p.trailers, q.trailers = q.trailers, p.trailers
+	p.size, q.size = q.size, p.size
 	q.buf, q.r, q.w = nil, 0, 0
 	from.up = nil
 	to.end = from.end

@@ -1,9 +1,6 @@
 package h2
 
-import (
-	"github.com/sluice-mesh/sluice/sidecar/h2/frame"
-	"github.com/sluice-mesh/sluice/sidecar/h2/hpack"
-)
+import "github.com/sluice-mesh/sluice/sidecar/h2/hpack"
 
 // pipe is one direction of an exchange: data from where it is received to where it is sent. What the receiver cannot take yet waits in
 // buf; that is bounded by the window the sender was granted, which is renewed as bytes go on.
@@ -17,6 +14,7 @@ type pipe struct {
 	ended bool // the sender sent END_STREAM
 	// trailers end the pipe where there are any; they are the pipe's own.
 	trailers []hpack.Field
+	size     int   // of the trailers that wait
 	declared int64 // content-length; -1 none
 	came     int64 // bytes received
 
@@ -36,6 +34,9 @@ func (p *pipe) begin(x *Exchange, up bool) {
 	trailers := p.trailers[:0]
 	*p = pipe{x: x, up: up, declared: -1, target: firstWindow, credit: firstWindow, trailers: trailers}
 }
+
+// open says what window the sender of the pipe's data begins with.
+func (p *pipe) open(window int64) { p.credit, p.target = window, window }
 
 // from answers where the pipe's data comes from; to, where it goes. Nil is a side that is gone, or not there yet.
 func (p *pipe) from() (*conn, uint32) {
@@ -81,15 +82,13 @@ func (p *pipe) store(data []byte) {
 	if len(data) == 0 {
 		return
 	}
-	m := p.x.memory()
-	if p.keep && p.w+len(data) > p.x.limit {
+	if p.keep && (p.w+len(data) > p.x.limit || p.x.memory().tight()) {
 		p.commit()
 	}
 	if p.w+len(data) > len(p.buf) {
 		p.grow(p.w - p.r + len(data))
 	}
 	p.w += copy(p.buf[p.w:], data)
-	m.add(len(data))
 }
 
 // grow makes room for n bytes from the first one that is still needed.
@@ -102,6 +101,7 @@ func (p *pipe) grow(n int) {
 	b := p.buf
 	if n > len(b) {
 		b = p.x.l.Buffer(n)
+		p.x.memory().add(len(b) - len(p.buf))
 	}
 	k := copy(b, p.buf[first:p.w])
 	if p.buf != nil && &b[0] != &p.buf[0] {
@@ -115,30 +115,37 @@ func (p *pipe) commit() {
 	if p.keep {
 		p.keep = false
 		p.lost = p.r > 0
-		p.x.memory().add(-p.r)
 		p.shrink()
 	}
 }
 
 // shrink gives the buffer back once all of it went on.
 func (p *pipe) shrink() {
-	if p.r == p.w && !p.keep && p.buf != nil {
-		p.x.l.Release(p.buf)
-		p.buf, p.r, p.w = nil, 0, 0
+	if p.r == p.w && !p.keep {
+		p.release()
 	}
 }
 
 // drop forgets everything.
 func (p *pipe) drop() {
+	p.keep = false
+	p.release()
+	p.held(0)
+}
+
+func (p *pipe) release() {
 	if p.buf != nil {
-		if p.keep {
-			p.x.memory().add(-p.w)
-		} else {
-			p.x.memory().add(-p.waiting())
-		}
-		p.keep = false
+		p.x.memory().add(-len(p.buf))
 		p.x.l.Release(p.buf)
 		p.buf, p.r, p.w = nil, 0, 0
+	}
+}
+
+// held counts the size of trailers that wait, in bytes.
+func (p *pipe) held(n int) {
+	if n != p.size {
+		p.x.memory().add(n - p.size)
+		p.size = n
 	}
 }
 
@@ -164,10 +171,7 @@ func (p *pipe) pump() {
 		p.r += n
 		p.window -= int64(n)
 		p.owed += int64(n)
-		if !p.keep {
-			p.lost = true
-			p.x.memory().add(-n)
-		}
+		p.lost = p.lost || !p.keep
 		p.sent = last
 		if d.blocked.serving == p && p.waiting() > 0 && d.blocked.first != nil {
 			d.blocked.join(p) // the others' turn
@@ -187,27 +191,6 @@ func (p *pipe) pump() {
 	p.x.progress()
 }
 
-// renew returns credit to the sender for what went on. A stream whose bytes flow gets a larger window.
-func (p *pipe) renew() {
-	if p.ended || p.owed < p.target/2 {
-		return
-	}
-	s, id := p.from()
-	if s == nil {
-		return
-	}
-	n := p.owed
-	if p.waiting() == 0 && p.target < maxWindow && !p.x.memory().tight() {
-		n += min(p.target, maxWindow-p.target)
-		p.target += min(p.target, maxWindow-p.target)
-	}
-	p.owed = 0
-	p.credit += n
-	s.room(32)
-	s.out = frame.AppendWindowUpdate(s.out, id, uint32(n))
-	s.dirty()
-}
-
 // again makes the pipe ready to be sent from its start.
 func (p *pipe) again() {
 	if p.keep {
@@ -218,108 +201,3 @@ func (p *pipe) again() {
 
 // replayable reports whether the pipe could still be sent from its start.
 func (p *pipe) replayable() bool { return !p.lost }
-
-// waiting is the line of pipes that have something to send on a connection and wait for its window or its socket.
-type waiting struct {
-	first, last *pipe
-	serving     *pipe
-}
-
-func (w *waiting) join(p *pipe) {
-	if p.inLine {
-		return
-	}
-	p.inLine, p.next = true, nil
-	if w.last == nil {
-		w.first = p
-	} else {
-		w.last.next = p
-	}
-	w.last = p
-}
-
-func (w *waiting) take() *pipe {
-	p := w.first
-	if w.first = p.next; w.first == nil {
-		w.last = nil
-	}
-	p.inLine, p.next = false, nil
-	return p
-}
-
-// leave takes a pipe out of the line.
-func (w *waiting) leave(p *pipe) {
-	if !p.inLine {
-		return
-	}
-	for at, before := w.first, (*pipe)(nil); at != nil; before, at = at, at.next {
-		if at != p {
-			continue
-		}
-		if before == nil {
-			w.first = p.next
-		} else {
-			before.next = p.next
-		}
-		if w.last == p {
-			w.last = before
-		}
-		p.inLine, p.next = false, nil
-		return
-	}
-}
-
-// unblock lets the pipes in line go on, each in its turn.
-func (c *conn) unblock() {
-	for c.blocked.first != nil && c.window > 0 && c.spare() > 0 && !c.closed {
-		p := c.blocked.take()
-		c.blocked.serving = p
-		p.pump()
-		c.blocked.serving = nil
-	}
-}
-
-// Memory counts the bytes that wait in pipes on one loop, and keeps exchanges to be used again.
-type Memory struct {
-	bytes int
-	free  []*Exchange
-	// Soft is how many bytes may wait before windows stop growing; 0 is DefaultSoft.
-	Soft int
-}
-
-// DefaultSoft is the default of Memory.Soft.
-const DefaultSoft = 16 << 20
-
-func (m *Memory) add(n int) { m.bytes += n }
-
-// Bytes answers how many bytes wait.
-func (m *Memory) Bytes() int { return m.bytes }
-
-func (m *Memory) tight() bool {
-	soft := m.Soft
-	if soft == 0 {
-		soft = DefaultSoft
-	}
-	return m.bytes > soft
-}
-
-// maxFree bounds the exchanges kept.
-const maxFree = 1024
-
-func (m *Memory) keep(x *Exchange) {
-	if len(m.free) < maxFree {
-		m.free = append(m.free, x)
-	}
-}
-
-// exchange answers one that is not in use.
-func (m *Memory) exchange() *Exchange {
-	k := len(m.free)
-	if k == 0 {
-		return &Exchange{}
-	}
-	x := m.free[k-1]
-	m.free[k-1] = nil
-	m.free = m.free[:k-1]
-	return x
-}

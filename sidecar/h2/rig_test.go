@@ -36,6 +36,7 @@ type rig struct {
 	// answer, when it is set, is asked about each head of an answer; see Handler.Head.
 	answer func(x *Exchange, h Head) bool
 	serve  func(d *Downstream)
+	first  func(x *Exchange) int // the endpoint that a request tries first
 	keep   int
 	maxAge time.Duration
 	offer  bool // extended CONNECT is offered
@@ -169,9 +170,9 @@ func (r *rig) end() {
 					open++
 				}
 			}
-			left = fmt.Sprintf("%d buffers, %d bytes in pipes, %d coroutines, %d exchanges the handler knows of, %d client connections",
-				r.l.BuffersOut(), m.bytes, r.l.Live()-r.idle-1, open, len(r.downs))
-			return r.l.BuffersOut() == 0 && m.bytes == 0 && r.l.Live() == r.idle+1 && open == 0 && len(r.downs) == 0
+			left = fmt.Sprintf("%d buffers, %d bytes in pipes, %d coroutines, %d exchanges the handler knows of, %d client connections, %d connections in memory's list",
+				r.l.BuffersOut(), m.bytes, r.l.Live()-r.idle-1, open, len(r.downs), len(m.conns))
+			return r.l.BuffersOut() == 0 && m.bytes == 0 && r.l.Live() == r.idle+1 && open == 0 && len(r.downs) == 0 && len(m.conns) == 0
 		}) {
 			r.t.Errorf("left over at the end: %s", left)
 		}
@@ -264,7 +265,11 @@ func (r *rig) send(x *Exchange) {
 		x.Reply([]hpack.Field{{Name: ":status", Value: "503"}}, "no more endpoints")
 		return
 	}
-	e := r.endpoints[k.attempts]
+	i := k.attempts
+	if r.first != nil {
+		i = (i + r.first(x)) % len(r.endpoints)
+	}
+	e := r.endpoints[i]
 	k.attempts++
 	if e.up != nil && e.up.Room() > 0 {
 		e.up.Open(x)

@@ -76,7 +76,9 @@ func (u *Upstream) Open(x *Exchange) {
 	id := u.nextID
 	u.nextID += 2
 	x.queue, x.up, x.upID, x.upPos = nil, u, id, u.position()
+	u.adjust()
 	u.streams[id] = x
+	x.res.open(u.base)
 	end := x.req.ended && x.req.waiting() == 0 && len(x.req.trailers) == 0
 	u.appendHeaders(id, x.Fields, end)
 	x.req.window, x.req.sent = u.initial, end
@@ -116,6 +118,7 @@ func (u *Upstream) Closed() bool { return u.closed }
 // close fails what is still open.
 func (u *Upstream) close(err error) {
 	u.closed = true
+	u.o.Memory.leave(&u.conn)
 	if u.failed != nil && (err == nil || err == io.EOF) {
 		err = u.failed
 	}
@@ -173,7 +176,7 @@ func (u *Upstream) onHeaders(id uint32, end bool, fields []hpack.Field, size int
 		return u.onBroken(x, frame.EnhanceYourCalm)
 	}
 	if x.answered {
-		return u.onTrailers(x, end, fields)
+		return u.onTrailers(x, end, fields, size)
 	}
 	status, length, err := head.ParseResponse(fields)
 	if err == nil && !x.hasContent(status) {
@@ -220,7 +223,7 @@ func (x *Exchange) hasContent(status int) bool {
 	return x.Request.Method != "HEAD" && status != 304 && status != 204 && !(x.Request.Method == "CONNECT" && status < 300)
 }
 
-func (u *Upstream) onTrailers(x *Exchange, end bool, fields []hpack.Field) *frame.ConnError {
+func (u *Upstream) onTrailers(x *Exchange, end bool, fields []hpack.Field, size int) *frame.ConnError {
 	if !end || head.CheckTrailers(fields) != nil || x.res.declared >= 0 && x.res.came != x.res.declared {
 		return u.onBroken(x, frame.ProtocolError)
 	}
@@ -238,6 +241,7 @@ func (u *Upstream) onTrailers(x *Exchange, end bool, fields []hpack.Field) *fram
 		return nil
 	}
 	p.trailers = append(p.trailers[:0], fields...)
+	p.held(size)
 	p.pump()
 	return nil
 }

@@ -14,10 +14,9 @@ func (c *conn) room(n int) {
 	need := len(c.out) + n
 	b := c.l.Buffer(max(need+need/2, min(2*need, loop.Bulk)))
 	n = copy(b, c.out)
-	if c.out != nil {
-		c.l.Release(c.out[:cap(c.out)])
-	}
-	c.out = b[:n]
+	c.dropOut()
+	c.out, c.size = b[:n], len(b)
+	c.o.Memory.add(c.size)
 }
 
 // dirty has out sent at the end of this turn.
@@ -32,6 +31,9 @@ func (c *conn) dirty() {
 func (c *conn) Flush() {
 	c.asked = false
 	c.flush()
+	if c.blocked.first != nil && !c.draining {
+		c.unblock()
+	}
 }
 
 func (c *conn) flush() {
@@ -48,21 +50,27 @@ func (c *conn) flush() {
 		c.dropOut()
 		return
 	}
-	b := c.out
+	b, size := c.out, c.size
 	c.out = nil
 	c.backlog, c.draining = len(b)-n, true
-	c.l.Go(func() { c.drain(b, n) })
+	c.l.Go(func() { c.drain(b, n, size) })
 }
 
 func (c *conn) dropOut() {
 	if c.out != nil {
-		c.l.Release(c.out[:cap(c.out)])
+		c.release(c.out, c.size)
 		c.out = nil
 	}
 }
 
+// release gives back a buffer that was lent, and counted, with that size.
+func (c *conn) release(b []byte, size int) {
+	c.l.Release(b[:cap(b)])
+	c.o.Memory.add(-size)
+}
+
 // drain writes what the socket did not take at once, until nothing waits any more.
-func (c *conn) drain(b []byte, from int) {
+func (c *conn) drain(b []byte, from, size int) {
 	defer func() { // also when a panic passes
 		c.backlog, c.draining = 0, false
 		if c.task != nil {
@@ -71,7 +79,7 @@ func (c *conn) drain(b []byte, from int) {
 	}()
 	for {
 		_, err := c.c.Write(b[from:])
-		c.l.Release(b[:cap(b)])
+		c.release(b, size)
 		c.backlog = 0
 		if err != nil {
 			c.failed = err
@@ -82,13 +90,19 @@ func (c *conn) drain(b []byte, from int) {
 		if len(c.out) == 0 || c.closed {
 			return
 		}
-		b, from = c.out, 0
+		b, from, size = c.out, 0, c.size
 		c.out, c.backlog = nil, len(b)
 	}
 }
 
 // spare answers how many bytes of data may still be put into out.
-func (c *conn) spare() int64 { return int64(highWater - c.backlog - len(c.out)) }
+func (c *conn) spare() int64 {
+	water := highWater
+	if c.o.Memory.tight() {
+		water = tightWater
+	}
+	return int64(water - c.backlog - len(c.out))
+}
 
 // appendHeaders appends a field block.
 func (c *conn) appendHeaders(id uint32, fields []hpack.Field, end bool) {
@@ -154,7 +168,7 @@ func (c *conn) appendData(id uint32, data []byte, end, all bool) {
 		}
 	}
 	c.dirty()
-	if len(c.out) >= highWater {
+	if c.spare() <= 0 {
 		c.flush()
 	}
 }

@@ -40,14 +40,14 @@ const (
 
 func answerScenarios() []scenario {
 	return []scenario{
-		{name: "answer/500-everywhere", title: "all pods answer 500: the client gets it, and no storm of retries", shape: shape{pods: 2}, quick: true,
-			run: allFail},
+		{name: "answer/500-everywhere", title: "all pods answer 500: the client gets it, and no storm of retries",
+			shape: shape{pods: 2}, quick: true, run: allFail},
 		{name: "answer/cut-head", title: "a pod resets within the head of its answer: GET is sent again", shape: shape{pods: 2}, quick: true,
 			run: func(x *trial) error {
 				return x.cut("cut-head", func(loaded) { x.none() })
 			}},
-		{name: "answer/cut-body", title: "a pod resets within the body of its answer: nobody takes it for whole", shape: shape{pods: 2}, quick: true,
-			run: func(x *trial) error {
+		{name: "answer/cut-body", title: "a pod resets within the body of its answer: nobody takes it for whole",
+			shape: shape{pods: 2}, quick: true, run: func(x *trial) error {
 				return x.cut("cut-body", func(l loaded) {
 					for text, n := range l.Errors {
 						if !strings.HasPrefix(text, "answer cut off") {

@@ -33,8 +33,8 @@ const (
 )
 
 func churnScenarios() []scenario {
-	return []scenario{{name: "churn/1000", title: "1,000 endpoints, 50 changes a second, at 1,000/s", shape: shape{pods: churnPods}, peers: []string{sluice},
-		run: (*trial).churn}}
+	return []scenario{{name: "churn/1000", title: "1,000 endpoints, 50 changes a second, at 1,000/s",
+		shape: shape{pods: churnPods}, peers: []string{sluice}, run: (*trial).churn}}
 }
 
 // footprint is what the sidecar takes.
@@ -83,8 +83,8 @@ func (x *trial) churn() error {
 	x.take(busy)
 	x.none()
 	x.P99Before = quiet.P99MS
-	x.Note = fmt.Sprintf("RSS %.1f MiB before, %.1f after; %.0f and %.0f descriptors; %.0f and %.0f goroutines; %.1f s of CPU", before.rss/(1<<20), after.rss/(1<<20),
-		before.descriptors, after.descriptors, before.goroutines, after.goroutines, after.cpu-before.cpu)
+	x.Note = fmt.Sprintf("RSS %.1f MiB before, %.1f after; %.0f and %.0f descriptors; %.0f and %.0f goroutines; %.1f s of CPU",
+		before.rss/(1<<20), after.rss/(1<<20), before.descriptors, after.descriptors, before.goroutines, after.goroutines, after.cpu-before.cpu)
 	if after.descriptors > before.descriptors {
 		x.broke("%.0f descriptors are left over", after.descriptors-before.descriptors)
 	}
@@ -189,7 +189,8 @@ func (x *trial) footprint() (f footprint, err error) {
 	}
 	defer resp.Body.Close()
 	values, err := metrics(resp.Body)
-	return footprint{values["process_resident_memory_bytes"], values["process_open_fds"], values["go_goroutines"], values["process_cpu_seconds_total"]}, err
+	return footprint{values["process_resident_memory_bytes"], values["process_open_fds"], values["go_goroutines"],
+		values["process_cpu_seconds_total"]}, err
 }
 
 // metrics reads figures without labels from a metrics page.

@@ -34,7 +34,8 @@ func TestNoRequestIsLostWhenAPodTurnsBad(t *testing.T) {
 			ours = p
 		}
 	}
-	few := []string{"refuse/ab", "500/ab-k", "503/h2load", "reset/ab", "stop/ab-k", "drop/ab", "kill/ab-k", "kill/h2load", "delete/ab", "delete/h2load"}
+	few := []string{"refuse/ab", "500/ab-k", "503/h2load", "reset/ab", "stop/ab-k", "drop/ab",
+		"kill/ab-k", "kill/h2load", "delete/ab", "delete/h2load"}
 	for _, f := range allFaults() {
 		for _, c := range allClients() {
 			name := caseName(c, f)

@@ -217,7 +217,8 @@ func (n *network) startProxy(p *peer) error {
 	if out, err := init.CombinedOutput(); err != nil {
 		return fmt.Errorf("initcontainer: %w: %s", err, out)
 	}
-	s := setting{Dir: n.dir, Programs: n.programs.dir, Manifests: n.manifests(), Listen: listenAt, H2: n.shape.h2 || n.shape.grpc, GRPC: n.shape.grpc}
+	s := setting{Dir: n.dir, Programs: n.programs.dir, Manifests: n.manifests(), Listen: listenAt,
+		H2: n.shape.h2 || n.shape.grpc, GRPC: n.shape.grpc}
 	for _, q := range n.pods {
 		s.Backends = append(s.Backends, netip.AddrPortFrom(q.Addrs[0], httpPort))
 	}

@@ -29,7 +29,8 @@ func TestReportsAreRead(t *testing.T) {
 		{"ab that is interrupted", func() (result, error) { return parseAb(abReport, abTimes, 30000) },
 			result{Requests: 20000, Failed: 3, Non2xx: 7, P99: 101, Longest: 101, Slow: 1, Note: "did 20000 of 30000 requests in the time it had"}},
 		{"ab that gives up", func() (result, error) {
-			return parseAb("Benchmarking 10.96.0.10 (be patient)...apr_pollset_poll: The timeout specified has expired (70007)\nTotal of 4968 requests completed\n", "", 5000)
+			return parseAb("Benchmarking 10.96.0.10 (be patient)...apr_pollset_poll: "+
+				"The timeout specified has expired (70007)\nTotal of 4968 requests completed\n", "", 5000)
 		}, result{Requests: 5000, Failed: 32, P99: unknown, Longest: unknown, Slow: unknown,
 			Note: "gave up after 4968: apr_pollset_poll: The timeout specified has expired (70007)"}},
 		{"ab that was killed", func() (result, error) { return parseAb("signal: killed", "", 5000) },

@@ -9,6 +9,9 @@ import (
 
 // postScenarios: whatever becomes of a POST, no pod and no two pods do it twice, and what was acknowledged was done.
 func postScenarios() (all []scenario) {
+	in := func(mode string) func(*trial, *pod) error {
+		return func(x *trial, p *pod) error { return set(mode)(x.network, p) }
+	}
 	for _, c := range []struct {
 		name, title string
 		begin       func(x *trial, p *pod) error
@@ -16,13 +19,14 @@ func postScenarios() (all []scenario) {
 		none        bool // nothing may fail: the request was never sent
 		quick       bool
 	}{
-		{name: "500", title: "answers 500", begin: func(x *trial, p *pod) error { return set("500")(x.network, p) }},
-		{name: "refuse", title: "refuses connections", none: true, quick: true, begin: func(x *trial, p *pod) error { return set("refuse")(x.network, p) }},
-		{name: "reset", title: "resets when the request is there", quick: true, begin: func(x *trial, p *pod) error { return set("reset")(x.network, p) }},
-		{name: "cut-head", title: "resets within its answer", begin: func(x *trial, p *pod) error { return set("cut-head")(x.network, p) }},
-		{name: "slow", title: "answers a second later", none: true, begin: func(x *trial, p *pod) error { return set("slow")(x.network, p) }},
+		{name: "500", title: "answers 500", begin: in("500")},
+		{name: "refuse", title: "refuses connections", none: true, quick: true, begin: in("refuse")},
+		{name: "reset", title: "resets when the request is there", quick: true, begin: in("reset")},
+		{name: "cut-head", title: "resets within its answer", begin: in("cut-head")},
+		{name: "slow", title: "answers a second later", none: true, begin: in("slow")},
 		// Woken up, it does what it was sent: nobody else may have done that.
-		{name: "stop", title: "is stopped, and wakes up later", quick: true, begin: func(_ *trial, p *pod) error { return p.server.Process.Signal(syscall.SIGSTOP) },
+		{name: "stop", title: "is stopped, and wakes up later", quick: true,
+			begin: func(_ *trial, p *pod) error { return p.server.Process.Signal(syscall.SIGSTOP) },
 			after: func(x *trial, p *pod) error {
 				return errors.Join(p.server.Process.Signal(syscall.SIGCONT), x.sleep(time.Second))
 			}},

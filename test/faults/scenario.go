@@ -64,7 +64,8 @@ func (x *trial) none() {
 }
 
 func allScenarios() (all []scenario) {
-	for _, s := range [][]scenario{answerScenarios(), postScenarios(), changeScenarios(), spreadScenarios(), callScenarios(), policyScenarios(), toxicScenarios(), churnScenarios()} {
+	for _, s := range [][]scenario{answerScenarios(), postScenarios(), changeScenarios(), spreadScenarios(), callScenarios(),
+		policyScenarios(), toxicScenarios(), churnScenarios()} {
 		all = append(all, s...)
 	}
 	return all
@@ -100,7 +101,8 @@ func scenarios(ctx context.Context, had programs, o options, rep *report, out io
 func try(ctx context.Context, had programs, p *peer, s scenario, o options) (*trial, error) {
 	n, err := openNetwork(ctx, had, p, s.shape)
 	defer n.close()
-	x := &trial{network: n, quick: o.quick, timed: o.timed, result: result{P99Before: unknown, P99: unknown, Longest: unknown, Slow: unknown}}
+	x := &trial{network: n, quick: o.quick, timed: o.timed,
+		result: result{P99Before: unknown, P99: unknown, Longest: unknown, Slow: unknown}}
 	if err != nil {
 		return x, err
 	}

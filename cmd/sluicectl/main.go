@@ -7,6 +7,7 @@ import (
 	"os"
 
 	"github.com/sluice-mesh/sluice/cmd/sluicectl/check"
+	"github.com/sluice-mesh/sluice/cmd/sluicectl/shard"
 )
 
 // command is one of the things that can be asked. Run answers the exit status: 0 all is well, 1 it is not, 2 it could not be
@@ -18,6 +19,7 @@ type command struct {
 
 var commands = []command{
 	{"check", "look for wrong annotations of Sluice in manifests", check.Run},
+	{"shard", "say which pod owns a key", shard.Run},
 }
 
 func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }

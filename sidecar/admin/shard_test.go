@@ -79,10 +79,10 @@ func TestShard(t *testing.T) {
 		status      int
 		want        string
 	}{
-		{"one part of two", "service=shop/orders:81&key=acme", 400, "Service shop/orders:81: a key of header:tenant,json:/id has 2 parts, not 1"},
-		{"no key", "service=shop/orders:80", 400, "Service shop/orders:80: a key of header:account has 1 parts, not 0"},
-		{"no session", "service=shop/orders:82", 400, "Service shop/orders:82: give the value of the cookie sid"},
-		{"a Service without keys", "service=shop/orders:8&key=1", 404, "Service shop/orders:8: its requests have no owners"},
+		{"one part of two", "service=shop/orders:81&key=acme", 400, "shop/orders:81: a key of header:tenant,json:/id has 2 parts, not 1"},
+		{"no key", "service=shop/orders:80", 400, "shop/orders:80: a key of header:account has 1 parts, not 0"},
+		{"no session", "service=shop/orders:82", 400, "shop/orders:82: give the value of the cookie sid"},
+		{"a Service without keys", "service=shop/orders:8&key=1", 404, "shop/orders:8: its requests have no owners"},
 		{"a port that is not there", "service=shop/orders:443&key=1", 404, "Service shop/orders has no port 443; it has 8, 82, 81, 80"},
 		{"a Service that is not there", "service=shop/cart&key=1", 404, "Service shop/cart is not known here; a sidecar knows"},
 		{"no namespace", "service=orders&key=1", 400, `service "orders": want NAMESPACE/NAME`},

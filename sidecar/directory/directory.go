@@ -55,7 +55,7 @@ func Ask(t *discovery.Target, parts []string, successors int) (Answer, error) {
 	s := t.Snapshot()
 	m := s.Shard
 	if m == nil {
-		return Answer{}, fmt.Errorf("Service %s: %w", t.Name, ErrNoMap)
+		return Answer{}, fmt.Errorf("%s: %w", t.Name, ErrNoMap)
 	}
 	a := Answer{Service: t.Name, Successors: []Pod{}, Fallback: fallback(&s.Rules.Shard), Fingerprint: hex(m.Fingerprint()),
 		Generation: m.Generation()}
@@ -66,7 +66,7 @@ func Ask(t *discovery.Target, parts []string, successors int) (Answer, error) {
 	}
 	key, err := keys.Key(parts...)
 	if err != nil {
-		return Answer{}, fmt.Errorf("Service %s: %w", t.Name, err)
+		return Answer{}, fmt.Errorf("%s: %w", t.Name, err)
 	}
 	e := m.Explain(key, successors+1)
 	a.From, a.Key, a.Hash = keys.Parts(), e.Key, hex(e.Hash)
@@ -92,7 +92,7 @@ func Split(t *discovery.Target, key string) []string {
 func (a Answer) session(s *discovery.Snapshot, parts []string) (Answer, error) {
 	cookie := s.Rules.Shard.Session()
 	if len(parts) != 1 {
-		return Answer{}, fmt.Errorf("Service %s: give the value of the cookie %s", a.Service, cookie.Name)
+		return Answer{}, fmt.Errorf("%s: give the value of the cookie %s", a.Service, cookie.Name)
 	}
 	o := s.Shard.Resume([]byte(parts[0]))
 	a.From, a.Key, a.Map, a.Why = []string{"cookie:" + cookie.Name}, parts[0], "session", o.Why.String()

@@ -277,7 +277,8 @@ func TestShardsAreReady(t *testing.T) {
 				t.Errorf("%v: needs a table: %v", c.annotations, spec.NeedsTable())
 			}
 		}
-		if s := &parsed.Shard; s.On() && s.Keys() != s.Keys() || s.Session() != s.Session() {
+		keys, session := parsed.Shard.Keys(), parsed.Shard.Session()
+		if parsed.Shard.Keys() != keys || parsed.Shard.Session() != session {
 			t.Errorf("%v: it is read each time", c.annotations)
 		}
 	}

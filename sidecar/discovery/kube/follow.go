@@ -32,9 +32,9 @@ func (r *Resolver) Follow(ctx context.Context, namespace, name string) ([]*disco
 	select {
 	case <-w.ready:
 	case <-w.gone:
-		return nil, fmt.Errorf("Service %s/%s has no cluster IP, or has gone", namespace, name)
+		return nil, fmt.Errorf("service %s/%s has no cluster IP, or has gone", namespace, name)
 	case <-ctx.Done():
-		return nil, fmt.Errorf("Service %s/%s: %w; problems: %q", namespace, name, ctx.Err(), r.problems.List())
+		return nil, fmt.Errorf("service %s/%s: %w; problems: %q", namespace, name, ctx.Err(), r.problems.List())
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -56,6 +56,9 @@ const (
 
 var sessionNames = [sessionsCount]string{"kept", "new", "moved"}
 
+// String answers the word used in metrics.
+func (s Session) String() string { return sessionNames[s] }
+
 // Sharding is what one loop counts of the keys of a Service port's requests.
 type Sharding struct {
 	Keys      []atomic.Uint64 // requests by how looking for their key ended, in the order of Words.Keys

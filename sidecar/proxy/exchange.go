@@ -187,6 +187,7 @@ func (w *Worker) pass(r *route, x *h1.Exchange, a *exchangeAttempt) {
 	if q.trace.explained {
 		x.Extra = q.explanation(&a.attempt)
 	}
+	q.issue(x, &a.attempt)
 	res := x.Forward(a.up)
 	a.err, a.outcome = res.Err, outcomeOf(res, x.Begun())
 	if h := classify.HealthOf(a.outcome, a.status, a.reused); res.Err != nil || h == classify.Good {

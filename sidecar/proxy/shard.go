@@ -23,10 +23,8 @@ type sharding struct {
 // follow reads what new rules say.
 func (s *sharding) follow(w *Worker, name string, r *rules.Rules) {
 	*s = sharding{keys: r.Shard.Keys()}
-	if r.Shard.Cookie != "" {
-		if c, err := shardkey.ParseSession(r.Shard.Cookie); err == nil {
-			s.session, s.cookie = &c, c.Spec()
-		}
+	if s.session = r.Shard.Session(); s.session != nil {
+		s.cookie = s.session.Spec()
 	}
 	if r.Shard.Serialize && s.keys != nil {
 		s.turns = w.o.Turns.of(name)
@@ -44,6 +42,7 @@ type affinity struct {
 	owned   ownership
 	owner   shard.Owner      // as of the last pick
 	passed  metrics.Decision // how the last pick came about
+	why     string           // … why not to the owner
 	// away says that the last pick found that the owner cannot be used, and that nobody else may be.
 	away   bool
 	since  int64 // when the first wait for the owner began; 0 is not yet
@@ -191,7 +190,7 @@ func (q *request) failOver(s *discovery.Snapshot, o shard.Owner) (*cluster.Endpo
 	key := a.keys.Key()
 	if q.rules.Shard.BoundedLoad > 1 && a.owned == byKey {
 		if b := s.Shard.Bounded(key, w.l.Index(), w.inFlight(s.Set)); b.Member != nil && b.Member != o.Member {
-			o, a.passed = b, metrics.PastBusy
+			o, a.passed, a.why = b, metrics.PastBusy, pastBusy
 		}
 	}
 	now := w.l.Now()
@@ -210,6 +209,14 @@ func (q *request) failOver(s *discovery.Snapshot, o shard.Owner) (*cluster.Endpo
 				spare = ep
 			}
 		}
+		if a.passed == metrics.ToOwner {
+			a.why = pastSuspect
+			if ep == nil {
+				a.why = pastDown
+			} else if ep != spare {
+				a.why = pastTried
+			}
+		}
 		a.passed = metrics.FailedOver
 		if a.owned == bySession {
 			return nil, false
@@ -221,6 +228,14 @@ func (q *request) failOver(s *discovery.Snapshot, o shard.Owner) (*cluster.Endpo
 	}
 	return spare, spare != nil || !q.unsent
 }
+
+// Why a request goes past its owner.
+const (
+	pastBusy    = "owner has more than its share"
+	pastDown    = "owner is not ready"
+	pastSuspect = "owner fails"
+	pastTried   = "owner was tried"
+)
 
 // inFlight answers how many attempts of this loop run at all endpoints together.
 func (w *Worker) inFlight(s *cluster.EndpointSet) (n int64) {

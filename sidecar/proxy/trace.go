@@ -100,5 +100,6 @@ func (q *request) explain(a *attempt) string {
 			fmt.Fprintf(&b, "; tried=%s", s.String())
 		}
 	}
+	q.explainKey(&b)
 	return b.String()
 }

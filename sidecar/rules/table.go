@@ -287,7 +287,7 @@ var table = []Setting{
 		value:   at(func(r *Rules) *KeyMissing { return &r.Shard.NoKey }, choice(keyMissings), KeyMissing.String),
 	},
 	{
-		Name: "shard-overflow", Group: sharding, Example: "reject", Reserved: true,
+		Name: "shard-overflow", Group: sharding, Example: "reject",
 		Allowed: "balance or reject",
 		Doc:     "What happens to a request whose key is in the body, behind its first 64 KiB. It is balanced like any other, or answered 413.",
 		Effect:  "sidecar/proxy",

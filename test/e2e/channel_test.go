@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"os/exec"
 	"strings"
 	"sync"
@@ -66,8 +67,14 @@ type calls struct {
 	P50Ms       float64        `json:"p50_ms"`
 	P99Ms       float64        `json:"p99_ms"`
 	MaxMs       float64        `json:"max_ms"`
+	Seconds     float64        `json:"seconds"`
 	// printed is when, by the node's clock, which is this machine's.
 	printed time.Time
+}
+
+// began is when the time began that the calls are of.
+func (c calls) began() time.Time {
+	return c.printed.Add(-time.Duration(c.Seconds * float64(time.Second)))
 }
 
 // mustBeWhole fails the test unless every call was answered, on one connection.
@@ -87,7 +94,7 @@ func (c calls) log(t *testing.T, what string) {
 // channel is a pod that makes unary calls on one channel from its start on, and says how it goes all the time.
 type channel load
 
-// lineTime is how often a channel says how it goes.
+// lineTime is how often a channel says how it goes, when the machine has time for it.
 const lineTime = 100 * time.Millisecond
 
 func startChannel(t *testing.T, ns, pod string, args ...string) channel {
@@ -155,10 +162,11 @@ func even(t *testing.T, what string, got map[string]int, pods int, part float64)
 	}
 }
 
-// readiness is when each pod of a Service was first seen ready, as the API server tells everybody who watches.
+// readiness is when each pod of a Service was first seen ready, and when it was not any more, as the API server tells everybody who
+// watches. The Service has one EndpointSlice.
 type readiness struct {
-	mu sync.Mutex
-	at map[string]time.Time
+	mu       sync.Mutex
+	at, gone map[string]time.Time
 }
 
 func watchReadiness(t *testing.T, ns, service string) *readiness {
@@ -172,7 +180,7 @@ func watchReadiness(t *testing.T, ns, service string) *readiness {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &readiness{at: map[string]time.Time{}}
+	r := &readiness{at: map[string]time.Time{}, gone: map[string]time.Time{}}
 	var reader sync.WaitGroup
 	reader.Go(func() { r.read(out) })
 	t.Cleanup(func() {
@@ -197,23 +205,28 @@ func (r *readiness) read(from io.Reader) {
 			return
 		}
 		now := time.Now()
-		r.mu.Lock()
+		ready := map[string]bool{}
 		for _, e := range slice.Endpoints {
-			if e.Conditions.Ready && r.at[e.TargetRef.Name].IsZero() {
-				r.at[e.TargetRef.Name] = now
+			ready[e.TargetRef.Name] = e.Conditions.Ready
+		}
+		r.mu.Lock()
+		for pod, yes := range ready {
+			if yes && r.at[pod].IsZero() {
+				r.at[pod] = now
+			}
+		}
+		for pod := range r.at {
+			if !ready[pod] && r.gone[pod].IsZero() {
+				r.gone[pod] = now
 			}
 		}
 		r.mu.Unlock()
 	}
 }
 
-// all answers what was seen so far.
-func (r *readiness) all() map[string]time.Time {
+// seen answers what was seen so far.
+func (r *readiness) seen() (at, gone map[string]time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	all := map[string]time.Time{}
-	for pod, at := range r.at {
-		all[pod] = at
-	}
-	return all
+	return maps.Clone(r.at), maps.Clone(r.gone)
 }

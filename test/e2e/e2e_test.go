@@ -277,7 +277,8 @@ type summary struct {
 	Status   map[string]int `json:"status"`
 	Pods     map[string]int `json:"pods"`
 
-	Connections int `json:"connections"`
+	Connections int   `json:"connections"`
+	Owners      owned `json:"owners"` // pods by key, of a load with keys
 
 	P50Ms float64 `json:"p50Ms"`
 	P99Ms float64 `json:"p99Ms"`

@@ -6,10 +6,15 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 )
+
+// crowded is how far from even shares may be when many calls run at a time: the policy, which is least requests in flight, gives less
+// to a pod that has to wait for the processor, and on a busy machine some pod always has.
+const crowded = 0.15
 
 // waiting is a pod with the gRPC application that waits to be told by exec.
 const waiting = `
@@ -23,12 +28,14 @@ spec: {terminationGracePeriodSeconds: 0, containers: [{name: app, image: "%s", c
 // that it is gRPC.
 func TestGRPCChannelSpreads(t *testing.T) {
 	ns, plain := namespace(t, optIn), namespace(t)
-	apply(t, ns, grpcServers("calls", "calls", 3, "1")+grpcService("detected", "calls", "", "")+grpcService("declared", "calls", ", appProtocol: grpc", ""))
+	apply(t, ns, grpcServers("calls", "calls", 3, "1")+grpcService("detected", "calls", "", "")+grpcService("declared", "calls", ", appProtocol: grpc", "")+
+		strings.Replace(grpcServers("aging", "aging", 2, "1"), "serve,", "serve, --max-connection-age=1s,", 1)+grpcService("aging", "aging", "", ""))
 	for _, n := range []string{ns, plain} {
 		apply(t, n, fmt.Sprintf(waiting, grpcImage))
 		kube(t, "-n", n, "wait", "--for=condition=Ready", "pod/client", "--timeout=60s")
 	}
 	available(t, ns, "calls")
+	available(t, ns, "aging")
 
 	without := callIn(t, plain, "client", "--target=detected."+ns+":80", "--requests=300")
 	without.mustBeWhole(t, 300)
@@ -36,18 +43,20 @@ func TestGRPCChannelSpreads(t *testing.T) {
 		t.Errorf("without Sluice one channel reached %v, want one pod: the comparison is not fair", without.Pods)
 	}
 	for _, service := range []string{"detected", "declared"} {
-		got := callIn(t, ns, "client", "--target="+service+":80", "--requests=5000", "--rate=1000", "--concurrency=10")
-		got.mustBeWhole(t, 5000)
+		got := callIn(t, ns, "client", "--target="+service+":80", "--requests=10000", "--concurrency=1")
+		got.mustBeWhole(t, 10000)
 		even(t, service, got.Pods, 3, 0.05)
-		if n := counted(t, ns, "client", "sluice_grpc_calls_total", `service="`+ns+"/"+service+`:80"`, `grpc_status="OK"`); n != 5000 {
-			t.Errorf("%s: the sidecar counts %v calls with status OK, want 5000", service, n)
+		if n := counted(t, ns, "client", "sluice_grpc_calls_total", `service="`+ns+"/"+service+`:80"`, `grpc_status="OK"`); n != 10000 {
+			t.Errorf("%s: the sidecar counts %v calls with status OK, want 10000", service, n)
 		}
 	}
-	// At full speed all pods fight for the processor, and the policy, which is least requests in flight, gives less to a pod that has
-	// to wait for it.
-	full := callIn(t, ns, "client", "--target=declared:80", "--requests=10000", "--concurrency=20")
-	full.mustBeWhole(t, 10000)
-	even(t, "full speed", full.Pods, 3, 0.3)
+	got := callIn(t, ns, "client", "--target=declared:80", "--requests=5000", "--concurrency=10", "--rate=1000")
+	got.mustBeWhole(t, 5000)
+	even(t, "ten at a time", got.Pods, 3, crowded)
+	// Servers that end each connection after a second.
+	aging := callIn(t, ns, "client", "--target=aging:80", "--rate=200", "--duration=6s")
+	aging.mustBeWhole(t, 1150)
+	even(t, "servers that end connections", aging.Pods, 2, crowded)
 	// Megabytes each way, and a stream that is asked on.
 	for _, args := range [][]string{{"bulk", "--bytes=67108864"}, {"bulk", "--bytes=67108864", "--down"}, {"hold", "--for=1s", "--every=100ms"}} {
 		if out, err := execBox(ns, "client", append(args, "--target=declared:80")...); err != nil {
@@ -56,56 +65,71 @@ func TestGRPCChannelSpreads(t *testing.T) {
 	}
 }
 
-// New pods have their share within a second of being ready, though the channel is the old one.
+// New pods have their share within a second of being ready, though the channel is the old one; pods that go get nothing a second after.
 func TestGRPCScaleUnderLoad(t *testing.T) {
 	ns := namespace(t, optIn)
 	apply(t, ns, grpcServers("calls", "calls", 3, "1")+grpcService("calls", "calls", "", ""))
 	available(t, ns, "calls")
 	const rate = 1000 // calls a second
-	c := startChannel(t, ns, "load", "--target=calls:80", fmt.Sprint("--rate=", rate), "--concurrency=10", "--duration=22s")
-	old := watchReadiness(t, ns, "calls")
-	soon(t, 20*time.Second, "the three pods are seen", func() (string, bool) { return fmt.Sprint(old.all()), len(old.all()) == 3 })
-	was := old.all()
+	c := startChannel(t, ns, "load", "--target=calls:80", fmt.Sprint("--rate=", rate), "--concurrency=10", "--duration=30s")
+	watch := watchReadiness(t, ns, "calls")
+	await := func(ready, gone int) {
+		t.Helper()
+		soon(t, 30*time.Second, fmt.Sprint(ready, " pods are seen ready, ", gone, " gone"), func() (string, bool) {
+			at, left := watch.seen()
+			return fmt.Sprint(at, left), len(at) == ready && len(left) == gone
+		})
+	}
+	await(3, 0)
+	first, _ := watch.seen()
 	kube(t, "-n", ns, "scale", "deployment/calls", "--replicas=6")
-	available(t, ns, "calls")
-	soon(t, 20*time.Second, "six pods are seen", func() (string, bool) { return fmt.Sprint(old.all()), len(old.all()) == 6 })
+	await(6, 0)
+	time.Sleep(7 * time.Second)
+	down := time.Now()
+	kube(t, "-n", ns, "scale", "deployment/calls", "--replicas=2")
+	await(6, 4)
 	whole, parts := c.end(t, time.Minute)
-	whole.mustBeWhole(t, 20*rate)
+	whole.mustBeWhole(t, 28*rate)
 
+	at, gone := watch.seen()
+	for pod := range first {
+		delete(at, pod)
+	}
 	var last time.Time // when the last pod was ready
-	for pod, at := range old.all() {
-		if last.Before(at) {
-			last = at
+	for pod, ready := range at {
+		if last.Before(ready) {
+			last = ready
 		}
-		if _, there := was[pod]; there {
+		i := slices.IndexFunc(parts, func(p calls) bool { return p.Pods[pod] > 0 })
+		if i < 0 {
+			t.Errorf("%s was never called", pod)
 			continue
 		}
-		for _, p := range parts {
-			if p.Pods[pod] > 0 {
-				took := p.printed.Sub(at)
-				t.Logf("%s was called %v after it was ready, %v at the most", pod, took-lineTime, took)
-				if took > time.Second+lineTime {
-					t.Errorf("%s was first called %v after it was ready, want a second", pod, took)
-				}
-				break
-			}
+		earliest, latest := parts[i].began().Sub(ready), parts[i].printed.Sub(ready)
+		t.Logf("%s was called between %v and %v after it was ready", pod, earliest, latest)
+		if earliest > time.Second {
+			t.Errorf("%s was first called %v after it was ready, want a second", pod, earliest)
 		}
 	}
 	second, rest := map[string]int{}, map[string]int{}
 	for _, p := range parts {
+		began := p.began()
 		for pod, n := range p.Pods {
-			if since := p.printed.Add(-lineTime).Sub(last); since > time.Second {
+			if since := began.Sub(last); since > time.Second && p.printed.Before(down) {
 				rest[pod] += n
 				if since < 2*time.Second {
 					second[pod] += n
 				}
+			}
+			if left, is := gone[pod]; is && began.Sub(left) > time.Second {
+				t.Errorf("%s was called %d times, %v after it had gone, want none after a second", pod, n, began.Sub(left))
 			}
 		}
 	}
 	// Were each call's pod drawn at random, a share of n calls would be off by the root of n; five times that is never seen.
 	const share = rate / 6.0
 	even(t, "the second second with six pods", second, 6, 5/math.Sqrt(share))
-	even(t, "all calls from then on", rest, 6, 0.1)
+	even(t, "all calls from then on", rest, 6, crowded)
 	t.Logf("second second %v, from then on %v", second, rest)
 }
 
@@ -116,7 +140,7 @@ func TestGRPCRollingUpdateUnderLoad(t *testing.T) {
 	// The stream's pod is the only one when it begins.
 	apply(t, ns, grpcServers("stays", "calls", 1, "1")+grpcService("calls", "calls", "", ""))
 	available(t, ns, "stays")
-	apply(t, ns, grpcPod("stream", "hold", "--target=calls:80", "--for=45s", "--every=200ms"))
+	apply(t, ns, grpcPod("stream", "hold", "--target=calls:80", "--for=40s", "--every=200ms"))
 	kube(t, "-n", ns, "wait", "--for=condition=Ready", "pod/stream", "--timeout=60s")
 	soon(t, 20*time.Second, "the stream has begun", func() (string, bool) {
 		n := counted(t, ns, "stream", "sluice_upstream_connections", `state="active"`)
@@ -150,8 +174,8 @@ func TestGRPCRollingUpdateUnderLoad(t *testing.T) {
 		t.Fatalf("%v in %s", err, out)
 	}
 	t.Logf("the stream: %d answers in %.1f s, by %s", h.Answers, h.Seconds, h.Pod)
-	if !strings.HasPrefix(h.Pod, "stays-") || h.Seconds < 45 || h.Answers < 100 {
-		t.Errorf("the stream ended with %+v, want 45 seconds and at least 100 answers by the pod that stays", h)
+	if !strings.HasPrefix(h.Pod, "stays-") || h.Seconds < 40 || h.Answers < 100 {
+		t.Errorf("the stream ended with %+v, want 40 seconds and at least 100 answers by the pod that stays", h)
 	}
 }
 

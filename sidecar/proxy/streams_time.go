@@ -19,9 +19,10 @@ type timed struct {
 
 // times are the calls of which something is due. A coroutine minds them as long as there are any.
 type times struct {
-	first *call
-	task  *loop.Task
-	wake  int64 // when the coroutine looks again
+	first  *call
+	minded bool // there is a coroutine, or will be
+	task   *loop.Task
+	wake   int64 // when the coroutine looks again
 }
 
 func (t *times) remove(c *call) {
@@ -60,7 +61,7 @@ func (t *times) set(w *Worker, s streams, x *h2.Exchange, c *call, late int64) {
 	if d := c.rules.PerTryTimeout; d > 0 {
 		earlier(c.attempt.began + int64(d))
 	}
-	if d := c.rules.Timeout; d > 0 {
+	if d := c.within; d > 0 {
 		earlier(c.request.began + int64(d))
 	}
 	t.remove(c)
@@ -73,12 +74,13 @@ func (t *times) set(w *Worker, s streams, x *h2.Exchange, c *call, late int64) {
 	}
 	t.first = c
 	switch {
-	case t.task == nil:
-		t.wake = due
+	case !t.minded:
+		t.minded, t.wake = true, due
 		w.l.Go(func() { w.mind() })
 	case due < t.wake:
-		t.wake = due
-		t.task.Wake()
+		if t.wake = due; t.task != nil {
+			t.task.Wake()
+		}
 	}
 }
 
@@ -86,7 +88,7 @@ func (t *times) set(w *Worker, s streams, x *h2.Exchange, c *call, late int64) {
 func (w *Worker) mind() {
 	t := &w.times
 	t.task = w.l.Current()
-	defer func() { t.task = nil }()
+	defer func() { t.minded, t.task = false, nil }()
 	for t.first != nil && !w.l.Stopping() {
 		now := w.l.Now()
 		if t.wake > now {
@@ -118,11 +120,13 @@ func (s streams) overdue(x *h2.Exchange, c *call, now int64) {
 	s.w.times.remove(c)
 	a := &c.attempt
 	switch {
-	case c.rules.Timeout > 0 && now >= c.request.began+int64(c.rules.Timeout):
+	case c.within > 0 && now >= c.request.began+int64(c.within):
 		s.r.stats.Timeouts[requestDeadline-attemptDeadline].Add(1)
 		a.outcome, a.err = classify.TimedOut, errRequestTime
 		x.Drop()
-		c.judge(a, classify.HealthOf(a.outcome, 0, false))
+		if !c.hurried() { // else it was the caller who had no patience
+			c.judge(a, classify.HealthOf(a.outcome, 0, false))
+		}
 		c.done(a)
 		s.release(c)
 		s.giveUp(x, c, h2.Failure{})

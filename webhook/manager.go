@@ -14,11 +14,13 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
@@ -39,8 +41,8 @@ func newScheme() (*runtime.Scheme, error) {
 	return scheme, errors.Join(errs...)
 }
 
-// cacheOptions restrict the cache to the objects by name that are ours; RBAC allows no more. Of namespaces it holds the
-// metadata, of pods nothing.
+// cacheOptions restrict the cache to the objects by name that are ours; RBAC allows no more. Of namespaces and Services it holds
+// the metadata, of pods nothing.
 func cacheOptions(o config.Options) cache.Options {
 	named := func(name string) fields.Selector { return fields.OneTermEqualSelector("metadata.name", name) }
 	return cache.Options{
@@ -48,6 +50,8 @@ func cacheOptions(o config.Options) cache.Options {
 		ByObject: map[client.Object]cache.ByObject{
 			&corev1.Secret{}:             {Namespaces: map[string]cache.Config{o.Namespace: {FieldSelector: named(o.Secret)}}},
 			&rbacv1.ClusterRoleBinding{}: {Field: named(config.SidecarRole)},
+			&rbacv1.Role{}:               {Field: named(config.ShardMapsRole)},
+			&rbacv1.RoleBinding{}:        {Field: named(config.ShardMapsRole)},
 			&admissionregistrationv1.MutatingWebhookConfiguration{}:   {Field: named(o.Configuration)},
 			&admissionregistrationv1.ValidatingWebhookConfiguration{}: {Field: named(o.Configuration)},
 		},
@@ -94,6 +98,19 @@ func addAccess(m manager.Manager, reader *access.Controller) error {
 		WatchesMetadata(namespaceMetadata(), toOne()).
 		Watches(&rbacv1.ClusterRoleBinding{}, toOne()).
 		Complete(reader)
+}
+
+// addShardMaps looks at the Roles of namespaces with shard maps whenever one of them, a namespace or a Service's annotation changes.
+func addShardMaps(m manager.Manager, maps *access.ShardMaps) error {
+	services := &metav1.PartialObjectMetadata{}
+	services.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Service"))
+	return ctrl.NewControllerManagedBy(m).Named("shard-maps").
+		WatchesRawSource(once()).
+		WatchesMetadata(namespaceMetadata(), toOne()).
+		WatchesMetadata(services, toOne(), builder.WithPredicates(predicate.AnnotationChangedPredicate{})).
+		Watches(&rbacv1.Role{}, toOne()).
+		Watches(&rbacv1.RoleBinding{}, toOne()).
+		Complete(maps)
 }
 
 // Controllers that look after one thing have one request.

@@ -93,6 +93,11 @@ func TestManifestsFitTheProgram(t *testing.T) {
 			t.Errorf("%v %v, want %s", rule.Resources, rule.ResourceNames, want)
 		}
 	}
+	for _, rule := range manifest[rbacv1.ClusterRole](t, "ClusterRole", "sluice-webhook").Rules {
+		if slices.Contains(rule.Resources, "roles") && !slices.Equal(rule.ResourceNames, []string{config.ShardMapsRole}) {
+			t.Errorf("the webhook may %v roles %v", rule.Verbs, rule.ResourceNames)
+		}
+	}
 	service := manifest[corev1.Service](t, "Service", o.Service)
 	deployment := manifest[appsv1.Deployment](t, "Deployment", "sluice-webhook")
 	for key, value := range service.Spec.Selector {

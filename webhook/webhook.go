@@ -136,6 +136,7 @@ func run(ctx context.Context, cluster *rest.Config, o config.Options, log *slog.
 		addServer(manager, leaf),
 		addRotation(manager, rotation),
 		addAccess(manager, reader),
+		addShardMaps(manager, &access.ShardMaps{Cache: manager.GetCache(), Live: live, Log: log}),
 		manager.AddHealthzCheck("alive", func(*http.Request) error { return nil }),
 		manager.AddReadyzCheck("ready", readiness.check),
 	}

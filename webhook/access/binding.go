@@ -1,6 +1,6 @@
 // Package access gives the proxies of opted-in namespaces the read access they need: one ClusterRoleBinding from the
 // groups of those namespaces' service accounts to the ClusterRole sluice-sidecar, which may read Services,
-// EndpointSlices, and nothing else.
+// EndpointSlices, and nothing else. What shard maps need besides, a Role in the namespaces of such Services has (ShardMaps).
 //
 // It is one binding for all namespaces, and not one for each, because of what the webhook has to be allowed: RBAC can
 // limit changes to an object by its name, so this takes the right to change one named binding, where bindings of its own
@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	rbacac "k8s.io/client-go/applyconfigurations/rbac/v1"
 
 	"github.com/sluice-mesh/sluice/webhook/config"
@@ -67,4 +68,37 @@ func desired(namespaces []string) *rbacac.ClusterRoleBindingApplyConfiguration {
 		binding.WithSubjects(rbacac.Subject().WithKind(s.Kind).WithAPIGroup(s.APIGroup).WithName(s.Name))
 	}
 	return binding
+}
+
+// roleWith answers the Role of a namespace with shard maps.
+func roleWith(namespace string, rules []rbacv1.PolicyRule) *rbacac.RoleApplyConfiguration {
+	role := rbacac.Role(config.ShardMapsRole, namespace).WithLabels(map[string]string{"app.kubernetes.io/part-of": "sluice"})
+	for _, r := range rules {
+		role.WithRules(rbacac.PolicyRule().WithAPIGroups(r.APIGroups...).WithResources(r.Resources...).
+			WithResourceNames(r.ResourceNames...).WithVerbs(r.Verbs...))
+	}
+	return role
+}
+
+// bindingOf answers the RoleBinding beside it, for the service accounts of these namespaces.
+func bindingOf(namespace string, callers []string) *rbacac.RoleBindingApplyConfiguration {
+	binding := rbacac.RoleBinding(config.ShardMapsRole, namespace).WithLabels(map[string]string{"app.kubernetes.io/part-of": "sluice"}).
+		WithRoleRef(rbacac.RoleRef().WithAPIGroup(shardMapsRef.APIGroup).WithKind(shardMapsRef.Kind).WithName(shardMapsRef.Name))
+	for _, s := range subjects(callers) {
+		binding.WithSubjects(rbacac.Subject().WithKind(s.Kind).WithAPIGroup(s.APIGroup).WithName(s.Name))
+	}
+	return binding
+}
+
+// find answers the object of a namespace that has our name; nil where there is none.
+func find[T any, P interface {
+	*T
+	metav1.Object
+}](all []T, namespace string) P {
+	for i := range all {
+		if o := P(&all[i]); o.GetNamespace() == namespace && o.GetName() == config.ShardMapsRole {
+			return o
+		}
+	}
+	return nil
 }

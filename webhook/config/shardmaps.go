@@ -1,0 +1,35 @@
+package config
+
+import "github.com/sluice-mesh/sluice/sidecar/rules"
+
+// ShardMapsRole is the Role, and the RoleBinding, by which the proxies of opted-in namespaces read what the shard maps of a
+// namespace's Services are made of. It is in such namespaces only.
+const ShardMapsRole = "sluice-shard-maps"
+
+// ShardMap is what the shard map of a Service is made of besides the Service and its endpoints.
+type ShardMap struct {
+	// ConfigMap and StatefulSet are names in the Service's namespace; "" is none.
+	ConfigMap, StatefulSet string
+	// AnyStatefulSet says that the proxies find the StatefulSet by the Service's pods.
+	AnyStatefulSet bool
+}
+
+// ShardMapOf answers what a Service with these annotations needs; the zero ShardMap, as nearly always, is nothing.
+func ShardMapOf(annotations map[string]string) ShardMap {
+	if annotations[rules.Prefix+"shard-map"] == "" {
+		return ShardMap{}
+	}
+	r, _ := rules.Parse(annotations, nil)
+	if !r.Shard.On() {
+		return ShardMap{}
+	}
+	var m ShardMap
+	spec := r.Shard.Spec()
+	if spec.NeedsTable() {
+		m.ConfigMap = r.Shard.Lookup
+	}
+	if spec.NeedsStatefulSet() {
+		m.StatefulSet, m.AnyStatefulSet = spec.StatefulSet, spec.StatefulSet == ""
+	}
+	return m
+}

@@ -326,7 +326,7 @@ var table = []Setting{
 		value:  at(func(r *Rules) *string { return &r.Shard.Lookup }, without(off, parseObjectName), withoutText(off, same)),
 	},
 	{
-		Name: "shard-cookie", Group: sharding, Example: "sid; max-age=1h; secure", Reserved: true,
+		Name: "shard-cookie", Group: sharding, Example: "sid; max-age=1h; secure",
 		Allowed: "off, or the name of a cookie, with path=/PATH, max-age=DURATION, secure, samesite=lax, strict or none behind semicolons",
 		Doc:     "Keeps a session at its pod by a cookie of this name, which the proxy issues with the first answer.",
 		Effect:  "sidecar/proxy",

@@ -363,7 +363,10 @@ func (c *conn) onSettings(h frame.Header, p []byte) *frame.ConnError {
 		c.onAck()
 		return nil
 	}
-	c.started = true
+	if !c.started {
+		c.started = true
+		c.setMaxStreams(unsaidStreams) // unless it says so now
+	}
 	// "The values in the SETTINGS frame MUST be processed in the order they appear, with no other frame processing between values": RFC
 	// 9113, section 6.5.3. So the last window is the one that counts, and streams are gone through once, however many there are.
 	initial := c.initial

@@ -1,6 +1,7 @@
 package h2
 
 import (
+	"errors"
 	"time"
 
 	"github.com/sluice-mesh/sluice/sidecar/h2/frame"
@@ -26,6 +27,8 @@ type Downstream struct {
 	last uint32 // the highest stream the client has opened
 	// taken is the highest stream that may have been looked at: above it are only streams that came behind our last GOAWAY.
 	taken uint32
+
+	offered bool // extended CONNECT: RFC 8441
 
 	reset  int64 // when we last reset a stream; 0 never
 	lately lately
@@ -84,7 +87,7 @@ func NewDownstream(c *loop.Conn, ahead []byte, o *Options, h Handler, maxAge tim
 func (d *Downstream) Serve(connect bool) {
 	defer d.close() // also when a panic passes
 	settings := []frame.Setting{{ID: frame.MaxConcurrentStreams, Value: d.o.maxStreams()}, {ID: frame.MaxHeaderListSize, Value: uint32(d.o.headLimit())}}
-	if connect {
+	if d.offered = connect; connect {
 		settings = append(settings, frame.Setting{ID: frame.EnableConnectProtocol, Value: 1})
 	}
 	d.open(settings...)
@@ -168,6 +171,9 @@ func (d *Downstream) onHeaders(id uint32, end bool, fields []hpack.Field, size i
 	if err == nil && end && x.Request.ContentLength > 0 {
 		err = errLength
 	}
+	if err == nil && x.Extended() && !d.offered {
+		err = errNotOffered
+	}
 	if err != nil {
 		x.Reset(frame.ProtocolError)
 		if !d.rapid.spend(d.l.Now()) {
@@ -180,7 +186,10 @@ func (d *Downstream) onHeaders(id uint32, end bool, fields []hpack.Field, size i
 	return nil
 }
 
-var errLength = &frame.ConnError{Code: frame.ProtocolError, Reason: frame.LengthMismatch}
+var (
+	errLength     = errors.New("data that content-length does not announce")
+	errNotOffered = errors.New("extended CONNECT that was not offered")
+)
 
 // begin makes an exchange of a new stream.
 func (d *Downstream) begin(id uint32, end bool, fields []hpack.Field, size int) *Exchange {

@@ -126,6 +126,9 @@ func (x *Exchange) begin(fields []hpack.Field, h Head) {
 		fields = append(fields, x.Extra...)
 	}
 	x.down.appendHeaders(x.id, fields, h.Last)
+	if x.up != nil && x.up.connect {
+		x.down.offerConnect()
+	}
 }
 
 // onHeldHead takes the head of a held attempt's answer.

@@ -15,8 +15,12 @@ const (
 	// firstStreams is how many streams may be open before the endpoint has said how many it allows: RFC 9113, section 6.5.2, recommends
 	// that it be no less than 100.
 	firstStreams = 100
+	// unsaidStreams is how many may be open where the endpoint does not say: "there is no limit".
+	unsaidStreams = 1000
 	// lastStream is where a connection is replaced, well before its identifiers run out at 2³¹.
 	lastStream = 1<<31 - 1<<20
+	// noneTime is how long a connection is kept, in nanoseconds, whose endpoint allows no streams.
+	noneTime = int64(time.Second)
 	// maxInterim bounds the 1xx answers of one request.
 	maxInterim = 100
 
@@ -67,6 +71,16 @@ func (u *Upstream) Room() int {
 	}
 	return max(0, int(u.maxStreams)-len(u.streams))
 }
+
+// Expect says how many streams the endpoint is likely to allow; what it says itself takes its place.
+func (u *Upstream) Expect(n int) {
+	if !u.started {
+		u.maxStreams = uint32(n)
+	}
+}
+
+// MaxStreams answers how many streams the endpoint allows.
+func (u *Upstream) MaxStreams() int { return int(u.maxStreams) }
 
 // Streams answers how many streams are open.
 func (u *Upstream) Streams() int { return len(u.streams) }
@@ -311,7 +325,7 @@ func (u *Upstream) tick(now int64) (next int64, err *frame.ConnError) {
 	switch {
 	case len(u.streams) > 0:
 		err = u.check(now, due)
-	case u.away || due(u.idleSince+u.idleAfter):
+	case u.away || due(u.idleSince+u.idleAfter) || u.started && u.maxStreams == 0 && due(u.idleSince+noneTime):
 		return 0, errDone
 	default:
 		u.pinged = 0

@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"errors"
 	"slices"
 	"time"
 
@@ -12,9 +13,16 @@ import (
 // nothing, so this is about memory only.
 const streamIdle = time.Minute
 
-// streamsADial is how many exchanges wait for one dial before there is a second: as many as a connection takes before its server has
-// said how many it allows.
-const streamsADial = 100
+const (
+	// streamsADial is how many exchanges wait for one dial before there is a second: as many as a connection takes before its server has
+	// said how many it allows. Less where the server has said so on an earlier connection.
+	streamsADial = 100
+	// maxDials bounds the dials to one endpoint at a time, where it allows few streams a connection.
+	maxDials = 16
+)
+
+// errConnect says that an endpoint does not take extended CONNECT.
+var errConnect = errors.New("the endpoint does not say SETTINGS_ENABLE_CONNECT_PROTOCOL (RFC 8441)")
 
 // streams are the HTTP/2 connections to one endpoint: one, and further ones while it has as many streams as the endpoint allows.
 type streams struct {
@@ -23,36 +31,82 @@ type streams struct {
 	conns    []*h2.Upstream
 	busy     map[*h2.Upstream]bool // counted as in use
 	waiting  []*h2.Exchange        // for a connection
+	extended int                   // of these, those that wait for one that takes extended CONNECT
 	dialling int
+	most     int // streams a new connection takes at first
 }
 
 // Send sends an exchange to an endpoint, on a connection that there is or on one that is made for it; patient is as for Dial. It
-// does not wait: when no connection comes about the exchange fails.
+// does not wait: when no connection comes about the exchange fails, after Send has returned.
 func (p *Pools) Send(x *h2.Exchange, ep *cluster.Endpoint, patient bool) {
 	s := p.streams[ep]
 	if s == nil {
-		s = &streams{p: p, ep: ep, busy: map[*h2.Upstream]bool{}}
+		s = &streams{p: p, ep: ep, busy: map[*h2.Upstream]bool{}, most: streamsADial}
 		p.streams[ep] = s
 	}
 	for _, u := range s.conns {
-		if u.Room() > 0 {
+		if u.Takes(x) {
 			s.open(u, x)
 			return
 		}
 	}
 	s.waiting = append(s.waiting, x)
+	if x.Extended() {
+		s.extended++
+		if s.known() {
+			p.l.Go(s.refuse)
+		}
+	}
 	x.Wait(s)
-	if len(s.waiting) > s.dialling*streamsADial {
+	s.dialMore(patient)
+}
+
+// Connects reports whether one of the endpoints is known to take extended CONNECT: RFC 8441.
+func (p *Pools) Connects(eps []*cluster.Endpoint) bool {
+	for _, ep := range eps {
+		if s := p.streams[ep]; s != nil {
+			for _, u := range s.conns {
+				if u.Connects() {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+// known reports whether a connection is known not to take extended CONNECT.
+func (s *streams) known() bool {
+	return slices.ContainsFunc(s.conns, func(u *h2.Upstream) bool { return u.Started() && !u.Connects() })
+}
+
+// dialMore makes connections for those who wait, but for those who wait for what a connection has yet to say.
+func (s *streams) dialMore(patient bool) {
+	n := len(s.waiting)
+	if s.extended > 0 && (s.known() || slices.ContainsFunc(s.conns, func(u *h2.Upstream) bool { return !u.Started() })) {
+		n -= s.extended
+	}
+	for s.dialling < maxDials && n > s.dialling*s.most {
 		s.dialling++
-		p.l.Go(func() { s.dial(patient) })
+		s.p.l.Go(func() { s.dial(patient) })
 	}
 }
 
 // Forget takes a waiting exchange out.
 func (s *streams) Forget(x *h2.Exchange) {
 	if i := slices.Index(s.waiting, x); i >= 0 {
-		s.waiting = slices.Delete(s.waiting, i, i+1)
+		s.take(i)
 	}
+}
+
+// take takes the i-th waiting exchange out.
+func (s *streams) take(i int) *h2.Exchange {
+	x := s.waiting[i]
+	s.waiting = slices.Delete(s.waiting, i, i+1)
+	if x.Extended() {
+		s.extended--
+	}
+	return x
 }
 
 func (s *streams) open(u *h2.Upstream, x *h2.Exchange) {
@@ -66,26 +120,37 @@ func (s *streams) open(u *h2.Upstream, x *h2.Exchange) {
 	u.Open(x)
 }
 
+// refuse fails those who wait for extended CONNECT, which the endpoint does not take.
+func (s *streams) refuse() {
+	for i := 0; s.extended > 0 && i < len(s.waiting); {
+		if !s.waiting[i].Extended() {
+			i++
+			continue
+		}
+		s.take(i).Unfit(errConnect)
+		i = 0 // who is told may have changed the list
+	}
+}
+
 // dial makes a connection and serves it until it ends.
 func (s *streams) dial(patient bool) {
 	c, err := s.p.Dial(s.ep, patient)
 	s.dialling--
 	if err != nil {
-		waiting := s.waiting
-		s.waiting = nil
-		s.drop()
-		for _, x := range waiting {
-			x.Fail(err)
+		// Who waits now fails; who comes to wait meanwhile has a dial of its own.
+		for n := len(s.waiting); n > 0 && len(s.waiting) > 0; n-- {
+			s.take(0).Fail(err)
 		}
+		s.drop()
 		return
 	}
-	if s.p.closed && len(s.waiting) == 0 || s.p.l.Stopping() {
+	if s.p.l.Stopping() {
 		c.Close()
-		s.drop()
 		return
 	}
 	s.p.stats.Idle.Add(1)
 	u := h2.NewUpstream(c, s.ep, &s.p.o.HTTP2, streamIdle, s.changed)
+	u.Expect(s.most)
 	s.conns = append(s.conns, u)
 	s.changed(u)
 	u.Serve()
@@ -98,23 +163,30 @@ func (s *streams) changed(u *h2.Upstream) {
 		s.p.stats.Upstreams.Add(-1)
 		s.p.stats.Idle.Add(1)
 	}
-	for len(s.waiting) > 0 && u.Room() > 0 {
-		x := s.waiting[0]
-		s.waiting = slices.Delete(s.waiting, 0, 1)
-		s.open(u, x)
+	if u.Started() {
+		s.most = max(1, min(u.MaxStreams(), streamsADial))
 	}
-	if !u.Closed() {
-		return
-	}
-	if i := slices.Index(s.conns, u); i >= 0 {
-		s.conns = slices.Delete(s.conns, i, i+1)
-		s.p.stats.Idle.Add(-1)
-		if len(s.waiting) > 0 && s.dialling == 0 && len(s.conns) == 0 {
-			s.dialling++
-			s.p.l.Go(func() { s.dial(false) })
+	for i := 0; i < len(s.waiting) && u.Room() > 0; {
+		if u.Takes(s.waiting[i]) {
+			s.open(u, s.take(i))
+		} else {
+			i++
 		}
 	}
-	s.drop()
+	if s.extended > 0 && s.known() {
+		s.refuse()
+	}
+	if u.Closed() {
+		if i := slices.Index(s.conns, u); i >= 0 {
+			s.conns = slices.Delete(s.conns, i, i+1)
+			s.p.stats.Idle.Add(-1)
+			if !u.Started() {
+				s.refuse() // it never said what it takes
+			}
+		}
+		s.drop()
+	}
+	s.dialMore(false)
 }
 
 // drop forgets an endpoint that has no connections.

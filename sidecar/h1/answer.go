@@ -4,6 +4,8 @@ import "strconv"
 
 // answerPhrases are the reason phrases of the answers we give ourselves: RFC 9110, section 15, and RFC 6585.
 var answerPhrases = map[int]string{
+	200: "OK",
+	207: "Multi-Status",
 	400: "Bad Request",
 	408: "Request Timeout",
 	413: "Content Too Large",

@@ -133,7 +133,6 @@ func (x *Exchange) growAhead() bool {
 
 // account takes what was read of the request, and answers how many bytes of it are the body's. What is behind it is kept for the next one.
 func (x *Exchange) account(b []byte) (body int, err error) {
-	body = len(b)
 	done := false
 	if x.Request.Body == Chunked {
 		if body, done, err = x.chunks.Scan(b); err != nil {

@@ -30,9 +30,11 @@ func (w *Worker) exchange(r *route, x *h1.Exchange) {
 	q := &r.one
 	q.begin(r)
 	w.asked(r, x)
-	if !q.sharded() {
+	switch {
+	case q.rules.Scatter && w.scattered(r, x):
+	case !q.sharded():
 		w.try(r, x)
-	} else {
+	default:
 		defer q.leave()
 		if w.own(r, x) {
 			w.try(r, x)

@@ -62,6 +62,8 @@ type Worker struct {
 	head1 head1
 	head2 head2
 
+	scatters int // requests on their way to every endpoint
+
 	rand     *rand.Rand
 	seq      uint64
 	services map[string]*service // by name

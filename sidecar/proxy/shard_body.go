@@ -49,6 +49,10 @@ func (w *Worker) readKey(r *route, x *h1.Exchange) (shardkey.Outcome, bool) {
 // Body goes on with the look for the key, as more of the request has come.
 func (s streams) Body(x *h2.Exchange) {
 	c := x.State.(*call)
+	if c.shard.scattering {
+		s.scatter(x, c)
+		return
+	}
 	b, whole := x.Body()
 	o := c.shard.keys.Body(b, whole)
 	if o == shardkey.NeedMore {

@@ -65,6 +65,9 @@ func (s streams) Request(x *h2.Exchange) {
 	s.r.budget.Deposit()
 	c.attempt = attempt{}
 	s.asked(x, c)
+	if c.rules.Scatter && s.scattered(x, c) {
+		return
+	}
 	if c.sharded() {
 		s.own(x, c)
 		return

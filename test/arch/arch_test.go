@@ -20,7 +20,7 @@ var levels = map[string]int{
 
 	"sidecar/proxy": 4, "sidecar/admin": 4, "webhook/admit": 4,
 
-	"sidecar/listener": 3, "sidecar/h1": 3, "sidecar/tunnel": 3, "sidecar/upstream": 3, "sidecar/discovery": 3, "sidecar/directory": 3,
+	"sidecar/listener": 3, "sidecar/h1": 3, "sidecar/tunnel": 3, "sidecar/scatter": 3, "sidecar/upstream": 3, "sidecar/discovery": 3, "sidecar/directory": 3,
 	"webhook/certs": 3, "webhook/access": 3, "webhook/facts": 3, "webhook/report": 3, "initcontainer/apply": 3,
 
 	"sidecar/detect": 2, "sidecar/balancer": 2, "sidecar/outlier": 2, "sidecar/classify": 2, "sidecar/retry": 2,

@@ -1,0 +1,174 @@
+package proxy
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sluice-mesh/sluice/sidecar/rules"
+	"github.com/sluice-mesh/sluice/sidecar/scatter"
+)
+
+func TestScatter(t *testing.T) {
+	protocols(t, func(t *testing.T, client func(r *rig) *http.Client) {
+		all := func(t *testing.T, p *pods, cl *http.Client, method, body string, want int) (a scatter.Answer) {
+			t.Helper()
+			status, text, h := ask(t, cl, method, "/caches?x=1", body, "sluice-scatter: all", "x-other: 1")
+			if status != want {
+				t.Fatalf("%d %q, want %d", status, text, want)
+			}
+			if h.Get("Content-Type") != "application/json" {
+				t.Errorf("content type %q", h.Get("Content-Type"))
+			}
+			if err := json.Unmarshal([]byte(text), &a); err != nil {
+				t.Fatalf("%q: %v", text, err)
+			}
+			if a.Service != "default/web:80" || a.Status != want || len(a.Pods) != len(p.eps) {
+				t.Fatalf("%+v", a)
+			}
+			for i, pod := range a.Pods {
+				if pod.Pod != p.eps[i].Name || pod.Endpoint != p.eps[i].Addr.String() {
+					t.Errorf("%d: %+v", i, pod)
+				}
+			}
+			return a
+		}
+		on := func(r *rules.Rules) { r.Scatter = true }
+		t.Run("all answer", func(t *testing.T) {
+			p := newPods(t, 40, on) // more than are asked at a time
+			p.does(func(pod int, w http.ResponseWriter, q *http.Request) {
+				b, _ := io.ReadAll(q.Body)
+				fmt.Fprintf(w, "%s%s%s %d%s%s%s%s ", q.Method, q.Host, q.URL, q.ProtoMajor, b, q.Header["X-Other"], q.Header["Sluice-Scatter"], q.UserAgent())
+			})
+			cl := client(p.r)
+			major := "2"
+			if strings.Contains(t.Name(), "HTTP/1.1") {
+				major = "1"
+			}
+			for n := range 3 {
+				a := all(t, p, cl, "POST", strings.Repeat("b", n), 200)
+				for i, pod := range a.Pods {
+					want := fmt.Sprintf("POSTweb/caches?x=1 %s%s[1][]%s web-%d", major, strings.Repeat("b", n), "Go-http-client/"+map[string]string{"1": "1.1", "2": "2.0"}[major], i)
+					if pod.Status != 200 || pod.Body != want || pod.Headers["Pod"][0] != pod.Pod || pod.Size != int64(len(want)) || len(pod.Digest) != 64 {
+						t.Fatalf("%+v, want %q", pod, want)
+					}
+				}
+			}
+			p.r.counts("requests scattered", 3, p.r.service().Scattered.Load)
+			if n := p.r.m.Loop(0).Accepted.Load(); n != 1 {
+				t.Errorf("%d connections of the client, want one that was kept", n)
+			}
+			cl.CloseIdleConnections()
+		})
+		t.Run("some do not", func(t *testing.T) {
+			p := newPods(t, 5, func(r *rules.Rules) { on(r); r.Timeout = 100 * time.Millisecond })
+			hold := make(chan bool)
+			p.does(func(pod int, w http.ResponseWriter, q *http.Request) {
+				switch pod {
+				case 1:
+					w.WriteHeader(404)
+				case 2:
+					w.Write([]byte{0xff})
+				case 3:
+					<-hold
+				}
+			})
+			p.kill(4)
+			cl := client(p.r)
+			a := all(t, p, cl, "GET", "", 207)
+			if a.Pods[0].Status != 200 || a.Pods[1].Status != 404 || a.Pods[2].Base64 == "" || a.Pods[2].Body != "" {
+				t.Errorf("%+v", a.Pods)
+			}
+			if a.Pods[3].Error != "no answer within 100ms" || !strings.Contains(a.Pods[4].Error, "refused") || a.Pods[4].Status != 0 {
+				t.Errorf("%+v", a.Pods)
+			}
+			close(hold)
+			cl.CloseIdleConnections()
+		})
+		t.Run("none does", func(t *testing.T) {
+			p := newPods(t, 2, on)
+			p.kill(0)
+			p.kill(1)
+			cl := client(p.r)
+			all(t, p, cl, "GET", "", 502)
+			cl.CloseIdleConnections()
+		})
+		t.Run("large answers", func(t *testing.T) {
+			p := newPods(t, 80, on)
+			p.does(func(pod int, w http.ResponseWriter, q *http.Request) {
+				if pod == 0 {
+					io.WriteString(w, strings.Repeat("x", 100_000))
+				} else {
+					io.WriteString(w, strings.Repeat("y", 60_000))
+				}
+			})
+			cl := client(p.r)
+			a := all(t, p, cl, "GET", "", 200)
+			bodies := 0
+			for i, pod := range a.Pods {
+				bodies += len(pod.Body)
+				if pod.Digest == "" || i > 0 && pod.Size < 60_000 {
+					t.Errorf("%d: %d bytes, digest %q", i, pod.Size, pod.Digest)
+				}
+			}
+			if a.Pods[0].Body != "" || a.Pods[0].Size < 100_000 || bodies < 2<<20 || bodies > 4<<20 {
+				t.Errorf("%d bytes of bodies in all, %d of the largest", bodies, len(a.Pods[0].Body))
+			}
+			cl.CloseIdleConnections()
+		})
+		t.Run("what is not sent to everybody", func(t *testing.T) {
+			p := newPods(t, 2, on)
+			cl := client(p.r)
+			for _, c := range []struct {
+				body   string
+				field  string
+				status int
+				text   string
+			}{
+				{"", "sluice-scatter: some", 400, `sluice: sluice-scatter: "some" is unknown, allowed is all` + "\n"},
+				{strings.Repeat("x", 80_000), "sluice-scatter: all", 413, "sluice: the body is too large to be sent to every endpoint: at most 64 KiB are\n"},
+			} {
+				if status, text, _ := ask(t, cl, "POST", "/", c.body, c.field); status != c.status || text != c.text {
+					t.Errorf("%d %q, want %d %q", status, text, c.status, c.text)
+				}
+			}
+			cl.CloseIdleConnections()
+		})
+		t.Run("a Service that does not allow it", func(t *testing.T) {
+			p := newPods(t, 2, func(*rules.Rules) {})
+			p.does(func(pod int, w http.ResponseWriter, q *http.Request) {
+				io.WriteString(w, q.Header.Get("Sluice-Scatter")+" ")
+			})
+			cl := client(p.r)
+			if status, text, _ := ask(t, cl, "GET", "/", "", "sluice-scatter: all"); status != 200 || text != "all web-0" {
+				t.Errorf("%d %q", status, text)
+			}
+			cl.CloseIdleConnections()
+		})
+		t.Run("the client leaves", func(t *testing.T) {
+			p := newPods(t, 2, on)
+			hold, entered := make(chan bool), make(chan bool, 2)
+			p.does(func(pod int, w http.ResponseWriter, q *http.Request) {
+				entered <- true
+				select {
+				case <-hold:
+				case <-q.Context().Done():
+				}
+			})
+			raw := p.r.dial()
+			raw.send(lines("GET / HTTP/1.1", "Host: web", "Sluice-Scatter: all"))
+			<-entered
+			<-entered
+			raw.reset()
+			p.r.eventually("the requests to end", func() (none bool) {
+				p.r.on(func() { none = p.r.w.scatters == 0 })
+				return none
+			})
+			close(hold)
+		})
+	})
+}

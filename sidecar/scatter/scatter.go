@@ -1,0 +1,159 @@
+package scatter
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Request is what is sent.
+type Request struct {
+	Method string
+	// Target is as it came: a path with its query, or *.
+	Target    string
+	Authority string
+	Fields    []Field
+	Body      []byte
+	// HTTP2 sends it over HTTP/2, without TLS and without asking first, as the client did; else over HTTP/1.1.
+	HTTP2 bool
+}
+
+// Field is one field line.
+type Field struct{ Name, Value string }
+
+// Endpoint is who is asked.
+type Endpoint struct {
+	Pod  string
+	Addr netip.AddrPort
+}
+
+// Options bound the work; the zero value takes the defaults.
+type Options struct {
+	// Concurrency is how many endpoints are asked at a time.
+	Concurrency int
+	// Timeout bounds the whole; ConnectTimeout each connect.
+	Timeout, ConnectTimeout time.Duration
+	// MaxBody is the largest body of one answer that is passed on, in bytes; MaxBodies that of all together, in bytes. MaxRead is the largest
+	// body that is read at all, for its digest.
+	MaxBody, MaxBodies, MaxRead int64
+}
+
+// Defaults are what zeros in Options stand for.
+func Defaults() Options {
+	return Options{Concurrency: 16, Timeout: 10 * time.Second, ConnectTimeout: time.Second, MaxBody: 64 << 10, MaxBodies: 4 << 20, MaxRead: 16 << 20}
+}
+
+func (o Options) filled() Options {
+	d := Defaults()
+	fill(&o.Concurrency, d.Concurrency)
+	fill(&o.Timeout, d.Timeout)
+	fill(&o.ConnectTimeout, d.ConnectTimeout)
+	fill(&o.MaxBody, d.MaxBody)
+	fill(&o.MaxBodies, d.MaxBodies)
+	fill(&o.MaxRead, d.MaxRead)
+	return o
+}
+
+func fill[T int | int64 | time.Duration](v *T, to T) {
+	if *v == 0 {
+		*v = to
+	}
+}
+
+// Run asks all endpoints and answers when all have answered, or time is up, or ctx has ended. It leaves nothing running.
+func Run(ctx context.Context, service string, q Request, to []Endpoint, o Options) *Answer {
+	o = o.filled()
+	ctx, cancel := context.WithTimeoutCause(ctx, o.Timeout, fmt.Errorf("no answer within %v", o.Timeout))
+	defer cancel()
+	p := &http.Protocols{}
+	p.SetHTTP1(!q.HTTP2)
+	p.SetUnencryptedHTTP2(q.HTTP2)
+	r := &run{q: q, o: o, client: &http.Transport{Protocols: p, DisableCompression: true, DisableKeepAlives: !q.HTTP2,
+		DialContext: (&net.Dialer{Timeout: o.ConnectTimeout}).DialContext}}
+	defer r.client.CloseIdleConnections()
+	a := &Answer{Service: service, Pods: make([]Pod, len(to))}
+	var next atomic.Int64
+	var all sync.WaitGroup
+	for range min(o.Concurrency, len(to)) {
+		all.Go(func() {
+			for i := next.Add(1) - 1; i < int64(len(to)); i = next.Add(1) - 1 {
+				a.Pods[i] = r.ask(ctx, to[i])
+			}
+		})
+	}
+	all.Wait()
+	a.overall()
+	return a
+}
+
+// run is one request on its way to everybody.
+type run struct {
+	q      Request
+	o      Options
+	client *http.Transport
+	bodies atomic.Int64 // bytes of bodies that are passed on
+}
+
+var errTooLarge = errors.New("the answer is too large to be read")
+
+// ask asks one endpoint.
+func (r *run) ask(ctx context.Context, e Endpoint) (p Pod) {
+	p = Pod{Pod: e.Pod, Endpoint: e.Addr.String()}
+	began := time.Now()
+	defer func() { p.Seconds = time.Since(began).Seconds() }()
+	failed := func(err error) Pod {
+		if cause := context.Cause(ctx); cause != nil {
+			err = cause
+		}
+		return Pod{Pod: p.Pod, Endpoint: p.Endpoint, Error: err.Error()}
+	}
+	q := (&http.Request{Method: r.q.Method, URL: &url.URL{Scheme: "http", Host: e.Addr.String(), Opaque: r.q.Target}, Host: r.q.Authority,
+		Header: http.Header{"User-Agent": nil}, ContentLength: int64(len(r.q.Body))}).WithContext(ctx)
+	if len(r.q.Body) > 0 {
+		q.Body = io.NopCloser(bytes.NewReader(r.q.Body))
+	}
+	for _, f := range r.q.Fields {
+		q.Header.Add(f.Name, f.Value)
+	}
+	res, err := r.client.RoundTrip(q)
+	if err != nil {
+		return failed(err)
+	}
+	defer res.Body.Close()
+	sum := sha256.New()
+	var body bytes.Buffer
+	n, err := io.Copy(io.MultiWriter(sum, &most{&body, r.o.MaxBody}), io.LimitReader(res.Body, r.o.MaxRead+1))
+	switch {
+	case err != nil:
+		return failed(err)
+	case n > r.o.MaxRead:
+		return failed(errTooLarge)
+	}
+	p.Status, p.Headers = res.StatusCode, res.Header
+	kept := n <= r.o.MaxBody && r.bodies.Add(n) <= r.o.MaxBodies
+	p.put(body.Bytes(), n, sum.Sum(nil), kept)
+	return p
+}
+
+// most keeps the first bytes and takes all.
+type most struct {
+	b    *bytes.Buffer
+	left int64
+}
+
+func (m *most) Write(p []byte) (int, error) {
+	n := min(int64(len(p)), m.left)
+	m.b.Write(p[:n])
+	m.left -= n
+	return len(p), nil
+}

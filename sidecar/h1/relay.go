@@ -192,6 +192,9 @@ func (x *Exchange) Forward(up *Upstream) Result {
 	// wanted: the server takes the rest of the request.
 	wanted := (res.Persistent || result.Tunnel) && (d.bound != nil || !x.withheld())
 	keep := x.Request.Persistent && res.Body != UntilClose && x.pump.err == nil && (wanted || !x.unread())
+	if x.pump.err == errPumpCancelled {
+		x.pump.err, x.pump.side = nil, SideNone // in an attempt that has ended; this answer's body is to come whole
+	}
 	b := up.Buffered()
 	body, done, err := x.answerAhead(res, b[up.answerHead:])
 	if err != nil {

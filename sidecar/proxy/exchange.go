@@ -68,6 +68,9 @@ func (w *Worker) try(r *route, x *h1.Exchange) {
 			continue
 		}
 		if ep, choice = q.again(&a.attempt, x.Replayable(), r.idempotent(x)); ep != nil {
+			if a.up != nil {
+				x.Leave(a.up) // its answer may have come before the request had gone out whole
+			}
 			w.hold(r)
 		} else if q.waits(&a.attempt) {
 			if ep, choice = w.ownerAway(r, x, &a.attempt); ep == nil {

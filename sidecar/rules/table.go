@@ -333,9 +333,9 @@ var table = []Setting{
 		value:   at(func(r *Rules) *string { return &r.Shard.Cookie }, without(off, parseCookie), withoutText(off, same)),
 	},
 	{
-		Name: "scatter", Group: sharding, Example: "on", Reserved: true,
+		Name: "scatter", Group: sharding, Example: "on",
 		Allowed: "on or off",
-		Doc:     "Sends requests with the header `sluice-scatter: all` to every pod, and answers with the list of their answers.",
+		Doc:     "Sends requests with the header `sluice-scatter: all` to every pod, and answers with the list of their answers in JSON.",
 		Effect:  "sidecar/proxy",
 		value:   at(func(r *Rules) *bool { return &r.Scatter }, onOff, onOffText),
 	},

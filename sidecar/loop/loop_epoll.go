@@ -38,8 +38,9 @@ type Loop struct {
 	now   int64
 	cur   *Task
 	queue []*Task // coroutines to resume in this turn
-	// flushers are to be called at this turn's end.
+	// flushers are to be called when this turn, or this crowd of turns, ends.
 	flushers []Flusher
+	held     int     // turns since they were called last
 	ready    []*Task // … in the next one
 	idle     []*Task // ended coroutines kept for reuse
 	live     int     // coroutines that run or wait
@@ -159,6 +160,12 @@ func (l *Loop) turns(uintptr) (over bool) {
 			n = 0
 		}
 		if n == 0 && !due {
+			if len(l.flushers) > 0 {
+				l.release()
+				if len(l.ready) > 0 {
+					continue
+				}
+			}
 			l.arm(next)
 			return false
 		}
@@ -187,16 +194,24 @@ func (l *Loop) turn(n int, waited bool) {
 		l.resume(t)
 	}
 	l.queue = l.queue[:0]
-	l.flushAll()
+	if l.held++; l.held > maxHeld || n < crowded && len(l.ready) == 0 {
+		l.release()
+	}
 	l.rested = clock()
 	l.stats.turn(l.rested - began)
 }
 
-// AtTurnEnd calls f.Flush once every coroutine of this turn has run: what many of them write to one connection goes out in one
-// system call. On the loop only; each call of it is answered by one of Flush.
+// AtTurnEnd calls f.Flush once every coroutine of this turn has run, or of a few turns when events come one upon the other: what many of
+// them write to one connection goes out in one system call. On the loop only; each call of it is answered by one of Flush.
 func (l *Loop) AtTurnEnd(f Flusher) { l.flushers = append(l.flushers, f) }
 
-func (l *Loop) flushAll() {
+// maxHeld is for how many turns more than one what was written is held while the loop is crowded, and asks for further events in any
+// case: they often write to the same connections.
+const maxHeld = 3
+
+// release sends what was collected.
+func (l *Loop) release() {
+	l.held = 0
 	for i := 0; i < len(l.flushers); i++ { // a Flush may add more
 		f := l.flushers[i]
 		l.flushers[i] = nil

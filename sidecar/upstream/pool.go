@@ -57,7 +57,9 @@ func New(l *loop.Loop, o Options, stats *metrics.Loop) *Pools {
 
 // Dial connects to an endpoint. ConnectTimeout is there to choose another one in time; where there is none, patient leaves the
 // bound to the kernel, as it would be without us.
-func (p *Pools) Dial(ep *cluster.Endpoint, patient bool) (*loop.Conn, error) { return p.DialWithin(ep, patient, 0) }
+func (p *Pools) Dial(ep *cluster.Endpoint, patient bool) (*loop.Conn, error) {
+	return p.DialWithin(ep, patient, 0)
+}
 
 // DialWithin is Dial that takes no longer than within, if that is not 0.
 func (p *Pools) DialWithin(ep *cluster.Endpoint, patient bool, within time.Duration) (*loop.Conn, error) {

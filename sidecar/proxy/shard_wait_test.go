@@ -276,3 +276,79 @@ func TestWaitForTheOwner(t *testing.T) {
 		})
 	})
 }
+
+// What an owner answers, however bad, moves its keys under failover only.
+func TestEjectionMovesKeysUnderFailoverOnly(t *testing.T) {
+	for f, moves := range map[rules.Fallback]bool{rules.FallOver: true, rules.FallWait: false, rules.FallStrict: false} {
+		t.Run(f.String(), func(t *testing.T) {
+			protocols(t, func(t *testing.T, client func(r *rig) *http.Client) {
+				p := newPods(t, 4, func(r *rules.Rules) {
+					byAccount(f, patience)(r)
+					r.Ejection = rules.Ejection{On: true, Errors: 3, First: time.Minute, Most: time.Minute}
+				})
+				p.does(func(pod int, w http.ResponseWriter, q *http.Request) {
+					if pod == 2 {
+						w.WriteHeader(500)
+					}
+				})
+				cl, key := client(p.r), p.keyOf(2)
+				order := p.order(key)
+				for range 3 {
+					if status, pod, _ := ask(t, cl, "POST", "/", "x", "account: "+key); status != 500 || pod != "web-2" {
+						t.Errorf("%d from %q", status, pod)
+					}
+				}
+				p.r.counts("endpoints ejected", 1, p.r.service().Ejections.Load)
+				want := "web-2"
+				if moves {
+					want = order[1]
+				}
+				if _, pod, _ := ask(t, cl, "POST", "/", "x", "account: "+key); pod != want {
+					t.Errorf("%q answered, want %s", pod, want)
+				}
+				cl.CloseIdleConnections()
+			})
+		})
+	}
+}
+
+func TestBoundedLoad(t *testing.T) {
+	protocols(t, func(t *testing.T, client func(r *rig) *http.Client) {
+		p := newPods(t, 3, func(r *rules.Rules) { byAccount(rules.FallOver, 0)(r); r.Shard.BoundedLoad = 1.25 })
+		cl, key := client(p.r), p.keyOf(2)
+		hold := make(chan bool)
+		p.does(func(pod int, w http.ResponseWriter, q *http.Request) { <-hold })
+		var all sync.WaitGroup
+		var mu sync.Mutex
+		got := map[string]int{}
+		for n := range 9 {
+			all.Go(func() {
+				_, pod, _ := ask(t, cl, "POST", "/", "x", "account: "+key)
+				mu.Lock()
+				defer mu.Unlock()
+				got[pod]++
+			})
+			p.r.eventually("a request to be under way", func() (on bool) {
+				p.r.on(func() {
+					running := int64(0)
+					for _, ep := range p.eps {
+						running += ep.Load[0].InFlight
+					}
+					on = running == int64(n+1)
+				})
+				return on
+			})
+		}
+		close(hold)
+		all.Wait()
+		for pod, n := range got {
+			if n > 4 { // 1.25 × 9/3, rounded up
+				t.Errorf("%s had %d of 9 requests of one key at a time", pod, n)
+			}
+		}
+		if n := p.r.service().Decisions[metrics.PastBusy].Load(); n < 5 {
+			t.Errorf("%d requests went past the owner", n)
+		}
+		cl.CloseIdleConnections()
+	})
+}

@@ -191,6 +191,13 @@ func (s streams) lost(x *h2.Exchange, c *call, f h2.Failure) {
 		s.ownerAway(x, c, a)
 		return
 	}
+	if c.full && c.unsent && a.outcome == classify.ConnectFailed {
+		// Those that have not been tried are full, and the request has been nowhere.
+		c.attempt = attempt{}
+		s.w.times.remove(c)
+		s.queue(x, c)
+		return
+	}
 	if c.held.ep != nil {
 		c.attempt, c.held = c.held, attempt{}
 		c.attempt.outcome = classify.Answered

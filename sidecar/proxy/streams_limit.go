@@ -17,7 +17,9 @@ type streamWaiter struct {
 // Forget ends the wait.
 func (v *streamWaiter) Forget(*h2.Exchange) {
 	v.gone = true
-	v.task.Wake()
+	if v.task != nil { // it may not have begun
+		v.task.Wake()
+	}
 }
 
 // queue waits until an endpoint is below its limit and sends the request there; it is queue of HTTP/1.x for streams.

@@ -1,0 +1,139 @@
+package proxy
+
+import (
+	"bytes"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
+
+	"github.com/sluice-mesh/sluice/sidecar/h2/frame"
+	"github.com/sluice-mesh/sluice/sidecar/rules"
+)
+
+// A client may ask and give up in one breath, before the coroutine that is to wait for it has begun.
+func TestAStreamThatGivesUpBeforeItWaits(t *testing.T) {
+	h, release := hanging(t, named("first"))
+	s := newH2Server(t, h)
+	r := newRig(t)
+	r.serve(s.addr)
+	r.with(func(r *rules.Rules) { r.Limits.Requests, r.Limits.Queue = 1, patience })
+	done := make(chan bool)
+	go func() {
+		defer close(done)
+		res, err := r.h2Client().Post("http://web/", "", strings.NewReader("x"))
+		body(t, res, err)
+	}()
+	r.eventually("the first request", func() bool { return r.m.Loop(0).Upstreams.Load() == 1 })
+
+	c, err := net.Dial("tcp", r.addr.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	c.SetDeadline(time.Now().Add(patience))
+	var block, out bytes.Buffer
+	enc := hpack.NewEncoder(&block)
+	for _, f := range []hpack.HeaderField{{Name: ":method", Value: "GET"}, {Name: ":scheme", Value: "http"}, {Name: ":path", Value: "/"}, {Name: ":authority", Value: "web"}} {
+		enc.WriteField(f)
+	}
+	io.WriteString(&out, frame.ClientPreface)
+	w := http2.NewFramer(&out, c)
+	w.WriteSettings()
+	w.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: block.Bytes(), EndStream: true, EndHeaders: true})
+	w.WriteRSTStream(1, http2.ErrCodeCancel)
+	w.WritePing(false, [8]byte{7})
+	c.Write(out.Bytes())
+	for {
+		f, err := w.ReadFrame()
+		if err != nil {
+			t.Fatalf("the connection ended: %v", err)
+		}
+		if p, ok := f.(*http2.PingFrame); ok && p.IsAck() {
+			break
+		}
+	}
+	release()
+	<-done
+	r.counts("requests wait", 0, func() (n uint64) {
+		r.on(func() { n = uint64(len(r.w.services[r.target.Name].waiting)) })
+		return n
+	})
+}
+
+// Of two endpoints one is at its limit and the other refuses: there is room soon, and the request has been nowhere.
+func TestAStreamWaitsForWhoHasMostRequestsWhenTheOthersRefuse(t *testing.T) {
+	h, release := hanging(t, named("good"))
+	busy := newH2Server(t, h)
+	r := newRig(t)
+	r.serve(busy.addr)
+	r.with(func(r *rules.Rules) { r.Limits.Requests, r.Limits.Queue = 1, patience })
+	c := r.h2Client()
+	done := make(chan bool)
+	go func() {
+		defer close(done)
+		res, err := c.Post("http://web/", "", strings.NewReader("x"))
+		body(t, res, err)
+	}()
+	r.eventually("the first request", func() bool { return r.m.Loop(0).Upstreams.Load() == 1 })
+	rules := r.target.Snapshot().Rules
+	r.serve(busy.addr, closedPort(t))
+	s := *r.target.Snapshot()
+	s.Rules = rules
+	r.target.Publish(&s)
+	go func() {
+		r.eventually("the refusal", func() bool { return r.m.Loop(0).ConnectFailures.Load() > 0 })
+		release()
+	}()
+	res, err := c.Post("http://web/", "", strings.NewReader("x"))
+	if got := body(t, res, err); err == nil && (res.StatusCode != http.StatusOK || got != "good") {
+		t.Errorf("got %d %q", res.StatusCode, got)
+	}
+	<-done
+}
+
+// Room that has come meanwhile is for who waits, not for who has just come.
+func TestAStreamDoesNotOvertakeThoseThatWait(t *testing.T) {
+	h, release := hanging(t, named("first"))
+	busy := newH2Server(t, h)
+	came := make(chan string, 3)
+	free := newH2Server(t, func(w http.ResponseWriter, q *http.Request) { came <- q.URL.Path; h(w, q) })
+	r := newRig(t)
+	r.serve(busy.addr)
+	r.with(func(r *rules.Rules) { r.Limits.Requests, r.Limits.Queue = 1, patience })
+	c := r.h2Client()
+	var wg sync.WaitGroup
+	post := func(path string) {
+		wg.Go(func() {
+			res, err := c.Post("http://web"+path, "", strings.NewReader("x"))
+			body(t, res, err)
+		})
+	}
+	waiting := func(n uint64) {
+		r.counts("requests wait", int(n), func() (n uint64) {
+			r.on(func() { n = uint64(len(r.w.services[r.target.Name].waiting)) })
+			return n
+		})
+	}
+	post("/running")
+	r.eventually("the first request", func() bool { return r.m.Loop(0).Upstreams.Load() == 1 })
+	post("/waits")
+	waiting(1)
+	also := *r.target.Snapshot()
+	r.serve(busy.addr, free.addr)
+	s := *r.target.Snapshot()
+	s.Rules = also.Rules
+	r.target.Publish(&s)
+	post("/comes")
+	if got := <-came; got != "/waits" {
+		t.Errorf("%s went first", got)
+	}
+	release()
+	wg.Wait()
+}

@@ -11,6 +11,7 @@ type pipe struct {
 	buf   []byte // borrowed; bytes [r:w] are to be sent
 	r, w  int
 	keep  bool // bytes before r stay, for another attempt
+	paid  int  // of the bytes to be sent, those that were owed for already: they went on in an earlier attempt
 	ended bool // the sender sent END_STREAM
 	// trailers end the pipe where there are any; they are the pipe's own.
 	trailers []hpack.Field
@@ -128,7 +129,7 @@ func (p *pipe) shrink() {
 
 // drop forgets everything.
 func (p *pipe) drop() {
-	p.keep = false
+	p.keep, p.paid = false, 0
 	p.release()
 	p.held(0)
 }
@@ -170,7 +171,8 @@ func (p *pipe) pump() {
 		d.appendData(id, p.buf[p.r:p.r+n], last, n == p.waiting())
 		p.r += n
 		p.window -= int64(n)
-		p.owed += int64(n)
+		p.owed += int64(n - min(n, p.paid))
+		p.paid -= min(n, p.paid)
 		p.lost = p.lost || !p.keep
 		p.sent = last
 		if d.blocked.serving == p && p.waiting() > 0 && d.blocked.first != nil {
@@ -194,6 +196,7 @@ func (p *pipe) pump() {
 // again makes the pipe ready to be sent from its start.
 func (p *pipe) again() {
 	if p.keep {
+		p.paid += p.r
 		p.r = 0
 	}
 	p.sent, p.window = false, 0

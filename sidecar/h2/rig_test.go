@@ -36,6 +36,7 @@ type rig struct {
 	// answer, when it is set, is asked about each head of an answer; see Handler.Head.
 	answer func(x *Exchange, h Head) bool
 	serve  func(d *Downstream)
+	dialed func(u *Upstream)
 	first  func(x *Exchange) int // the endpoint that a request tries first
 	keep   int
 	maxAge time.Duration
@@ -56,7 +57,8 @@ type told struct {
 type endpoint struct {
 	r       *rig
 	ln      net.Listener
-	up      *Upstream
+	up      *Upstream // the one that is used
+	ups     map[*Upstream]bool
 	dialing bool
 	waiting []*Exchange
 }
@@ -104,7 +106,7 @@ func newRig(t testing.TB, n int, o *Options) *rig {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { ln.Close() })
-		r.endpoints = append(r.endpoints, &endpoint{r: r, ln: ln})
+		r.endpoints = append(r.endpoints, &endpoint{r: r, ln: ln, ups: map[*Upstream]bool{}})
 	}
 	l.Go(func() {
 		for {
@@ -158,11 +160,7 @@ func (r *rig) end() {
 		}
 		left := ""
 		if !r.soon(func() bool {
-			for _, e := range r.endpoints {
-				if e.up != nil {
-					e.up.Close()
-				}
-			}
+			r.hangUp()
 			m := r.o.Memory
 			open := 0
 			for _, k := range r.begun {
@@ -182,6 +180,15 @@ func (r *rig) end() {
 	case <-r.l.Done():
 	case <-time.After(patience):
 		r.t.Error("the loop did not end")
+	}
+}
+
+// hangUp closes the connections to endpoints.
+func (r *rig) hangUp() {
+	for _, e := range r.endpoints {
+		for u := range e.ups {
+			u.Close()
+		}
 	}
 }
 
@@ -296,9 +303,13 @@ func (e *endpoint) dial() {
 		return
 	}
 	u := NewUpstream(c, &cluster.Endpoint{}, r.o, time.Minute, e.changed)
-	e.up = u
+	e.up, e.ups[u] = u, true
+	if r.dialed != nil {
+		r.dialed(u)
+	}
 	e.changed(u)
 	u.Serve()
+	delete(e.ups, u)
 	if e.up == u {
 		e.up = nil
 	}

@@ -19,16 +19,33 @@ var (
 // timedOut says which limit a request met.
 func timedOut(r *route, q *request, last *attempt) string {
 	if last.err == errRequestTime {
-		return fmt.Sprintf("no answer of %s within %v, which is its sluice.mesh/timeout; the last of %d attempts was at %s",
-			r.name(), q.rules.Timeout, len(q.pick.Tried)+1, last.ep.Addr)
+		whose := "its sluice.mesh/timeout"
+		if q.hurried() {
+			whose = "the call's grpc-timeout"
+		}
+		return fmt.Sprintf("no answer of %s within %v, which is %s; the last of %d attempts was at %s",
+			r.name(), q.within, whose, len(q.pick.Tried)+1, last.ep.Addr)
 	}
 	return fmt.Sprintf("no answer of endpoint %s of %s within %v, which is its sluice.mesh/per-try-timeout",
 		last.ep.Addr, r.name(), q.rules.PerTryTimeout)
 }
 
+// longestWithin is the longest time that a caller may allow and is heeded; a longer one is none.
+const longestWithin = 365 * 24 * time.Hour
+
+// hurry heeds the time that the caller itself allows, a gRPC call's grpc-timeout, where it is the shorter one; 0 is none.
+func (q *request) hurry(d time.Duration) {
+	if d > 0 && d <= longestWithin && (q.within == 0 || d < q.within) {
+		q.within = d
+	}
+}
+
+// hurried reports whether it is the caller who allows no more time.
+func (q *request) hurried() bool { return q.within != q.rules.Timeout }
+
 // left answers what is left of the request's time, at least a millisecond; 0 where it is not bounded.
 func (q *request) left() time.Duration {
-	if d := q.rules.Timeout; d > 0 {
+	if d := q.within; d > 0 {
 		return max(time.Millisecond, time.Duration(q.began-q.route.w.l.Now())+d)
 	}
 	return 0
@@ -36,7 +53,7 @@ func (q *request) left() time.Duration {
 
 // overdue reports whether the request's time is up.
 func (q *request) overdue() bool {
-	d := q.rules.Timeout
+	d := q.within
 	return d > 0 && q.route.w.l.Now()-q.began >= int64(d)
 }
 
@@ -86,7 +103,7 @@ func (r *route) until(racing bool) (until int64, why deadline) {
 	if d := q.rules.PerTryTimeout; d > 0 {
 		earlier(a.began+int64(d), attemptDeadline)
 	}
-	if d := q.rules.Timeout; d > 0 {
+	if d := q.within; d > 0 {
 		earlier(q.began+int64(d), requestDeadline)
 	}
 	return until, why

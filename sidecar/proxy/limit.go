@@ -89,7 +89,7 @@ func (w *Worker) queue(r *route, x *h1.Exchange) (*cluster.Endpoint, metrics.Cho
 	}()
 	conn := x.Downstream().Conn
 	until := w.l.Now() + int64(s.Queue)
-	if d := q.rules.Timeout; d > 0 {
+	if d := q.within; d > 0 {
 		until = min(until, q.began+int64(d))
 	}
 	for {

@@ -17,8 +17,10 @@ type request struct {
 	route *route
 	rules *rules.Rules // of the Service when the request began
 	pick  balancer.Request
-	began int64                // the loop's clock
-	tried [8]*cluster.Endpoint // the first of pick.Tried
+	began int64 // the loop's clock
+	// within is how long the request may take to the head of its answer, waits and all attempts included; 0 is without limit.
+	within time.Duration
+	tried  [8]*cluster.Endpoint // the first of pick.Tried
 	// unsent says that no attempt so far got further than a connect.
 	unsent bool
 	// limit is how many attempts this loop may have at one endpoint at a time, 0 without limit; full says that the last pick found
@@ -68,6 +70,7 @@ func (q *request) begin(r *route) {
 	q.pick.Now = r.w.l.Now()
 	q.pick.Tried = q.tried[:0]
 	q.began = q.pick.Now
+	q.within = q.rules.Timeout
 	q.unsent = true
 	q.extra, q.unsure, q.better = 0, 0, false
 	q.limit, q.full = 0, false

@@ -15,7 +15,7 @@ func (w *Worker) readKey(r *route, x *h1.Exchange) (shardkey.Outcome, bool) {
 	q := &r.one
 	defer x.DropPrefix()
 	until := loop.Never
-	if d := q.rules.Timeout; d > 0 {
+	if d := q.within; d > 0 {
 		until = q.began + int64(d)
 	}
 	ended := false // the client has, within the body: what there is goes to the endpoint as it would without us

@@ -85,7 +85,7 @@ func (q *request) awaitOwner(p *patient, last *attempt) (ep *cluster.Endpoint, c
 		a.since = now
 	}
 	until := a.since + int64(s.FallbackWait)
-	if d := q.rules.Timeout; d > 0 {
+	if d := q.within; d > 0 {
 		until = min(until, q.began+int64(d))
 	}
 	retry := now
@@ -147,7 +147,7 @@ func (q *request) awaitTurn(p *patient) (ref refusal, gone bool) {
 	stats.ForTurn.Add(1)
 	defer stats.ForTurn.Add(-1)
 	until := w.l.Now() + int64(limits.Queue)
-	if d := q.rules.Timeout; d > 0 {
+	if d := q.within; d > 0 {
 		until = min(until, q.began+int64(d))
 	}
 	k.task = w.l.Current()

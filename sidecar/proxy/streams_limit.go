@@ -34,7 +34,7 @@ func (s streams) queue(x *h2.Exchange, c *call) {
 	service.waiting = append(service.waiting, &v.waiter)
 	x.Wait(v)
 	until := w.l.Now() + int64(limits.Queue)
-	if d := c.rules.Timeout; d > 0 {
+	if d := c.within; d > 0 {
 		until = min(until, c.request.began+int64(d))
 	}
 	w.l.Go(func() {

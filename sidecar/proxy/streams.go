@@ -60,6 +60,9 @@ func (s streams) Request(x *h2.Exchange) {
 	}
 	s.r.renew()
 	c.begin(s.r)
+	if x.Request.GRPC {
+		c.hurry(x.Request.Timeout)
+	}
 	c.held = attempt{}
 	x.Keep(c.rules.ReplayLimit)
 	s.r.budget.Deposit()

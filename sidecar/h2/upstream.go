@@ -138,10 +138,8 @@ func (u *Upstream) close(err error) {
 	}
 	for len(u.streams) > 0 {
 		for _, x := range u.streams {
-			f := Failure{Err: err, Unprocessed: u.unprocessed(x), Kept: x.upID > 1}
-			if _, ok := err.(*frame.ConnError); ok {
-				f.Malformed = !f.Unprocessed
-			}
+			f := failureOf(err, u.unprocessed(x))
+			f.Kept = x.upID > 1
 			u.end(x, f)
 		}
 	}
@@ -152,6 +150,16 @@ func (u *Upstream) close(err error) {
 		u.in = nil
 	}
 	u.changed(u)
+}
+
+// failureOf answers how an attempt ended whose connection has ended with err. A connection that we end because the endpoint broke a rule is
+// one thing, and one that we end because its peer is gone is another: that one is lost, like any.
+func failureOf(err error, unprocessed bool) Failure {
+	f := Failure{Err: err, Unprocessed: unprocessed}
+	if e, ok := err.(*frame.ConnError); ok && e.Reason != frame.PeerGone {
+		f.Malformed = !unprocessed
+	}
+	return f
 }
 
 // unprocessed reports whether the endpoint's program can have seen nothing of the request: it said so, or no byte of it was sent, or it

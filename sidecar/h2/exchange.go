@@ -84,6 +84,16 @@ func (x *Exchange) Value(name string) (value string, ok bool) {
 	return "", false
 }
 
+// Said answers the value of the first field of that name, in lower case, of the head that Handler.Head is being told of.
+func (x *Exchange) Said(name string) (value string, ok bool) {
+	for i := range x.answer {
+		if x.answer[i].Name == name {
+			return x.answer[i].Value, true
+		}
+	}
+	return "", false
+}
+
 // Set gives the request a field, in the place of the first one of that name, in lower case. It holds from the next attempt on.
 func (x *Exchange) Set(name, value string) {
 	for i := range x.Fields {

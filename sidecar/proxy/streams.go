@@ -14,6 +14,7 @@ import (
 	"github.com/sluice-mesh/sluice/sidecar/h2/hpack"
 	"github.com/sluice-mesh/sluice/sidecar/metrics"
 	"github.com/sluice-mesh/sluice/sidecar/outlier"
+	"github.com/sluice-mesh/sluice/sidecar/retry"
 )
 
 // http2 serves the streams of a connection.
@@ -91,6 +92,7 @@ func (s streams) Head(x *h2.Exchange, h h2.Head) bool {
 	a := &c.attempt
 	outlier.Connected(s.w.load(a.ep))
 	a.status = h.Status
+	wanted := pushedBack(x, h, a)
 	if x.Sent() && h.Status < 500 {
 		s.r.latency.Note(time.Duration(s.w.l.Now() - a.began))
 	}
@@ -105,12 +107,17 @@ func (s streams) Head(x *h2.Exchange, h h2.Head) bool {
 		s.explain(x, c)
 		return true
 	}
-	if s.fails(c, h) && !c.nested && x.Replayable() && x.Sent() && s.idempotent(x, c) {
+	if s.fails(c, h) && wanted && !c.nested && x.Replayable() && s.idempotent(x, c) {
 		a.outcome = classify.ServerError
 		if ep, choice := c.again(a, true, true); ep != nil {
-			s.release(c)
-			c.held = *a
-			x.Hold()
+			if x.Sent() {
+				s.release(c)
+				c.held = *a
+				x.Hold()
+			} else {
+				c.done(a) // only a request that has gone out whole can be held
+				x.Drop()
+			}
 			s.send(x, c, ep, choice)
 			return false
 		}
@@ -121,6 +128,21 @@ func (s streams) Head(x *h2.Exchange, h h2.Head) bool {
 	s.w.times.remove(c)
 	s.explain(x, c)
 	return true
+}
+
+// pushedBack reads for how long an answer asks that its endpoint be left alone, and reports whether the request may be sent again at all.
+func pushedBack(x *h2.Exchange, h h2.Head, a *attempt) (again bool) {
+	again = true
+	if h.Status == 503 {
+		if v, ok := x.Said("retry-after"); ok {
+			a.after, _ = retry.After(v, time.Now())
+		}
+	} else if h.GRPC > 0 {
+		if v, ok := x.Said("grpc-retry-pushback-ms"); ok {
+			a.after, again = retry.Pushback(v)
+		}
+	}
+	return again
 }
 
 // fails reports whether an answer is an error that another endpoint might do better than.

@@ -40,7 +40,7 @@ var (
 	descExhausted = desc("retries_refused_total", "Retries that the retry budget refused.", "service")
 	descEjections = desc("ejections_total", "Times an endpoint was taken out of use for a while because of what it answered.", "service")
 	descRaces     = desc("races_total", "Attempts without an answer that were raced by a further one, by which was answered first.", "service", "winner")
-	descTimeouts  = desc("timeouts_total", "Attempts and whole requests that had no answer in the time the Service allows.", "service", "limit")
+	descTimeouts  = desc("timeouts_total", "Attempts and whole requests that had no answer in the time the Service allows, or a gRPC call its caller.", "service", "limit")
 	descLimited   = desc("limited_total", "Requests refused because of a limit of the Service.", "service", "limit")
 	descOpaque    = desc("opaque_connections_total", "Connections balanced as a whole, without parsing.", "service")
 

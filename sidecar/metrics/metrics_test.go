@@ -18,11 +18,11 @@ var update = flag.Bool("update", false, "write the golden files anew")
 // used answers counters in which everything has happened at least once.
 func used(loops int) *Metrics {
 	m := New(loops, Words{Refusals: []string{"bare LF"}, Outcomes: []string{"answered", "cut"}, Passthroughs: []string{"unknown-service"},
-		Keys: []string{"found"}})
+		Violations: []string{"reset-flood"}, Keys: []string{"found"}})
 	for i := range loops {
 		l := m.Loop(i)
 		for _, c := range []interface{ Add(uint64) uint64 }{&l.Accepted, &l.LoopGuard, &l.Panics, &l.Connects, &l.ConnectFailures, &l.Reuses,
-			&l.Refusals[0], &l.Passthroughs[0], &l.TunnelUp, &l.TunnelDown} {
+			&l.Refusals[0], &l.Passthroughs[0], &l.TunnelUp, &l.TunnelDown, &l.Violations[0], &l.UpstreamViolations[0]} {
 			c.Add(1)
 		}
 		l.Open.Add(1)
@@ -39,6 +39,7 @@ func used(loops int) *Metrics {
 			c.Add(1)
 		}
 		s.Answered(204)
+		s.GRPC(14)
 	}
 	return m
 }

@@ -160,7 +160,7 @@ func raced(x *h2.Exchange, c *call) bool {
 func (s streams) challenge(x *h2.Exchange, c *call) {
 	w, again := s.w, s.w.l.Now()+int64(s.r.patience(c.rules))
 	switch {
-	case c.nested || !x.Replayable() || c.held.ep != nil:
+	case c.nested || !x.Replayable() || raced(x, c):
 		w.times.set(w, s, x, c, loop.Never)
 		return
 	case !x.Sent():
@@ -178,6 +178,7 @@ func (s streams) challenge(x *h2.Exchange, c *call) {
 		return
 	}
 	s.r.stats.Retries[classify.LostRace].Add(1)
+	s.release(c) // an error that was held gives way to an attempt that may yet be answered
 	c.held = c.attempt
 	x.Hold()
 	s.send(x, c, ep, choice)
@@ -214,6 +215,7 @@ func (s streams) HeldAnswered(x *h2.Exchange, h h2.Head) {
 	c.held.status = h.Status
 	c.head(&c.held, healthOf(h))
 	if s.fails(c, h) {
+		s.alone(x, c)
 		return // held as an answer with an error is
 	}
 	s.r.stats.Races[0].Add(1)
@@ -233,4 +235,10 @@ func (s streams) HeldFailed(x *h2.Exchange, f h2.Failure) {
 	h.outcome, h.err = outcomeOfStream(f), f.Err
 	c.judge(h, classify.HealthOf(h.outcome, 0, false))
 	s.release(c)
+	s.alone(x, c)
+}
+
+// alone says when a rival is to be raced in its turn, now that the attempt it raced has ended.
+func (s streams) alone(x *h2.Exchange, c *call) {
+	s.w.times.set(s.w, s, x, c, c.attempt.began+int64(s.r.patience(c.rules)))
 }

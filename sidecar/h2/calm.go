@@ -55,6 +55,10 @@ const (
 
 func (r *rapid) init(now int64) { r.tokens, r.last = rapidBurst, now }
 
+// earn counts an exchange that came to its end. Who resets one for each that ends is a client whose time runs out now and then, as callers
+// with short deadlines do: ending its connection would lose what else is on it.
+func (r *rapid) earn() { r.tokens = min(r.tokens+1, rapidBurst) }
+
 func (r *rapid) spend(now int64) bool {
 	if n := int(min(now-r.last, longest) * rapidPerSecond / int64(time.Second)); n > 0 {
 		r.last = now

@@ -136,6 +136,7 @@ func (x *Exchange) progress() {
 	switch {
 	case x.down == nil || !x.res.sent:
 	case x.req.ended:
+		x.down.rapid.earn()
 		x.leaveDown()
 	case x.up == nil:
 		// Nobody takes the rest of the request. "A server MAY … request that the client abort transmission of a request without

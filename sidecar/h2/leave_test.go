@@ -208,3 +208,52 @@ func TestASilentEndpointIsAsked(t *testing.T) {
 	s.ok(3, true)
 	c.want("HEADERS 3 :status=200 end", "who waited got the answer")
 }
+
+// A program that stands still while it is sent more than its kernel takes is not gone.
+func TestAnEndpointThatDoesNotReadIsNotGone(t *testing.T) {
+	r := newRig(t, 1, nil)
+	c := r.client()
+	c.post(1)
+	s := r.server(0, http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1<<31 - 1})
+	s.WriteWindowUpdate(0, 1<<30)
+	s.want(asked("POST", 1), "")
+	s.silence("")
+	go c.absorb(nil)
+	// The server reads nothing any more.
+	sent := int64(0)
+	stuck := func() bool {
+		for u := range r.endpoints[0].ups {
+			return u.backlog > 0
+		}
+		return false
+	}
+	r.eventually("its socket to be full", func() bool {
+		for range 8 {
+			if c.granted(0)-sent < 16384 || c.granted(1)+65535-sent < 16384 {
+				return stuck()
+			}
+			c.WriteData(1, false, make([]byte, 16384))
+			sent += 16384
+		}
+		return stuck()
+	})
+	r.on(func() {
+		u := r.endpoints[0].up
+		u.heard -= pingAfter
+		u.nudge()
+	})
+	r.eventually("PING to be sent", func() bool { return r.endpoints[0].up.pinged != 0 })
+	r.on(func() {
+		u := r.endpoints[0].up
+		u.pinged -= deadTime
+		u.heard -= deadTime
+		u.nudge()
+	})
+	r.eventually("the connection to take no more streams", func() bool { return r.endpoints[0].up.unwell })
+	r.on(func() {
+		if len(r.endpoints[0].ups) != 1 {
+			t.Error("the connection was ended")
+		}
+	})
+	c.WriteRSTStream(1, http2.ErrCodeCancel)
+}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -25,6 +26,7 @@ type peer struct {
 	enc *xhpack.Encoder
 	buf bytes.Buffer
 	// window is what the rig granted: [0] is the connection's.
+	mu     sync.Mutex
 	window map[uint32]int64
 	auto   bool // settings are acknowledged as they come
 	pings  byte
@@ -118,6 +120,13 @@ func (p *peer) next() http2.Frame {
 	return f
 }
 
+// granted answers what a window has been in all, beyond what it began with on a stream.
+func (p *peer) granted(id uint32) int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.window[id]
+}
+
 func (p *peer) read() (http2.Frame, error) {
 	p.c.SetReadDeadline(time.Now().Add(patience))
 	f, err := p.ReadFrame()
@@ -126,7 +135,9 @@ func (p *peer) read() (http2.Frame, error) {
 	}
 	switch f := f.(type) {
 	case *http2.WindowUpdateFrame:
+		p.mu.Lock()
 		p.window[f.StreamID] += int64(f.Increment)
+		p.mu.Unlock()
 	case *http2.SettingsFrame:
 		if !f.IsAck() && p.auto {
 			p.WriteSettingsAck()

@@ -32,6 +32,8 @@ const (
 	pingEvery = int64(5*time.Minute + 10*time.Second)
 	// deadTime is how long the endpoint's kernel may leave our PING unacknowledged before the connection counts as dead.
 	deadTime = int64(10 * time.Second)
+	// unanswered is how often in a row the kernel asks in vain before that is so; within deadTime it asks about six times.
+	unanswered = 3
 )
 
 // Upstream is a connection to an endpoint.
@@ -49,6 +51,7 @@ type Upstream struct {
 	pingPos    uint64
 	lastPing   int64
 	unwell     bool // PING was not answered in time
+	answered   bool // the head of an answer came, on any stream
 	changed    func(u *Upstream)
 }
 
@@ -139,7 +142,7 @@ func (u *Upstream) close(err error) {
 	for len(u.streams) > 0 {
 		for _, x := range u.streams {
 			f := failureOf(err, u.unprocessed(x))
-			f.Kept = x.upID > 1
+			f.Kept = x.upID > 1 && u.answered
 			u.end(x, f)
 		}
 	}
@@ -207,6 +210,7 @@ func (u *Upstream) onHeaders(id uint32, end bool, fields []hpack.Field, size int
 	if err != nil || end && status < 200 || end && length > 0 {
 		return u.onBroken(x, frame.ProtocolError)
 	}
+	u.answered = true
 	if status < 200 {
 		if x.interim++; x.interim > maxInterim {
 			return u.onBroken(x, frame.EnhanceYourCalm)
@@ -371,7 +375,11 @@ func (u *Upstream) check(now int64, due func(int64) bool) *frame.ConnError {
 		u.changed(u)
 	}
 	if due(u.pinged + deadTime) {
-		if n, ok := u.c.Acknowledged(); ok && n < u.pingPos {
+		// A program that reads nothing while much is sent to it has its kernel's window closed: then PING is not acknowledged either, but
+		// the kernel answers when it is asked whether the window has opened.
+		if n, ok := u.c.Acknowledged(); ok && n < u.pingPos && u.c.Unanswered() < unanswered {
+			due(now + pingTime) // look again
+		} else if ok && n < u.pingPos {
 			return &frame.ConnError{Code: frame.InternalError, Reason: frame.PeerGone}
 		}
 	}

@@ -388,6 +388,19 @@ func (c *Conn) Acknowledged() (n uint64, ok bool) {
 	return min(info.Bytes_acked-min(info.Bytes_acked, synCounted(c)), c.sent), true
 }
 
+// Unanswered answers how often in a row the kernel has sent something anew, bytes or the question whether the window has opened, without
+// an answer of the peer's kernel. One that is there answers, though its program reads nothing.
+func (c *Conn) Unanswered() int {
+	if c.closed {
+		return 0
+	}
+	info, err := unix.GetsockoptTCPInfo(c.fd, unix.IPPROTO_TCP, unix.TCP_INFO)
+	if err != nil {
+		return 0
+	}
+	return int(max(info.Retransmits, info.Probes))
+}
+
 func (c *Conn) connected() {
 	c.dialled = true
 	learnSyn(c.fd)

@@ -84,6 +84,20 @@ func (c *Conn) Acknowledged() (n uint64, ok bool) {
 	return n, ok && err == nil
 }
 
+// Unanswered answers how often in a row the kernel has sent something anew, bytes or the question whether the window has opened, without
+// an answer of the peer's kernel. One that is there answers, though its program reads nothing.
+func (c *Conn) Unanswered() (n int) {
+	if c.closed {
+		return 0
+	}
+	c.control(func(fd int) {
+		if info, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO); err == nil {
+			n = int(max(info.Retransmits, info.Probes))
+		}
+	})
+	return n
+}
+
 func (c *Conn) connected() {
 	c.dialled = true
 	c.control(learnSyn)

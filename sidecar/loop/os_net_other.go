@@ -22,6 +22,9 @@ func (l *Loop) Listen(addr netip.AddrPort) (*Listener, error) {
 // Acknowledged needs Linux.
 func (c *Conn) Acknowledged() (n uint64, ok bool) { return 0, false }
 
+// Unanswered needs Linux.
+func (c *Conn) Unanswered() int { return 0 }
+
 // OriginalDst needs Linux.
 func (c *Conn) OriginalDst() (netip.AddrPort, error) {
 	return netip.AddrPort{}, errors.New("original destination: not on this system")

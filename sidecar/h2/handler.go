@@ -41,7 +41,7 @@ type Failure struct {
 	Connect bool
 	// Away says that the endpoint ends the connection (GOAWAY) and has not looked at the request.
 	Away bool
-	// Kept says that the connection, which has ended or is going to, had carried other streams before.
+	// Kept says that the connection, which has ended or is going to, had carried other streams before, and answers if it has ended.
 	Kept bool
 	// Malformed says that the endpoint's answer breaks the rules.
 	Malformed bool

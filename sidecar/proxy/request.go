@@ -23,6 +23,8 @@ type request struct {
 	tried  [8]*cluster.Endpoint // the first of pick.Tried
 	// unsent says that no attempt so far got further than a connect.
 	unsent bool
+	// pardoned says that a kept connection was cut, and that its endpoint may be asked again for it; only once.
+	pardoned bool
 	// limit is how many attempts this loop may have at one endpoint at a time, 0 without limit; full says that the last pick found
 	// none but for that.
 	limit int64
@@ -71,7 +73,7 @@ func (q *request) begin(r *route) {
 	q.pick.Tried = q.tried[:0]
 	q.began = q.pick.Now
 	q.within = q.rules.Timeout
-	q.unsent = true
+	q.unsent, q.pardoned = true, false
 	q.extra, q.unsure, q.better = 0, 0, false
 	q.limit, q.full = 0, false
 	q.begun, q.nested = 0, false
@@ -209,7 +211,11 @@ func (q *request) again(a *attempt, replayable, idempotent bool) (*cluster.Endpo
 	if decision == classify.No {
 		return nil, 0
 	}
-	if !a.reused || o != classify.Cut && o != classify.Unprocessed {
+	switch {
+	case a.reused && o == classify.Unprocessed:
+	case a.reused && o == classify.Cut && !q.pardoned:
+		q.pardoned = true
+	default:
 		q.failed(a.ep, o != classify.ConnectFailed)
 	}
 	ep, choice := q.next()

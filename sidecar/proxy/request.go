@@ -207,6 +207,7 @@ func (q *request) blame(ep *cluster.Endpoint, since outlier.Since, after time.Du
 func (q *request) again(a *attempt, replayable, idempotent bool) (*cluster.Endpoint, metrics.Choice) {
 	r := q.route
 	o := a.outcome
+	q.shard.away = false // says what next finds from here on
 	decision := classify.Decide(o, replayable, idempotent && (o != classify.Cut || q.rules.Retry.On.Has(rules.OnReset)))
 	if decision == classify.No {
 		return nil, 0

@@ -145,7 +145,7 @@ func Parse(args []string, lookup func(string) (string, bool), usage io.Writer) (
 		return nil
 	})
 	integer(&s.Loops, Loops, 0, 0, 64, "event loops; 0 is one for each CPU the container may use, two at most")
-	integer(&s.HeadLimit, HeadLimit, 64<<10, 1<<10, 1<<20, "largest head of an HTTP/1.x message in bytes")
+	integer(&s.HeadLimit, HeadLimit, 64<<10, 1<<10, 1<<20, "largest head of a message in bytes")
 	duration(&s.ConnectTimeout, ConnectTimeout, time.Second, time.Millisecond, "how long one connect to an endpoint may take")
 	duration(&s.IdleTimeout, IdleTimeout, 3*time.Second, 10*time.Millisecond, "how long an idle connection to an endpoint is kept")
 	duration(&s.ResolveTimeout, ResolveTimeout, time.Second, time.Millisecond, "how long a connection waits for discovery before it passes through")

@@ -37,7 +37,7 @@ type Options struct {
 	Memory *retry.Memory
 	// Turns is shared by the workers of a process; nil gives each worker its own.
 	Turns *Turns
-	// HeadLimit is the largest HTTP/1.x head in bytes; 0 is h1.DefaultHeadLimit.
+	// HeadLimit is the largest head of a message in bytes, over HTTP/2 as SETTINGS_MAX_HEADER_LIST_SIZE counts; 0 is h1.DefaultHeadLimit.
 	HeadLimit int
 	// ResolveTimeout bounds how long a connection's first bytes wait for discovery.
 	ResolveTimeout time.Duration
@@ -80,6 +80,7 @@ func New(l *loop.Loop, o Options) *Worker {
 	}
 	w.o.Upstream.HTTP2.Memory = &h2.Memory{}
 	w.o.Upstream.HTTP2.Violation = w.violation
+	w.o.Upstream.HTTP2.HeadLimit = o.HeadLimit
 	w.pools = upstream.New(l, w.o.Upstream, w.stats)
 	w.h1 = h1.Options{HeadLimit: o.HeadLimit, Workspaces: &h1.Workspaces{}, Memory: o.Memory, Refused: func(r h1.Reason) { w.stats.Refusals[r].Add(1) }}
 	return w

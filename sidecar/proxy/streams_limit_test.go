@@ -137,3 +137,32 @@ func TestAStreamDoesNotOvertakeThoseThatWait(t *testing.T) {
 	release()
 	wg.Wait()
 }
+
+// Streams share a connection, so a limit of connections is none of theirs.
+func TestConnectionsAreNoLimitOfStreams(t *testing.T) {
+	h, release := hanging(t, named("x"))
+	came := make(chan bool, 5)
+	s := newH2Server(t, func(w http.ResponseWriter, q *http.Request) { came <- true; h(w, q) })
+	r := newRig(t)
+	r.serve(s.addr)
+	r.with(func(r *rules.Rules) { r.Limits.Connections, r.Limits.Queue = 1, 20*time.Millisecond })
+	c := r.h2Client()
+	var wg sync.WaitGroup
+	for range 5 {
+		wg.Go(func() {
+			res, err := c.Post("http://web/", "", strings.NewReader("x"))
+			if got := body(t, res, err); got != "x" {
+				t.Errorf("got %q", got)
+			}
+		})
+	}
+	for range 5 {
+		select {
+		case <-came:
+		case <-time.After(patience):
+			t.Error("not all came to the endpoint")
+		}
+	}
+	release()
+	wg.Wait()
+}

@@ -50,6 +50,9 @@ func (s *step) String() string {
 func (w *Worker) asked(r *route, x *h1.Exchange) {
 	q := &r.one
 	number, explain := "", false
+	if n := q.rules.Limits.Connections; n != 0 {
+		q.atMost(n) // a connection carries one request at a time
+	}
 	if q.rules.AttemptHeader != "" {
 		number = string(x.Request.Value(strings.ToLower(q.rules.AttemptHeader)))
 	}
@@ -63,8 +66,8 @@ func (w *Worker) asked(r *route, x *h1.Exchange) {
 // explained.
 func (q *request) ask(number string, explain bool) {
 	s := q.rules
-	if s.Limits.Requests|s.Limits.Connections != 0 {
-		q.atMost(s.Limits.Requests, s.Limits.Connections)
+	if s.Limits.Requests != 0 {
+		q.atMost(s.Limits.Requests)
 	}
 	if number != "" {
 		n, err := strconv.Atoi(number)

@@ -27,6 +27,9 @@ func TestTheLargestHeadOverHTTP2(t *testing.T) {
 			q, _ := http.NewRequest("GET", "http://web/", nil)
 			q.Header.Set("X", strings.Repeat("x", c.bytes))
 			res, err := r.h2Client().Do(q)
+			if err != nil && c.status == 431 && strings.Contains(err.Error(), "advertised limit") {
+				return // the client had read our SETTINGS by then
+			}
 			body(t, res, err)
 			if err == nil && (res.StatusCode != c.status || c.status == 200 && len(res.Header.Get("X")) != c.bytes) {
 				t.Errorf("got %d with %d bytes, want %d", res.StatusCode, len(res.Header.Get("X")), c.status)

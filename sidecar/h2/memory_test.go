@@ -42,14 +42,15 @@ func stalled(t *testing.T, r *rig, conns, streams int) {
 	wg.Add(conns * streams)
 	for range conns {
 		c := r.client(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0})
+		for i := range streams {
+			c.get(uint32(2*i + 1))
+		}
+		// Only now: it acknowledges SETTINGS, and one at a time may write.
 		go c.absorb(func(f http2.Frame) {
 			if f.Header().Type == http2.FrameHeaders {
 				wg.Done()
 			}
 		})
-		for i := range streams {
-			c.get(uint32(2*i + 1))
-		}
 	}
 	wg.Wait()
 }

@@ -161,8 +161,8 @@ func TestScatter(t *testing.T) {
 			})
 			raw := p.r.dial()
 			raw.send(lines("GET / HTTP/1.1", "Host: web", "Sluice-Scatter: all"))
-			<-entered
-			<-entered
+			got(t, entered, "the first pod")
+			got(t, entered, "the second pod")
 			raw.reset()
 			p.r.eventually("the requests to end", func() (none bool) {
 				p.r.on(func() { none = p.r.w.scatters == 0 })

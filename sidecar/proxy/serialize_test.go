@@ -69,13 +69,13 @@ func TestTurns(t *testing.T) {
 			hold, entered, first := make(chan bool), make(chan bool), atomic.Bool{}
 			p.does(func(pod int, w http.ResponseWriter, q *http.Request) {
 				if !first.Swap(true) {
-					entered <- true
+					close(entered)
 					<-hold
 				}
 			})
 			var done sync.WaitGroup
 			done.Go(func() { ask(t, cl, "GET", "/", "", "account: 1") })
-			<-entered
+			got(t, entered, "the first request")
 			return p, cl, func() { close(hold); done.Wait(); cl.CloseIdleConnections() }
 		}
 		t.Run("too many wait", func(t *testing.T) {

@@ -125,6 +125,17 @@ func (r *rig) keyed(change func(*rules.Rules), eps ...*cluster.Endpoint) {
 	r.target.Publish(s)
 }
 
+// got waits for a value, but not forever.
+func got[T any](t *testing.T, from <-chan T, what string) (v T) {
+	t.Helper()
+	select {
+	case v = <-from:
+	case <-time.After(patience):
+		t.Fatalf("waited %v in vain for %s", patience, what)
+	}
+	return v
+}
+
 // protocols runs a test over HTTP/1.1 and HTTP/2, with a client of each.
 func protocols(t *testing.T, f func(t *testing.T, client func(r *rig) *http.Client)) {
 	t.Run("HTTP/1.1", func(t *testing.T) {

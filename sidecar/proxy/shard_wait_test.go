@@ -176,14 +176,14 @@ func TestWaitForTheOwner(t *testing.T) {
 			p := newPods(t, 4, byAccount(rules.FallWait, patience))
 			cl, key := client(p.r), p.keyOf(2)
 			p.kill(2)
-			done := make(chan string)
+			done := make(chan string, 1)
 			go func() {
 				_, pod, _ := ask(t, cl, "POST", "/", "x", "account: "+key)
 				done <- pod
 			}()
 			p.r.eventually("a second connect to fail", func() bool { return p.r.m.Loop(0).ConnectFailures.Load() >= 2 })
 			p.revive(t, 2)
-			if pod := <-done; pod != "web-2" {
+			if pod := got(t, done, "an answer"); pod != "web-2" {
 				t.Errorf("%q answered", pod)
 			}
 			cl.CloseIdleConnections()

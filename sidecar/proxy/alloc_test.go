@@ -92,6 +92,7 @@ func TestNoAllocationAKeyedRequest(t *testing.T) {
 		"cookie:sid":                         lines("GET /some/path HTTP/1.1", "Host: web", "Cookie: a=b; sid=4711"),
 		"header:tenant,path:/accounts/{key}": lines("GET /accounts/4711?with=query HTTP/1.1", "Host: web", "Tenant: a"),
 		"query:id":                           lines("GET /?id=47%3111 HTTP/1.1", "Host: web"),
+		"json:/account/id":                   lines("POST / HTTP/1.1", "Host: web", "Content-Length: 40") + `{"text":"hello","account":{"id":"4711"}}`,
 		"source-ip":                          get,
 	} {
 		t.Run(key, func(t *testing.T) {

@@ -144,8 +144,9 @@ func (s *streams) dial(patient bool) {
 		s.drop()
 		return
 	}
-	if s.p.l.Stopping() {
+	if s.p.l.Stopping() || s.p.closed && len(s.waiting) == 0 {
 		c.Close()
+		s.drop()
 		return
 	}
 	s.p.stats.Idle.Add(1)

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -162,6 +163,14 @@ func namespace(t *testing.T, labels ...string) string {
 		_, err := run(10*time.Second, nil, "-n", name, "get", "serviceaccount/default", "configmap/kube-root-ca.crt")
 		return fmt.Sprint(err), err == nil
 	})
+	if slices.Contains(labels, optIn) {
+		// Until a namespace that has just opted in has its read access, calls of its pods go where they would without us.
+		soon(t, 30*time.Second, "read access of "+name, func() (string, bool) {
+			out, err := run(10*time.Second, nil, "auth", "can-i", "watch", "endpointslices.discovery.k8s.io", "--all-namespaces",
+				"--as=system:serviceaccount:"+name+":default", "--as-group=system:serviceaccounts", "--as-group=system:serviceaccounts:"+name)
+			return out, err == nil
+		})
+	}
 	return name
 }
 

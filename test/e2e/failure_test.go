@@ -22,6 +22,11 @@ metadata: {name: ab}
 spec: {terminationGracePeriodSeconds: 0, containers: [{name: app, image: "%s", command: [sleep, "3600"]}]}
 `, toolsImage))
 	kube(t, "-n", ns, "wait", "--for=condition=Ready", "pod/ab", "--timeout=60s")
+	// A namespace that has just opted in has its read access a moment later; until then calls go where they would without us.
+	soon(t, time.Minute, "the sidecar balances", func() (string, bool) {
+		out := kube(t, "-n", ns, "exec", "ab", "-c", "app", "--", "curl", "-sS", "http://web/pod")
+		return out, counted(t, ns, "ab", "sluice_requests_total", ns+"/web:80") > 0
+	})
 	bad := strings.Fields(kube(t, "-n", ns, "get", "pods", "-l", "app=web", "-o", "jsonpath={.items[*].metadata.name}"))[0]
 	// The control port is not the Service's. The API server asks, so that no client's sidecar learns of it.
 	kube(t, "get", "--raw", "/api/v1/namespaces/"+ns+"/pods/"+bad+":8081/proxy/fault?set=500")

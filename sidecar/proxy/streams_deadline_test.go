@@ -60,3 +60,34 @@ func TestTheTimeThatAGRPCCallerAllows(t *testing.T) {
 		})
 	}
 }
+
+func TestStreamsTimeOut(t *testing.T) {
+	h, _ := hanging(t, named("late"))
+	hung, good := newH2Server(t, h), newH2Server(t, named("good"))
+	r := newRig(t)
+	r.inOrder(hung.addr, good.addr)
+	r.with(func(r *rules.Rules) { r.HangRace.On, r.PerTryTimeout = false, 30*time.Millisecond })
+	c := r.h2Client()
+	res, err := c.Get("http://web/")
+	if got := body(t, res, err); got != "good" {
+		t.Errorf("GET got %q", got)
+	}
+	res, err = c.Post("http://web/", "", strings.NewReader("x"))
+	if got := body(t, res, err); res.StatusCode != 504 || !strings.Contains(got, "sluice.mesh/per-try-timeout") {
+		t.Errorf("POST got %d %q", res.StatusCode, got)
+	}
+	r.inOrder(hung.addr)
+	r.with(func(r *rules.Rules) { r.HangRace.On, r.Timeout = false, 30*time.Millisecond })
+	res, err = c.Get("http://web/")
+	if got := body(t, res, err); res.StatusCode != 504 || !strings.Contains(got, "sluice.mesh/timeout") {
+		t.Errorf("GET got %d %q", res.StatusCode, got)
+	}
+	r.counts("calls of which something is due", 0, func() (n uint64) {
+		r.on(func() {
+			for c := r.w.times.first; c != nil; c = c.timed.after {
+				n++
+			}
+		})
+		return n
+	})
+}

@@ -2,19 +2,21 @@ package proxy
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"io"
 	"net"
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
-	"golang.org/x/net/http2"
-	"golang.org/x/net/http2/hpack"
-
 	"github.com/sluice-mesh/sluice/sidecar/h2/frame"
 	"github.com/sluice-mesh/sluice/sidecar/rules"
+	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
 )
 
 // A client may ask and give up in one breath, before the coroutine that is to wait for it has begun.
@@ -165,4 +167,81 @@ func TestConnectionsAreNoLimitOfStreams(t *testing.T) {
 	}
 	release()
 	wg.Wait()
+}
+
+func TestStreamsAtALimitWaitInTheirOrder(t *testing.T) {
+	var running, most atomic.Int64
+	s := newH2Server(t, func(w http.ResponseWriter, q *http.Request) {
+		n := running.Add(1)
+		for old := most.Load(); n > old && !most.CompareAndSwap(old, n); old = most.Load() {
+		}
+		time.Sleep(time.Millisecond)
+		running.Add(-1)
+	})
+	r := newRig(t)
+	r.serve(s.addr)
+	r.with(func(r *rules.Rules) { r.Limits.Requests, r.Limits.Pending, r.Limits.Queue = 3, 100, 10*time.Second })
+	c := r.h2Client()
+	var wg sync.WaitGroup
+	for range 40 {
+		wg.Go(func() {
+			res, err := c.Get("http://web/")
+			body(t, res, err)
+			if res.StatusCode != 200 {
+				t.Errorf("got %d", res.StatusCode)
+			}
+		})
+	}
+	wg.Wait()
+	if n := most.Load(); n > 3 {
+		t.Errorf("%d requests ran at once, want at most 3", n)
+	}
+	t.Run("nobody may wait", func(t *testing.T) {
+		h, release := hanging(t, named("first"))
+		s := newH2Server(t, h)
+		r := newRig(t)
+		r.serve(s.addr)
+		r.with(func(r *rules.Rules) { r.Limits.Requests, r.Limits.Pending = 1, 0 })
+		c := r.h2Client()
+		done := make(chan bool)
+		go func() {
+			defer close(done)
+			res, err := c.Post("http://web/", "", strings.NewReader("x"))
+			body(t, res, err)
+		}()
+		r.eventually("the first request", func() bool { return r.m.Loop(0).Upstreams.Load() == 1 })
+		res, err := c.Get("http://web/")
+		if got := body(t, res, err); res.StatusCode != 503 || !strings.Contains(got, "sluice.mesh/max-pending") {
+			t.Errorf("got %d %q", res.StatusCode, got)
+		}
+		release()
+		<-done
+	})
+	t.Run("who waits too long is told so, and who gives up leaves nothing behind", func(t *testing.T) {
+		h, release := hanging(t, named("first"))
+		s := newH2Server(t, h)
+		r := newRig(t)
+		r.serve(s.addr)
+		r.with(func(r *rules.Rules) { r.Limits.Requests, r.Limits.Queue = 1, 50*time.Millisecond })
+		c := r.h2Client()
+		done := make(chan bool)
+		go func() {
+			defer close(done)
+			res, err := c.Post("http://web/", "", strings.NewReader("x"))
+			body(t, res, err)
+		}()
+		r.eventually("the first request", func() bool { return r.m.Loop(0).Upstreams.Load() == 1 })
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+		defer cancel()
+		q, _ := http.NewRequestWithContext(ctx, "GET", "http://web/", nil)
+		if _, err := c.Do(q); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("got %v", err)
+		}
+		res, err := c.Get("http://web/")
+		if got := body(t, res, err); res.StatusCode != 503 || !strings.Contains(got, "sluice.mesh/queue-timeout") {
+			t.Errorf("got %d %q", res.StatusCode, got)
+		}
+		release()
+		<-done
+	})
 }

@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"fmt"
 	"math"
 	"strings"
 	"testing"
@@ -135,6 +136,13 @@ func TestAPIServerAwayUnderLoad(t *testing.T) {
 	soon(t, 30*time.Second, "all five pods get requests", func() (string, bool) {
 		s := runLoad(t, ns, "client", "--url=http://web/pod", "--requests=200")
 		return strings.Join(keys(s.Pods), " "), len(s.Pods) == 5
+	})
+	// The cluster's DNS and kube-proxy come back in their own time, up to a minute later. Until then names of new Services are unknown.
+	servers(t, ns, "new", 1)
+	soon(t, 3*time.Minute, "a new Service is known by name", func() (string, bool) {
+		out, err := execBox(ns, "client", "load", "--url=http://new/pod", "--requests=1")
+		s, _ := lastSummary(out)
+		return fmt.Sprint(out, err), err == nil && s.OK == 1
 	})
 }
 

@@ -176,10 +176,47 @@ func namespace(t *testing.T, labels ...string) string {
 
 const optIn = "sluice.mesh/inject=enabled"
 
+// diagnose tells what a failed test leaves behind: its pods, what went wrong around them, and what its sidecars say and have counted.
 func diagnose(ns string) string {
-	pods, _ := run(20*time.Second, nil, "-n", ns, "get", "pods", "-o", "wide")
-	events, _ := run(20*time.Second, nil, "-n", ns, "get", "events", "--sort-by=.lastTimestamp")
-	return "pods:\n" + pods + "\nevents:\n" + events
+	var b strings.Builder
+	add := func(title, text string, err error) {
+		if err != nil {
+			text += err.Error()
+		}
+		fmt.Fprintf(&b, "%s:\n%s\n", title, strings.TrimSpace(text))
+	}
+	pods, err := run(20*time.Second, nil, "-n", ns, "get", "pods", "-o", "wide")
+	add("pods", pods, err)
+	events, err := run(20*time.Second, nil, "-n", ns, "get", "events", "--field-selector=type!=Normal", "--sort-by=.lastTimestamp")
+	add("events", events, err)
+	all, err := run(20*time.Second, nil, "-n", ns, "get", "pods", "-o",
+		`jsonpath={range .items[*]}{.metadata.name}{" "}{.spec.initContainers[*].name}{"\n"}{end}`)
+	if err != nil {
+		add("sidecars", all, err)
+	}
+	for line := range strings.Lines(all) {
+		pod, containers, _ := strings.Cut(strings.TrimSpace(line), " ")
+		if !strings.Contains(containers, "sluice-proxy") {
+			continue
+		}
+		log, err := run(20*time.Second, nil, "-n", ns, "logs", pod, "-c", "sluice-proxy", "--tail=20")
+		add(pod+" says", log, err)
+		page, err := run(20*time.Second, nil, "get", "--raw", "/api/v1/namespaces/"+ns+"/pods/"+pod+":15302/proxy/metrics")
+		add(pod+" has counted", nonZero(page), err)
+	}
+	return b.String()
+}
+
+// nonZero are the counters and gauges of ours that are not zero, without the buckets of histograms.
+func nonZero(page string) string {
+	var keep []string
+	for line := range strings.Lines(page) {
+		line = strings.TrimSpace(line)
+		if strings.HasPrefix(line, "sluice_") && !strings.Contains(line, "_bucket{") && !strings.HasSuffix(line, " 0") {
+			keep = append(keep, line)
+		}
+	}
+	return strings.Join(keep, "\n")
 }
 
 // apply applies manifests to a namespace.

@@ -135,7 +135,7 @@ func (d *Decoder) literal(block []byte, i, room int) (f Field, n, next int, err 
 		both = string(s)
 	} else {
 		if d.recent == nil {
-			d.recent = &recent{}
+			d.recent = newRecent()
 		}
 		both = d.recent.of(s)
 	}

@@ -1,6 +1,9 @@
 package hpack
 
-import "testing"
+import (
+	"strconv"
+	"testing"
+)
 
 // What nginx sends with every response: literals without indexing.
 func TestLiteralsThatComeAgainCostNoAllocation(t *testing.T) {
@@ -20,7 +23,7 @@ func TestLiteralsThatComeAgainCostNoAllocation(t *testing.T) {
 }
 
 func TestStringsThatFallOnTheSamePlaceStayApart(t *testing.T) {
-	var r recent
+	r := newRecent()
 	var kept []string
 	for i := range 1000 {
 		kept = append(kept, r.of([]byte{byte(i), byte(i >> 8)}))
@@ -28,6 +31,34 @@ func TestStringsThatFallOnTheSamePlaceStayApart(t *testing.T) {
 	for i, s := range kept {
 		if s != string([]byte{byte(i), byte(i >> 8)}) {
 			t.Fatalf("string %d became %q", i, s)
+		}
+	}
+}
+
+// Eight fields that every message brings, and two that are never the same: whatever the seed, those two alone are made anew. (The empty
+// string needs none.)
+func TestStringsThatComeOnceDoNotPushOutOthers(t *testing.T) {
+	const seeds, messages = 300, 50
+	for range seeds {
+		r := newRecent()
+		unique := 0
+		b := make([]byte, 0, 32)
+		message := func() {
+			for i := range 8 {
+				b = strconv.AppendInt(append(b[:0], "field-"...), int64(i), 10)
+				r.of(b)
+			}
+			for range 2 {
+				unique++
+				b = strconv.AppendInt(append(b[:0], "id-"...), int64(unique), 10)
+				r.of(b)
+			}
+		}
+		for range 5 {
+			message()
+		}
+		if n := testing.AllocsPerRun(messages, message); n > 2.1 {
+			t.Fatalf("%v allocations a message, want 2", n)
 		}
 	}
 }

@@ -29,6 +29,7 @@ type loadSettings struct {
 	size                 int
 	serviceConfig        string
 	waitForReady, follow bool
+	keys                 keys
 }
 
 // load makes unary calls on one channel and prints a [summary]. With a rate, calls are due at fixed times whatever the server does,
@@ -47,12 +48,14 @@ func load(ctx context.Context, args []string, out io.Writer) error {
 	fs.BoolVar(&s.waitForReady, "wait-for-ready", false, "calls wait while the channel cannot connect")
 	fs.BoolVar(&s.follow, "follow", false, "print a line now and then too")
 	fs.DurationVar(&s.every, "every", time.Second, "with --follow: how often")
+	fs.Int64Var(&s.keys.n, "keys", 0, "give each call one of so many keys, from 0 on, and say at the end which pods answered each; 0 is no keys")
+	fs.StringVar(&s.keys.name, "key-metadata", "account-id", "with --keys: the metadata that holds the key")
 	strict := fs.Bool("strict", false, "end with 1 when a call failed")
 	if err := fs.Parse(args); err != nil {
 		return err
 	}
-	if s.target == "" || s.duration <= 0 && s.requests <= 0 || s.concurrency < 1 || s.every <= 0 {
-		return errors.New("--target, --duration or --requests, --concurrency and --every above 0 are needed")
+	if s.target == "" || s.duration <= 0 && s.requests <= 0 || s.concurrency < 1 || s.every <= 0 || s.keys.n < 0 {
+		return errors.New("--target, --duration or --requests, --concurrency and --every above 0 are needed, --keys not below")
 	}
 	sum, err := s.run(ctx, out)
 	if err != nil {
@@ -75,6 +78,7 @@ type summary struct {
 	Connections int            `json:"connections"`      // that the channel opened
 	Pods        map[string]int `json:"pods"`             // answers by pod
 	Errors      map[string]int `json:"errors,omitempty"` // by status code and message
+	Owners      owners         `json:"owners,omitempty"` // of the whole: answers by key and pod
 	P50         float64        `json:"p50_ms"`
 	P99         float64        `json:"p99_ms"`
 	Max         float64        `json:"max_ms"`
@@ -85,6 +89,8 @@ type record struct {
 	mu   sync.Mutex
 	all  span
 	last span // since the last call of recent
+
+	owners owners
 }
 
 // span is what was counted in a span of time.
@@ -98,11 +104,15 @@ func newSpan() span {
 	return span{began: time.Now(), summary: summary{Pods: map[string]int{}, Errors: map[string]int{}}}
 }
 
-func newRecord() *record { return &record{all: newSpan(), last: newSpan()} }
+func newRecord() *record { return &record{all: newSpan(), last: newSpan(), owners: owners{}} }
 
-func (r *record) add(pod string, err error, took time.Duration) {
+// add counts a call with a key, or with "" for none, and the pod that answered it, or "" for none.
+func (r *record) add(key, pod string, err error, took time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if key != "" && pod != "" {
+		r.owners.add(key, pod)
+	}
 	for _, s := range []*span{&r.all, &r.last} {
 		s.Requests++
 		s.took = append(s.took, took)
@@ -132,6 +142,15 @@ func (r *record) recent() summary {
 	return s
 }
 
+// whole answers all that was added, when nothing more will be.
+func (r *record) whole() summary {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s := r.all.sum()
+	s.Owners = r.owners
+	return s
+}
+
 func (s *span) sum() summary {
 	s.Seconds = time.Since(s.began).Seconds()
 	if n := len(s.took); n > 0 {
@@ -142,7 +161,7 @@ func (s *span) sum() summary {
 	return s.summary
 }
 
-func (s loadSettings) run(ctx context.Context, out io.Writer) (summary, error) {
+func (s *loadSettings) run(ctx context.Context, out io.Writer) (summary, error) {
 	r := newRecord()
 	cc, err := grpc.NewClient("passthrough:///"+s.target, grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithDefaultServiceConfig(s.serviceConfig),
@@ -174,11 +193,11 @@ func (s loadSettings) run(ctx context.Context, out io.Writer) (summary, error) {
 	workers.Wait()
 	close(done)
 	printer.Wait()
-	return r.all.sum(), nil
+	return r.whole(), nil
 }
 
 // work takes one number after the other; a number fixes when its call is due. A call that began is finished, whatever the time.
-func (s loadSettings) work(ctx context.Context, start time.Time, next *atomic.Int64, c testpb.TestServiceClient, r *record) {
+func (s *loadSettings) work(ctx context.Context, start time.Time, next *atomic.Int64, c testpb.TestServiceClient, r *record) {
 	q := &testpb.SimpleRequest{ResponseSize: int32(s.size), Payload: &testpb.Payload{Body: make([]byte, s.size)}}
 	for ctx.Err() == nil {
 		i := next.Add(1) - 1
@@ -198,13 +217,14 @@ func (s loadSettings) work(ctx context.Context, start time.Time, next *atomic.In
 		}
 		var header metadata.MD
 		call, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.timeout)
+		call, key := s.keys.next(call)
 		_, err := c.UnaryCall(call, q, grpc.Header(&header))
 		cancel()
 		pod := ""
 		if p := header.Get(podKey); len(p) > 0 {
 			pod = p[0]
 		}
-		r.add(pod, err, time.Since(due))
+		r.add(key, pod, err, time.Since(due))
 	}
 }
 

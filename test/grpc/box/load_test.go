@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"google.golang.org/grpc/metadata"
 )
 
 // served starts a server on loopback and answers its address.
@@ -58,6 +60,46 @@ func TestLoadCountsFailuresByStatus(t *testing.T) {
 	err = load(t.Context(), []string{"--target", l.Addr().String(), "--requests", "3", "--strict"}, &out)
 	if err == nil || !strings.Contains(out.String(), "Unavailable: ") || !strings.Contains(out.String(), `"failed":3`) {
 		t.Errorf("got %v, %s", err, out.String())
+	}
+}
+
+func TestLoadSaysWhoAnsweredEachKey(t *testing.T) {
+	addr := served(t)
+	var out bytes.Buffer
+	args := []string{"--target", addr, "--requests", "40", "--concurrency", "4", "--wait-for-ready", "--strict", "--keys", "4", "--follow", "--every", "1ms"}
+	if err := load(t.Context(), args, &out); err != nil {
+		t.Fatal(err)
+	}
+	var s summary // of the last line
+	for d := json.NewDecoder(&out); d.More(); {
+		s = summary{}
+		if err := d.Decode(&s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(s.Owners) != 4 {
+		t.Errorf("%d keys were answered, want 4: %+v", len(s.Owners), s)
+	}
+	for key, pods := range s.Owners {
+		if pods["a"] != 10 || len(pods) != 1 {
+			t.Errorf("key %s was answered by %v, want pod a 10 times", key, pods)
+		}
+	}
+}
+
+// The key is where the Service's annotation looks for it, and no other call has one.
+func TestKeysAreMetadata(t *testing.T) {
+	for _, c := range []struct {
+		keys *keys
+		want []string
+	}{{&keys{name: "account-id", n: 2}, []string{"0", "1", "0"}}, {&keys{name: "account-id"}, []string{"", "", ""}}} {
+		for i, want := range c.want {
+			ctx, key := c.keys.next(t.Context())
+			md, _ := metadata.FromOutgoingContext(ctx)
+			if got := strings.Join(md.Get("account-id"), " and "); key != want || got != want {
+				t.Errorf("%d keys, call %d: key %q, metadata %q, want %q", c.keys.n, i, key, got, want)
+			}
+		}
 	}
 }
 

@@ -41,6 +41,9 @@ func (l *Loop) Listen(addr netip.AddrPort) (*Listener, error) {
 				// An urgent byte (RFC 6093) would be taken out of what is read, and lost: FTP's ABOR ends with one.
 				serr = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_OOBINLINE, 1)
 			}
+			if serr == nil {
+				serr = stayTracked(int(fd))
+			}
 		})
 		if err != nil {
 			return err

@@ -28,7 +28,7 @@ test: deps lint ## all that must pass: linters, tests, tests of the net engine, 
 
 .PHONY: deps
 deps: # what the tests need besides Go: a C compiler for the race detector, networks, clients and servers to try
-	@test/deps.sh cc ip iptables ip6tables setpriv curl ab wrk redis-server redis-cli
+	@test/deps.sh cc ip iptables ip6tables setpriv curl ab wrk h2load conntrack redis-server redis-cli
 
 .PHONY: lint
 lint: ## gofmt, go vet, staticcheck

@@ -5,9 +5,9 @@ FAULTS ?=
 .PHONY: faults faults-quick
 
 faults: ## pods that turn bad under load: what clients see, with Sluice, kube-proxy alone, HAProxy and nginx (root, some minutes)
-	@test/deps.sh ip iptables ab wrk h2load haproxy nginx
+	@test/deps.sh ip iptables ab wrk h2load conntrack haproxy nginx
 	@$(GO) build -o bin/faults ./test/faults && bin/faults $(FAULTS)
 
 faults-quick: ## the same with fewer requests and Sluice only
-	@test/deps.sh ip iptables ab wrk h2load
+	@test/deps.sh ip iptables ab wrk h2load conntrack
 	@$(GO) build -o bin/faults ./test/faults && bin/faults -quick $(FAULTS)

@@ -52,6 +52,7 @@ type shape struct {
 	h2     bool     // clients speak HTTP/2
 	grpc   bool     // clients and pods are gRPC's; the pods have no control port
 	opaque bool     // the pods say their names and echo
+	ports  int      // of the Service, from the ClusterIP's on, all with the same pods; 0 is one
 	toxic  bool     // a toxiproxy stands before every pod's server
 	serve  []string // more flags of the pods' servers
 	rules  []string // the Service's settings at the start: NAME=VALUE
@@ -166,10 +167,22 @@ func (s shape) port() manifest.Port {
 	return p
 }
 
+// portList is all ports of the Service.
+func (s shape) portList() (all []manifest.Port) {
+	for i := range max(s.ports, 1) {
+		p := s.port()
+		if i > 0 {
+			p.Name, p.Port = fmt.Sprintf("%s-%d", p.Name, i), p.Port+uint16(i)
+		}
+		all = append(all, p)
+	}
+	return all
+}
+
 // discover tells discovery only.
 func (n *network) discover(ready ...*pod) error {
 	s := manifest.Service{Name: "shop", ClusterIPs: []netip.Addr{clusterIP.Addr()},
-		Ports: []manifest.Port{n.shape.port()}, Annotations: map[string]string{}}
+		Ports: n.shape.portList(), Annotations: map[string]string{}}
 	for _, r := range n.rules {
 		name, value, _ := strings.Cut(r, "=")
 		s.Annotations["sluice.mesh/"+name] = value
@@ -195,7 +208,8 @@ func (n *network) kubeProxy(ready ...*pod) error {
 		fmt.Fprintf(&b, "-A %s -p tcp %s-j DNAT --to-destination %s:%d\n", serviceChain, chance, p.Addrs[0], httpPort)
 	}
 	if !n.wired {
-		fmt.Fprintf(&b, "-A PREROUTING -p tcp -d %s --dport %d -j %s\n", clusterIP.Addr(), clusterIP.Port(), serviceChain)
+		fmt.Fprintf(&b, "-A PREROUTING -p tcp -d %s --dport %d:%d -j %s\n", clusterIP.Addr(), clusterIP.Port(),
+			int(clusterIP.Port())+max(n.shape.ports, 1)-1, serviceChain)
 		n.wired = true
 	}
 	b.WriteString("COMMIT\n")

@@ -65,7 +65,7 @@ func (x *trial) none() {
 
 func allScenarios() (all []scenario) {
 	for _, s := range [][]scenario{answerScenarios(), postScenarios(), changeScenarios(), spreadScenarios(), callScenarios(),
-		policyScenarios(), toxicScenarios(), churnScenarios()} {
+		policyScenarios(), toxicScenarios(), churnScenarios(), conntrackScenarios()} {
 		all = append(all, s...)
 	}
 	return all
@@ -76,7 +76,7 @@ func scenarios(ctx context.Context, had programs, o options, rep *report, out io
 	for _, s := range allScenarios() {
 		if match, err := path.Match(o.only, s.name); err != nil {
 			return err
-		} else if !match || o.quick && !s.quick {
+		} else if !match || o.quick && !o.named() && !s.quick {
 			continue
 		}
 		if err := had.need(ctx, s.shape); err != nil {

@@ -12,8 +12,9 @@ import (
 
 func TestMain(m *testing.M) { meshtest.Main(m) }
 
-// A few of the cases, with few requests: what "make faults" shows at length.
-func TestNoRequestIsLostWhenAPodTurnsBad(t *testing.T) {
+// prepare builds the programs and answers our peer.
+func prepare(t *testing.T) (programs, *peer) {
+	t.Helper()
 	if err := meshtest.UserMapped(proxyUser); err != nil {
 		t.Skipf("this test needs to be root: %v", err)
 	}
@@ -28,36 +29,71 @@ func TestNoRequestIsLostWhenAPodTurnsBad(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var ours *peer
-	for _, p := range allPeers() {
-		if p.name == sluice {
-			ours = p
-		}
+	i := slices.IndexFunc(allPeers(), func(p *peer) bool { return p.name == sluice })
+	return programs{dir: dir}, allPeers()[i]
+}
+
+func needs(t *testing.T, program string) {
+	t.Helper()
+	if _, err := exec.LookPath(program); err != nil {
+		t.Skipf("this test needs the program %s: %v", program, err)
 	}
-	few := []string{"refuse/ab", "500/ab-k", "503/h2load", "reset/ab", "stop/ab-k", "drop/ab",
-		"kill/ab-k", "kill/h2load", "delete/ab", "delete/h2load"}
+}
+
+// whole is the case that is made with as many requests as the founding test had; the others show the same with fewer.
+const whole = "500/ab"
+
+// The founding test: every fault, with ab, ab -k, wrk and h2load. "make faults" compares it with other proxies.
+func TestNoRequestIsLostWhenAPodTurnsBad(t *testing.T) {
+	had, ours := prepare(t)
 	for _, f := range allFaults() {
 		for _, c := range allClients() {
 			name := caseName(c, f)
-			if !slices.Contains(few, name) {
-				continue
+			a := amount{requests: 3000, duration: time.Second, patience: 5 * time.Second}
+			if name == whole {
+				a.requests = 20000
 			}
 			t.Run(name, func(t *testing.T) {
-				if _, err := exec.LookPath(c.program); err != nil {
-					t.Skipf("this test needs the program %s: %v", c.program, err)
-				}
+				needs(t, c.program)
 				promise := promised(c, f)
 				if promise.Pending != "" {
 					t.Skipf("pending: %s", promise.Pending)
 				}
-				r, err := faulted(t.Context(), programs{dir: dir}, ours, c, f, amount{requests: 2000, duration: time.Second, patience: 5 * time.Second})
+				r, err := faulted(t.Context(), had, ours, c, f, a)
 				if err != nil {
 					t.Fatal(err)
 				}
 				for _, broken := range promise.judge(r, false) {
 					t.Error(broken)
 				}
+				t.Logf("%d requests", r.Requests)
 			})
 		}
+	}
+}
+
+// What the table of connections may do to clients, and POST. The rest is for "make faults".
+func TestScenariosHold(t *testing.T) {
+	had, ours := prepare(t)
+	for _, s := range allScenarios() {
+		few := []string{"answer/500-everywhere", "answer/cut-head", "answer/cut-body", "post/500", "post/refuse", "post/reset", "post/cut-head",
+			"change/restart-0s", "conntrack/node-forgets", "conntrack/pod-forgets", "conntrack/idle", "conntrack/invalid"}
+		if !slices.Contains(few, s.name) {
+			continue
+		}
+		t.Run(s.name, func(t *testing.T) {
+			needs(t, "conntrack")
+			if s.pending != "" {
+				t.Skipf("pending: %s", s.pending)
+			}
+			x, err := try(t.Context(), had, ours, s, options{quick: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, broken := range x.broken {
+				t.Errorf("%s %q", broken, x.seen)
+			}
+			t.Log(x.Note)
+		})
 	}
 }

@@ -32,6 +32,8 @@ type options struct {
 	only  string
 	peers []*peer
 	out   string
+	from  string
+	text  string
 	timed bool
 }
 
@@ -43,6 +45,8 @@ func main() {
 	flag.StringVar(&o.only, "only", everyCase, "only cases whose name matches the `pattern`, such as '500/*' or '*/ab', also those that -quick leaves out")
 	flag.StringVar(&peers, "peers", "", "only these, with commas: "+strings.Join(names(), ","))
 	flag.StringVar(&o.out, "out", "fault-results", "directory for faults.json")
+	flag.StringVar(&o.text, "markdown", "", "write the figures as tables into this `file` too: between its marks, where it is there already")
+	flag.StringVar(&o.from, "from", "", "measure nothing, and take the figures of this `faults.json` for -markdown")
 	flag.Parse()
 	o.timed = !o.quick
 	if peers == "" && o.quick {
@@ -79,6 +83,13 @@ func names() (n []string) {
 
 // run makes all measurements and answers how many promises were broken.
 func run(ctx context.Context, o options, out io.Writer) (broken int, err error) {
+	if o.from != "" {
+		rep, err := readReport(o.from)
+		if err != nil {
+			return 0, err
+		}
+		return 0, rep.writeMarkdown(o.text)
+	}
 	if err := errors.Join(meshtest.Permitted(), meshtest.UserMapped(proxyUser)); err != nil {
 		return 0, err
 	}
@@ -88,7 +99,7 @@ func run(ctx context.Context, o options, out io.Writer) (broken int, err error) 
 	}
 	defer os.RemoveAll(had.dir)
 	began := time.Now()
-	rep := &report{Date: began.UTC().Format(time.DateOnly), Quick: o.quick}
+	rep := &report{Date: began.UTC().Format(time.DateOnly), Command: commandLine(), Machine: machine(), Quick: o.quick}
 	a := amount{requests: 20000, duration: 5 * time.Second, patience: 5 * time.Second}
 	if o.quick {
 		a = amount{requests: 5000, duration: 2 * time.Second, patience: 5 * time.Second}
@@ -117,7 +128,11 @@ func run(ctx context.Context, o options, out io.Writer) (broken int, err error) 
 	}
 	rep.Seconds = time.Since(began).Seconds()
 	rep.summary(out)
-	return rep.broken(), rep.write(o.out)
+	err = rep.write(o.out)
+	if o.text != "" {
+		err = errors.Join(err, rep.writeMarkdown(o.text))
+	}
+	return rep.broken(), err
 }
 
 // quick tells which cases a quick run makes: wrk takes whole seconds.

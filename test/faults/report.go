@@ -14,6 +14,8 @@ import (
 // report is what a run writes to faults.json.
 type report struct {
 	Date    string  `json:"date"`
+	Command string  `json:"command"`
+	Machine string  `json:"machine"`
 	Quick   bool    `json:"quick"`
 	Seconds float64 `json:"seconds"`
 	Rows    []row   `json:"rows"`

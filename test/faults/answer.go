@@ -49,6 +49,9 @@ func answerScenarios() []scenario {
 		{name: "answer/cut-body", title: "a pod resets within the body of its answer: nobody takes it for whole",
 			shape: shape{pods: 2}, quick: true, run: func(x *trial) error {
 				return x.cut("cut-body", func(l loaded) {
+					if l.Failed == 0 {
+						x.broke("no client has seen a cut answer")
+					}
 					for text, n := range l.Errors {
 						if !strings.HasPrefix(text, "answer cut off") {
 							x.broke("%s: %d", text, n)

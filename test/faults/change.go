@@ -22,13 +22,14 @@ func changeScenarios() (all []scenario) {
 // rollingRestart replaces the pods one by one, without a preStop pause, as a Deployment does: the new one is ready, then the old
 // one gets SIGTERM, and some time later nobody calls it an endpoint any more.
 func (x *trial) rollingRestart(late time.Duration) error {
-	each := x.long(15*time.Second, 2*time.Second)
-	d := 3*(each+late) + 2*time.Second
-	kept, err := x.load("--rate=400", "--concurrency=30", "--duration="+d.String())
+	const atKept, atNew, all = 400, 100, 30000 // a second, and in all of a full run
+	each := x.long(all/(atKept+atNew)*time.Second/3-late-time.Second, 2*time.Second)
+	d := 3 * (each + late + time.Second)
+	kept, err := x.load(fmt.Sprint("--rate=", atKept), "--concurrency=30", "--duration="+d.String())
 	if err != nil {
 		return err
 	}
-	anew, err := x.load("--rate=100", "--concurrency=10", "--keep-alive=false", "--duration="+d.String())
+	anew, err := x.load(fmt.Sprint("--rate=", atNew), "--concurrency=10", "--keep-alive=false", "--duration="+d.String())
 	if err != nil {
 		return err
 	}
@@ -51,6 +52,9 @@ func (x *trial) rollingRestart(late time.Duration) error {
 	}
 	err = x.waitAll(kept, anew)
 	x.none()
+	if x.timed && x.Requests < all*99/100 {
+		x.broke("%d requests were made of %d", x.Requests, all)
+	}
 	return err
 }
 

@@ -84,7 +84,7 @@ func allClients() []client {
 func seconds(d time.Duration) string { return fmt.Sprintf("%.0f", max(d.Seconds(), 1)) }
 
 // clientTime is the longest that a client may take; then it is interrupted.
-const clientTime = 60 * time.Second
+const clientTime = 30 * time.Second
 
 // runClient runs a program in the client's pod and answers all it wrote. How it ended is told by that.
 func (n *network) runClient(ctx context.Context, name string, args ...string) string {

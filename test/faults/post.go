@@ -16,10 +16,11 @@ func postScenarios() (all []scenario) {
 		name, title string
 		begin       func(x *trial, p *pod) error
 		after       func(x *trial, p *pod) error
-		none        bool // nothing may fail: the request was never sent
+		none        bool   // nothing may fail: the request was never sent
+		only        string // what every failure is; empty: any
 		quick       bool
 	}{
-		{name: "500", title: "answers 500", begin: in("500")},
+		{name: "500", title: "answers 500", only: "status 500", begin: in("500")},
 		{name: "refuse", title: "refuses connections", none: true, quick: true, begin: in("refuse")},
 		{name: "reset", title: "resets when the request is there", quick: true, begin: in("reset")},
 		{name: "cut-head", title: "resets within its answer", begin: in("cut-head")},
@@ -55,10 +56,24 @@ func postScenarios() (all []scenario) {
 				if c.none {
 					x.none()
 				}
-				return x.effectsOnce(l.Effects)
+				for text, n := range l.Errors {
+					if c.only != "" && text != c.only {
+						x.broke("%s: %d", text, n)
+					}
+				}
+				return errors.Join(x.sentOnce(l), x.effectsOnce(l.Effects))
 			}})
 	}
 	return all
+}
+
+// sentOnce compares how many requests the pods have got with how many were made.
+func (x *trial) sentOnce(l loaded) error {
+	got, err := x.served()
+	if got > l.Requests {
+		x.broke("the pods got %d requests, and %d were made", got, l.Requests)
+	}
+	return err
 }
 
 // effectsOnce compares what was acknowledged with what was done.

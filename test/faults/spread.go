@@ -20,7 +20,7 @@ func spreadScenarios() []scenario {
 		{name: "spread/goaway", title: "gRPC at 200/s, and the pods close every connection after a second (GOAWAY)", quick: true,
 			shape: shape{pods: 3, grpc: true, serve: []string{"--max-connection-age=1s", "--max-connection-age-grace=10s"}},
 			run: func(x *trial) error {
-				r, err := x.callLoad("--rate=200", fmt.Sprint("--duration=", x.long(15*time.Second, 4*time.Second)))
+				r, err := x.callLoad("--rate=200", fmt.Sprint("--duration=", x.long(10*time.Second, 4*time.Second)))
 				if err != nil {
 					return err
 				}
@@ -47,7 +47,7 @@ func callScenarios() (all []scenario) {
 		}
 		all = append(all, scenario{name: "grpc/" + f.name, title: f.title + ", gRPC at 500/s", quick: most <= atOnce,
 			shape: shape{pods: 3, grpc: true}, run: func(x *trial) error {
-				d := x.long(20*time.Second, 3*time.Second)
+				d := x.long(10*time.Second, 3*time.Second)
 				r, err := x.callLoad("--rate=500", fmt.Sprint("--concurrency=", atOnce), "--duration="+d.String(), "--timeout=5s")
 				if err != nil {
 					return err

@@ -127,7 +127,7 @@ func (x *trial) steady(err error, more ...string) error {
 func halfOpen(x *trial) error {
 	const dead = 5 * time.Second
 	victim := x.pods[2]
-	r, err := x.load("--rate=300", "--concurrency=40", fmt.Sprint("--duration=", 2*time.Second+dead+x.long(75*time.Second, 8*time.Second)))
+	r, err := x.load("--rate=300", "--concurrency=40", fmt.Sprint("--duration=", 2*time.Second+dead+x.long(20*time.Second, 8*time.Second)))
 	if err != nil {
 		return err
 	}
@@ -143,7 +143,7 @@ func halfOpen(x *trial) error {
 			return err
 		}
 		if returned = n[2] > 0; !returned {
-			if time.Since(back) > x.long(70*time.Second, 7*time.Second) {
+			if time.Since(back) > x.long(18*time.Second, 7*time.Second) {
 				break
 			}
 			if err := x.sleep(20 * time.Millisecond); err != nil {

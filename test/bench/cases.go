@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 )
@@ -24,6 +25,7 @@ type testcase struct {
 	mode    mode
 	direct  bool     // is also done without a proxy
 	latency bool     // is about time that passes, not CPU time
+	quiet   bool     // others on the machine move it, so that a round in which they use much of it does not count
 	only    []string // peers that do it; nil is all
 	once    bool     // counts rather than times: two rounds are enough
 	noise   string   // HAProxy's figure that tells whether a round was quiet; empty: the case does not depend on it
@@ -98,7 +100,7 @@ func allCases() []testcase {
 		{name: "syscallsc", title: "system calls, HTTP/1.0, a connection for each request", mode: requests, once: true,
 			how: "perf stat -e raw_syscalls:sys_enter -p PROXY -- ab -c 32 http://SERVICE/", measure: syscallsConnect,
 			metrics: []metric{allCalls}},
-	}, append(crowdCases(), http2Cases()...)...)
+	}, slices.Concat(crowdCases(), http2Cases(), keyedCases())...)
 }
 
 // used measures what the proxy uses between begin and end.

@@ -70,7 +70,7 @@ func prepare(ctx context.Context, o options, dir string, out io.Writer) (p prepa
 	p.versions["nghttpx"] = version(ctx, "nghttpx", "--version")
 	if slices.Contains(o.modes(), calls) {
 		if err := buildGRPC(ctx, dir); err != nil {
-			p.cannot["grpc"], p.cannot["grpcstream"] = err.Error(), err.Error()
+			p.cannot["grpc"], p.cannot["grpcstream"], p.cannot["keyedgrpc"] = err.Error(), err.Error(), err.Error()
 		}
 	}
 	if why := perfWorks(ctx); why != "" {

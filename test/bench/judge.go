@@ -120,7 +120,7 @@ func addDifferences(c testcase, byRound map[int]map[string]values) {
 // which others left enough of the machine. They must be two thirds of all rounds, and at least two.
 func quiet(c testcase, byRound map[int]map[string]values, others map[int][]float64, lim limits) (kept []int, noise string) {
 	all := keys(byRound)
-	if c.noise == "" && !c.latency {
+	if c.noise == "" && !c.latency && !c.quiet {
 		return all, ""
 	}
 	need := max((2*len(all)+2)/3, min(2, len(all)))

@@ -68,6 +68,19 @@ func TestLatencyWantsAQuieterMachine(t *testing.T) {
 	}
 }
 
+func TestAQuietCaseCountsNoRoundOfABusyMachine(t *testing.T) {
+	c := testcase{name: "keyed", quiet: true}
+	s := []sample{{Case: "keyed", Peer: sluice, Round: 1, Others: 0.2}, {Case: "keyed", Peer: sluice, Round: 2, Others: 0.4},
+		{Case: "keyed", Peer: sluice, Round: 3, Others: 0.1}}
+	if o := judge(c, s, limits{Moved: 0.2, Others: 0.3}); !slices.Equal(o.Kept, []int{1, 3}) || o.Noise != "" {
+		t.Errorf("kept %v, noise %q", o.Kept, o.Noise)
+	}
+	s[2].Others = 0.5
+	if o := judge(c, s, limits{Moved: 0.2, Others: 0.3}); o.Noise == "" {
+		t.Errorf("kept %v of a busy machine", o.Kept)
+	}
+}
+
 func TestRatiosAreOfOneRound(t *testing.T) {
 	// The machine became twice as slow; the ratios did not move.
 	o := judge(testcase{name: "full", metrics: []metric{cpuPerRequest}},

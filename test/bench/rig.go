@@ -137,7 +137,7 @@ func (r *rig) serve() (err error) {
 	}
 	return errors.Join(r.net.Service(httpVIP, at(httpPort)...), r.net.Service(opaqueVIP, at(opaquePort)...),
 		r.net.Service(mirrorVIP, at(mirrorPort)...), r.net.Service(mirrorRawVIP, at(mirrorRawPort)...),
-		r.net.Service(streamsVIP, at(streamsPort)...), r.net.Service(callsVIP, at(callsPort)...))
+		r.net.Service(streamsVIP, at(streamsPort)...), r.net.Service(callsVIP, at(callsPort)...), r.serveKeyed())
 }
 
 type zeroes struct{}
@@ -185,7 +185,7 @@ func (w *way) open(addr string) (err error) {
 	if err := os.Chown(w.dir, proxyUser, proxyUser); err != nil {
 		return err
 	}
-	for _, s := range append(append(http2Services(), mirrorService()), []manifest.Service{
+	for _, s := range append(slices.Concat(http2Services(), keyedServices(), []manifest.Service{mirrorService()}), []manifest.Service{
 		{Name: "web", ClusterIPs: []netip.Addr{httpVIP.Addr()}, Ports: []manifest.Port{{Name: "http", Port: httpVIP.Port(), Target: httpPort}}},
 		{Name: "bulk", ClusterIPs: []netip.Addr{opaqueVIP.Addr()}, Ports: []manifest.Port{{Name: "tcp", Port: opaqueVIP.Port(), Target: opaquePort}}},
 	}...) {

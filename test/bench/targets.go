@@ -1,6 +1,9 @@
 package main
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // target is something that must hold for Sluice.
 type target struct {
@@ -30,7 +33,7 @@ func allTargets() []target {
 		{Case: "opaque", Metric: "cpu_gib", Text: "CPU per GiB of opaque TCP", Ratio: true, Gate: 0.6, Aim: 0.5},
 		{Case: "latency", Metric: "added_p50", Text: "added p50 at 5,000/s", Ratio: true, Gate: 1},
 		{Case: "latency", Metric: "added_p99", Text: "added p99 at 5,000/s", Ratio: true, Gate: 1},
-	}, append(crowdTargets(), http2Targets()...)...)
+	}, slices.Concat(crowdTargets(), http2Targets(), keyedTargets())...)
 }
 
 // verdict is whether a target holds.

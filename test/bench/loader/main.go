@@ -3,6 +3,7 @@
 // its end.
 //
 //	loader rate --target=10.96.0.10:80 --connections=64 --rate=5000   requests at given times, whatever the answers do
+//	loader rate --target=10.96.0.10:80 --rate=0 --header=account-id   requests at full speed, each with another key
 //	loader hold --target=10.96.0.10:80 --connections=4000             idle connections, until standard input ends
 //	loader fetch --target=10.96.0.10:80 --path=/blob --count=8        large bodies, one after the other
 //	loader pull --target=10.96.0.20:9000 --bytes=1073741824           opaque bytes
@@ -39,6 +40,8 @@ type options struct {
 	seed        uint64
 	count       int
 	bytes       int64
+	header      string
+	body        int
 }
 
 func main() {
@@ -59,7 +62,9 @@ func main() {
 	f.BoolVar(&o.opaque, "opaque", false, "bytes that nobody parses, instead of an HTTP/1.1 body")
 	f.StringVar(&o.path, "path", "/", "what is requested")
 	f.IntVar(&o.connections, "connections", 50, "client connections")
-	f.Float64Var(&o.rate, "rate", 1000, "requests a second on all connections together")
+	f.Float64Var(&o.rate, "rate", 1000, "requests a second on all connections together; 0 is as many as are answered")
+	f.StringVar(&o.header, "header", "", "a header field whose value differs from request to request")
+	f.IntVar(&o.body, "body", 0, "bytes of JSON to send, in which /account/id differs from request to request")
 	f.DurationVar(&o.duration, "duration", 5*time.Second, "how long to measure")
 	f.DurationVar(&o.warmup, "warmup", time.Second, "how long to send before that")
 	f.Uint64Var(&o.seed, "seed", 1, "of the arrival times: equal seeds, equal times")

@@ -38,13 +38,15 @@ type rateConn struct {
 
 // rateLoad is an open loop: requests become due at random times (exponential gaps, so that arrivals are independent of
 // one another) whether or not earlier ones were answered. One thread, one epoll instance; a timerfd, because other
-// timers are late by the scheduler's slack of 50 µs and Go's own by up to a millisecond.
+// timers are late by the scheduler's slack of 50 µs and Go's own by up to a millisecond. Without a rate a request is due whenever a
+// connection is free.
 type rateLoad struct {
 	o       options
-	request []byte
+	request drawn
 	epoll   int
 	timer   int
-	random  *rand.Rand
+	random  *rand.Rand // of the arrival times
+	keys    *rand.Rand
 	started time.Time
 	conns   map[int]*rateConn
 	free    []*rateConn     // longest idle first
@@ -58,9 +60,12 @@ type rateLoad struct {
 func rate(o options) (any, error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
+	request, err := newDrawn(o)
+	if err != nil {
+		return nil, err
+	}
 	l := &rateLoad{o: o, epoll: -1, timer: -1, conns: make(map[int]*rateConn), random: rand.New(rand.NewPCG(o.seed, 0)),
-		request: fmt.Appendf(nil, "GET %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: loader\r\nAccept: */*\r\n\r\n", o.path, o.target.Addr()),
-		result:  rateResult{Errors: make(map[string]int)}}
+		keys: rand.New(rand.NewPCG(o.seed, 1)), request: request, result: rateResult{Errors: make(map[string]int)}}
 	defer l.close()
 	if err := l.open(); err != nil {
 		return nil, err
@@ -139,12 +144,11 @@ func (l *rateLoad) run() error {
 			begin()
 		}
 		for l.next <= now && l.next < end {
-			if l.next >= l.o.warmup {
-				l.result.Due++
-				l.pending++
-			}
-			l.waiting = append(l.waiting, l.next)
+			l.due(l.next)
 			l.plan()
+		}
+		for l.o.rate == 0 && now < end && len(l.waiting) < len(l.free) {
+			l.due(now)
 		}
 		for len(l.waiting) > 0 && len(l.free) > 0 {
 			c, due := l.free[0], l.waiting[0]
@@ -172,8 +176,21 @@ func (l *rateLoad) run() error {
 	}
 }
 
+// due takes a request that is due.
+func (l *rateLoad) due(at time.Duration) {
+	if at >= l.o.warmup {
+		l.result.Due++
+		l.pending++
+	}
+	l.waiting = append(l.waiting, at)
+}
+
 // plan draws when the next request is due.
 func (l *rateLoad) plan() {
+	if l.o.rate == 0 {
+		l.next = math.MaxInt64
+		return
+	}
 	l.next += time.Duration(l.random.ExpFloat64() / l.o.rate * float64(time.Second))
 }
 
@@ -200,7 +217,7 @@ func (l *rateLoad) wait(events []unix.EpollEvent, until time.Duration) error {
 func (l *rateLoad) send(c *rateConn, due time.Duration) error {
 	c.busy, c.due = true, due
 	c.response.reset()
-	if _, err := unix.Write(c.fd, l.request); err != nil {
+	if _, err := unix.Write(c.fd, l.request.draw(l.keys)); err != nil {
 		return l.broken(c, err)
 	}
 	return nil

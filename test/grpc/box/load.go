@@ -6,8 +6,10 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"slices"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -28,6 +30,7 @@ type loadSettings struct {
 	concurrency          int
 	size                 int
 	serviceConfig        string
+	key                  string // metadata whose value differs from call to call
 	waitForReady, follow bool
 	keys                 keys
 }
@@ -45,6 +48,7 @@ func load(ctx context.Context, args []string, out io.Writer) error {
 	fs.DurationVar(&s.timeout, "timeout", 10*time.Second, "for one call")
 	fs.IntVar(&s.size, "bytes", 0, "payload of request and answer")
 	fs.StringVar(&s.serviceConfig, "service-config", `{}`, "JSON; grpc-go's own transparent retries stay on")
+	fs.StringVar(&s.key, "key", "", "metadata whose value is another number in each call")
 	fs.BoolVar(&s.waitForReady, "wait-for-ready", false, "calls wait while the channel cannot connect")
 	fs.BoolVar(&s.follow, "follow", false, "print a line now and then too")
 	fs.DurationVar(&s.every, "every", time.Second, "with --follow: how often")
@@ -218,6 +222,9 @@ func (s *loadSettings) work(ctx context.Context, start time.Time, next *atomic.I
 		var header metadata.MD
 		call, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.timeout)
 		call, key := s.keys.next(call)
+		if s.key != "" {
+			call = metadata.AppendToOutgoingContext(call, s.key, strconv.FormatUint(uint64(rand.Uint32()), 10))
+		}
 		_, err := c.UnaryCall(call, q, grpc.Header(&header))
 		cancel()
 		pod := ""

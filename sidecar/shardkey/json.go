@@ -55,10 +55,7 @@ func (f *finder) find(b []byte, complete bool, p *part) (value []byte, o Outcome
 		c := b[f.pos]
 		switch f.state {
 		case inString:
-			end := f.pos
-			for end < len(b) && b[end] != '"' && b[end] != '\\' && b[end] >= ' ' {
-				end++
-			}
+			end := stringEnd(b, f.pos)
 			if f.pos = end; end == len(b) {
 				return nil, f.starved(complete)
 			}
@@ -119,7 +116,13 @@ func (f *finder) find(b []byte, complete bool, p *part) (value []byte, o Outcome
 				}
 				f.state = wantCommaOrEnd
 			}
-			if c == ' ' || c == '\t' || c == '\r' || c == '\n' {
+			if f.depth > 0 && !f.hit {
+				if f.skim(b, p); f.pos == len(b) {
+					return nil, f.starved(complete)
+				}
+				c = b[f.pos]
+			}
+			if space(c) {
 				continue
 			}
 			if o := f.structure(c, p); o != NeedMore {

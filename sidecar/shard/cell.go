@@ -59,6 +59,9 @@ func leafOf(text []byte) (s2.CellID, bool) {
 
 // degrees reads a decimal number; white space around it is allowed.
 func degrees(text []byte) (float64, bool) {
+	if v, ok := plain(text); ok {
+		return v, true
+	}
 	text = bytes.TrimSpace(text)
 	if len(text) == 0 || len(text) > 32 {
 		return 0, false
@@ -71,3 +74,43 @@ func degrees(text []byte) (float64, bool) {
 	v, err := strconv.ParseFloat(string(text), 64)
 	return v, err == nil
 }
+
+// plain reads what most places are written as, a few digits with a point among them, and reports false for all else. The digits are an
+// integer below 2⁵³ and the power of ten is below 10²³, both of which a float64 holds exactly; so their quotient is rounded once, and is the
+// number that strconv answers.
+func plain(text []byte) (float64, bool) {
+	negative := len(text) > 0 && text[0] == '-'
+	if negative {
+		text = text[1:]
+	}
+	if len(text) == 0 || len(text) > maxPlain {
+		return 0, false
+	}
+	digits, point := uint64(0), -1
+	for i, c := range text {
+		switch d := c - '0'; {
+		case d < 10:
+			digits = digits*10 + uint64(d)
+		case c == '.' && point < 0:
+			point = i
+		default:
+			return 0, false
+		}
+	}
+	v := float64(digits)
+	if point >= 0 {
+		if len(text) == 1 {
+			return 0, false
+		}
+		v /= powers[len(text)-1-point]
+	}
+	if negative {
+		v = -v
+	}
+	return v, true
+}
+
+// maxPlain is how many digits and points plain reads: 10¹⁵ is below 2⁵³.
+const maxPlain = 15
+
+var powers = [maxPlain]float64{1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14}

@@ -56,32 +56,46 @@ func (p *hashed) pick(r *Request) *cluster.Endpoint {
 		addr = r.Destination
 	}
 	key := hashAddr(addr)
-	nearest, way := 0, ^uint64(0)
-	for k := range uint64(probes) {
-		if i, d := p.probe(key, k); d < way {
-			nearest, way = i, d
+	var found [probes]probed
+	nearest := 0
+	for k := range found {
+		if found[k] = p.probe(key, uint64(k)); found[k].way < found[nearest].way {
+			nearest = k
 		}
 	}
-	if index := int(p.points[nearest].index); p.open(r, index) {
+	if index := int(p.points[found[nearest].at].index); p.open(r, index) {
 		return p.endpoints[index]
 	}
-	return p.another(r, key, nearest)
+	return p.another(r, &found, nearest)
 }
 
-// another stands in for the endpoint at points[nearest]: the one of the next nearest probe or, when all of these are closed, the
-// next on the circle.
-func (p *hashed) another(r *Request, key uint64, nearest int) *cluster.Endpoint {
-	best, way := -1, ^uint64(0)
-	for k := range uint64(probes) {
-		if i, d := p.probe(key, k); d < way && p.open(r, int(p.points[i].index)) {
-			best, way = i, d
+// probed is the point that one of a key's places leads to.
+type probed struct {
+	at  int    // among the points
+	way uint64 // from the place to the point
+}
+
+// another stands in for the endpoint of found[nearest], which is closed: the one of the next nearest probe or, when all of these are closed,
+// the next on the circle.
+func (p *hashed) another(r *Request, found *[probes]probed, nearest int) *cluster.Endpoint {
+	const closed = ^uint64(0)
+	first := found[nearest].at
+	for {
+		found[nearest].way = closed
+		for k := range found {
+			if found[k].way < found[nearest].way {
+				nearest = k
+			}
+		}
+		if found[nearest].way == closed {
+			break
+		}
+		if index := int(p.points[found[nearest].at].index); p.open(r, index) {
+			return p.endpoints[index]
 		}
 	}
-	if best >= 0 {
-		return p.endpoints[p.points[best].index]
-	}
 	for i := range p.endpoints {
-		at := nearest + i
+		at := first + i
 		if at >= len(p.endpoints) {
 			at -= len(p.endpoints)
 		}
@@ -92,32 +106,43 @@ func (p *hashed) another(r *Request, key uint64, nearest int) *cluster.Endpoint 
 	return nil
 }
 
-// probe answers the first point at or behind the k-th place of a key, and how far behind it is.
-func (p *hashed) probe(key, k uint64) (i int, way uint64) {
+// probe answers the first point at or behind the k-th place of a key.
+func (p *hashed) probe(key, k uint64) probed {
 	at := mix(key + k*0x9e3779b97f4a7c15) // 2⁶⁴ by the golden section
-	i = int(p.guide[at>>p.shift])
+	i := int(p.guide[at>>p.shift])
 	for p.points[i].at < at {
 		i++
 	}
 	if i == len(p.endpoints) {
 		i = 0
 	}
-	return i, p.points[i].at - at
+	return probed{i, p.points[i].at - at}
 }
 
 // hashName and hashAddr are FNV-1a, mixed: the same in every process and every release, as keys would move otherwise.
 func hashName(name string) uint64 {
-	h := uint64(0xcbf29ce484222325)
+	h := uint64(fnvBasis)
 	for i := range len(name) {
-		h = (h ^ uint64(name[i])) * 0x100000001b3
+		h = (h ^ uint64(name[i])) * fnvPrime
 	}
 	return mix(h)
 }
 
+const (
+	fnvBasis = 0xcbf29ce484222325
+	fnvPrime = 0x100000001b3
+	// fnvMapped is the hash of the twelve bytes before an IPv4 address in IPv6, ::ffff:0:0.
+	fnvMapped = 0x540b81da1cc1b60b
+)
+
 func hashAddr(a netip.Addr) uint64 {
-	h := uint64(0xcbf29ce484222325)
-	for _, b := range a.As16() {
-		h = (h ^ uint64(b)) * 0x100000001b3
+	b, h := a.As16(), uint64(fnvBasis)
+	rest := b[:]
+	if a.Is4() || a.Is4In6() {
+		h, rest = fnvMapped, b[12:]
+	}
+	for _, c := range rest {
+		h = (h ^ uint64(c)) * fnvPrime
 	}
 	return mix(h)
 }

@@ -51,6 +51,56 @@ func TestAKeyHasTheSameEndpointEverywhere(t *testing.T) {
 	}
 }
 
+// An address has one hash, by all its sixteen bytes, whichever way it is written.
+func TestAddressesAreHashedWhole(t *testing.T) {
+	for _, text := range []string{"10.4.0.1", "::ffff:10.4.0.1", "fd00::a04:1", "::", "::1", "2001:db8::ffff:10.4.0.1"} {
+		a := netip.MustParseAddr(text)
+		want := uint64(fnvBasis)
+		for _, b := range a.As16() {
+			want = (want ^ uint64(b)) * fnvPrime
+		}
+		if got := hashAddr(a); got != mix(want) {
+			t.Errorf("%s: %x, want %x", text, got, mix(want))
+		}
+	}
+}
+
+// Whoever stands in is the open endpoint behind the shortest way from any of a key's places.
+func TestTheNearestOpenEndpointStandsIn(t *testing.T) {
+	es := named(40)
+	for i, e := range es {
+		if i%3 != 0 {
+			e.Load[0].SuspectUntil = 1 << 60
+		}
+	}
+	p, err := New(Options{Policy: SourceHash}, &cluster.EndpointSet{Endpoints: es})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := request(0, 1)
+	for i := range 2000 {
+		r.Client = client(i)
+		var want *cluster.Endpoint
+		least := ^uint64(0)
+		for k := range uint64(probes) {
+			place := mix(hashAddr(r.Client) + k*0x9e3779b97f4a7c15)
+			var next *cluster.Endpoint
+			way := ^uint64(0)
+			for _, e := range es {
+				if d := hashName(e.Name) - place; d < way {
+					next, way = e, d
+				}
+			}
+			if next.Load[0].SuspectUntil == 0 && way < least {
+				want, least = next, way
+			}
+		}
+		if got := p.Pick(r); want != nil && got != want {
+			t.Fatalf("client %v: %s, want %s", r.Client, got.Name, want.Name)
+		}
+	}
+}
+
 func TestOnlyTheKeysOfAnEndpointThatGoesMove(t *testing.T) {
 	const n, keys = 20, 5000
 	es := named(n)

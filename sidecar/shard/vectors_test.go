@@ -41,6 +41,31 @@ func TestVectors(t *testing.T) {
 			}
 		}
 	}
+	tables := map[Kind]map[string]string{
+		Lookup:       {"acme": "web-0", "table": "big corp web-9\naccount-1 2\n* 1\n"},
+		PrefixLookup: {"a": "web-0", "table": "account- web-1\naccount-1 2\n"},
+		S2:           {"476d07": "web-0", "476d079": "1", "*": "web-2"},
+	}
+	for _, spec := range []string{"lookup", "prefix-lookup", "s2", "rendezvous", "maglev", "ring"} {
+		in := Input{Set: setOf(replicas(3)...)}
+		keys := []string{"acme", "big corp", "account-1", "account-2", "account", "42"}
+		s := mustSpec(t, spec)
+		if data := tables[s.Kind]; data != nil {
+			in.Table = mustTable(t, s.Kind, data)
+		}
+		if s.Kind == S2 {
+			keys = []string{"48.2082,16.3738", "48.21,16.40", "48.6,17", "0,0"}
+		}
+		m := New(s, in)
+		for _, key := range keys {
+			k := keyOf(key)
+			fmt.Fprintf(&got, "%s | replicas 3 | %s | %016x |", spec, key, k.Hash)
+			for _, o := range m.Successors(nil, k, 3) {
+				fmt.Fprintf(&got, " %s", o.Member.Name)
+			}
+			fmt.Fprintln(&got)
+		}
+	}
 	if *update {
 		if err := os.WriteFile(file, got.Bytes(), 0o644); err != nil {
 			t.Fatal(err)

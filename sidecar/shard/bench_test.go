@@ -3,6 +3,7 @@ package shard
 import (
 	"fmt"
 	"runtime"
+	"slices"
 	"testing"
 
 	"github.com/sluice-mesh/sluice/sidecar/cluster"
@@ -92,13 +93,14 @@ func BenchmarkNew(b *testing.B) {
 	}
 }
 
-// What a map keeps, beside the endpoints themselves.
+// What a map keeps, beside the endpoints themselves and the ConfigMap of lookup, here of 1,000 keys.
 func BenchmarkMemory(b *testing.B) {
-	for _, text := range []string{"rendezvous", "maglev", "ring", "ordinal"} {
+	for _, text := range []string{"rendezvous", "rendezvous,slots=1024", "maglev", "ring", "ordinal", "lookup", "s2"} {
 		for _, n := range sizes {
 			b.Run(fmt.Sprintf("%s/%d", text, n), func(b *testing.B) {
-				spec, in := mustSpec(b, text), Input{Set: setOf(replicas(n)...), StatefulSet: &StatefulSet{Name: "web", Replicas: n}}
-				const maps = 10
+				spec := mustSpec(b, text)
+				in := benchInput(b, spec.Kind, n)
+				const maps = 3
 				kept := make([]*Map, maps)
 				for b.Loop() {
 					clear(kept)
@@ -122,10 +124,14 @@ func heap() uint64 {
 	return s.HeapAlloc
 }
 
-func benchMap(b *testing.B, text string, n int) *Map {
+func benchMap(b testing.TB, text string, n int) *Map {
 	spec := mustSpec(b, text)
+	return New(spec, benchInput(b, spec.Kind, n))
+}
+
+func benchInput(b testing.TB, kind Kind, n int) Input {
 	in := Input{Set: setOf(pods(n)...)}
-	switch spec.Kind {
+	switch kind {
 	case Ordinal:
 		in.Set, in.StatefulSet = setOf(replicas(n)...), &StatefulSet{Name: "web", Replicas: n}
 	case Lookup:
@@ -139,7 +145,27 @@ func benchMap(b *testing.B, text string, n int) *Map {
 		}
 		in.Set = setOf(replicas(n)...)
 	}
-	return New(spec, in)
+	return in
+}
+
+// A change of one endpoint of 10,000 makes 1 MiB of garbage at most, which is the map before it.
+func TestAChangeMakesLittleGarbage(t *testing.T) {
+	const n, most = 10_000, 1 << 20
+	for _, text := range []string{"rendezvous", "maglev", "ring", "ordinal", "lookup"} { // s2's is rendezvous', or lookup's
+		m := benchMap(t, text, n)
+		in, all := m.in, m.in.Set
+		in.Set = &cluster.EndpointSet{Endpoints: slices.Delete(slices.Clone(all.Endpoints), n/2, n/2+1)}
+		var before, after runtime.MemStats
+		for _, set := range []*cluster.EndpointSet{in.Set, all} {
+			in.Set = set
+			runtime.ReadMemStats(&before)
+			m = m.Next(in)
+			runtime.ReadMemStats(&after)
+			if got := after.TotalAlloc - before.TotalAlloc; got > most {
+				t.Errorf("%s: %d bytes", text, got)
+			}
+		}
+	}
 }
 
 // A pick allocates nothing, whatever the map.

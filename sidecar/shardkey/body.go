@@ -63,11 +63,14 @@ func framed(contentType []byte) bool {
 
 func codingOf(src Source, name string) coding {
 	v, ok := src.Header(name, 0)
+	if !ok {
+		return identity
+	}
 	if _, more := src.Header(name, 1); more {
 		return unknown
 	}
 	switch {
-	case !ok, equalFold(v, "identity"), len(v) == 0:
+	case equalFold(v, "identity"), len(v) == 0:
 		return identity
 	case equalFold(v, "gzip"), equalFold(v, "x-gzip"): // RFC 9110, section 8.4.1.3
 		return gzipped

@@ -30,7 +30,8 @@ type span struct {
 
 // Begin looks for the key in a request's head. The answer is NeedMore where all that is missing is in the body.
 func (x *Extraction) Begin(s *Spec, src Source) Outcome {
-	x.spec, x.buf, x.text, x.key, x.at = s, x.buf[:0], x.text[:0], Key{}, [MaxParts]span{}
+	x.spec, x.buf, x.text, x.key = s, x.buf[:0], x.text[:0], Key{}
+	clear(x.at[:len(s.parts)])
 	x.state = Found
 	for i := range s.parts {
 		p := &s.parts[i]
@@ -141,16 +142,16 @@ func (s *Spec) normalize(buf []byte, from int) (int, int) {
 
 func (x *Extraction) finish() Outcome {
 	n := len(x.spec.parts)
-	if n == 1 {
-		x.text = append(x.text, x.buf[x.at[0].from:x.at[0].to]...)
-	} else {
+	text := x.buf[x.at[0].from:x.at[0].to]
+	if n > 1 {
 		var parts [MaxParts][]byte
 		for i := range n {
 			parts[i] = x.buf[x.at[i].from:x.at[i].to]
 		}
 		x.text = Join(x.text, parts[:n]...)
+		text = x.text
 	}
-	x.key = Key{Hash: xxhash.Sum64(x.text), Text: x.text}
+	x.key = Key{Hash: xxhash.Sum64(text), Text: text}
 	x.state = Found
 	return Found
 }

@@ -45,6 +45,7 @@ type Target struct {
 	snapshot atomic.Pointer[Snapshot]
 	holds    atomic.Int64 // connections that use the target; negative once retired
 	lastUse  atomic.Int64 // Unix nanoseconds of the last Release
+	watchers watchers
 }
 
 // NewTarget makes a target that already has a snapshot.
@@ -59,12 +60,13 @@ func NewTarget(namespace, service, portName string, port uint16, s *Snapshot) *T
 // Snapshot answers the newest snapshot; never nil.
 func (t *Target) Snapshot() *Snapshot { return t.snapshot.Load() }
 
-// Publish replaces the snapshot. One without rules is given the defaults.
+// Publish replaces the snapshot, and tells those who watch. One without rules is given the defaults.
 func (t *Target) Publish(s *Snapshot) {
 	if s.Rules == nil {
 		s.Rules = rules.Default()
 	}
 	t.snapshot.Store(s)
+	t.watchers.tell()
 }
 
 // Remove says that the Service, or this address or port of it, exists no more, or that the source may no longer be asked

@@ -39,7 +39,8 @@ func (p *patient) wait(until int64, cond func() bool) bool {
 }
 
 const (
-	// ownerLook is how often a waiting request looks whether discovery has something new of the owner.
+	// ownerLook is how often a waiting request looks whether an owner that has its most requests can take one more. What discovery has to
+	// say wakes it.
 	ownerLook = 10 * time.Millisecond
 	// ownerAgain is how long an owner that an attempt has failed at is left alone at first, where discovery says that it is ready; the
 	// time doubles each time up to ownerSeldom.
@@ -93,10 +94,10 @@ func (q *request) awaitOwner(p *patient, last *attempt) (ep *cluster.Endpoint, c
 		retry += int64(min(ownerAgain<<min(a.tries, 5), ownerSeldom))
 		a.tries++
 	}
+	news, stop := q.route.watch()
+	defer stop()
 	for {
-		if !p.wait(min(until, w.l.Now()+int64(ownerLook)), func() bool { return false }) {
-			return nil, 0, refusal{}, true
-		}
+		*news = false
 		now = w.l.Now()
 		if m := q.route.target.Snapshot().Shard; m == nil {
 			a.owned, a.away = unowned, false // keys are asked for no longer
@@ -116,6 +117,35 @@ func (q *request) awaitOwner(p *patient, last *attempt) (ep *cluster.Endpoint, c
 				"wait="+s.FallbackWait.String())
 			return nil, 0, q.ownerless(last, text), false
 		}
+		next := until
+		if retry > now {
+			next = min(next, retry)
+		}
+		if !a.away {
+			next = min(next, now+int64(ownerLook))
+		}
+		if !p.wait(next, func() bool { return *news }) {
+			return nil, 0, refusal{}, true
+		}
+	}
+}
+
+// watch sets news, on the loop, when discovery has published something new of the Service, and wakes the coroutine that called it then,
+// until stop is called.
+func (r *route) watch() (news *bool, stop func()) {
+	l, task := r.w.l, r.w.l.Current()
+	news = new(bool)
+	ended := false
+	tell := func() {
+		if !ended {
+			*news = true
+			task.Wake()
+		}
+	}
+	leave := r.target.Watch(func() { l.Post(tell) })
+	return news, func() {
+		ended = true
+		leave()
 	}
 }
 

@@ -127,7 +127,7 @@ func TestWaitForTheOwner(t *testing.T) {
 			p.r.eventually("requests to wait", func() bool { return p.r.service().ForOwner.Load() == n })
 		}
 		t.Run("it comes back", func(t *testing.T) {
-			p := newPods(t, 4, byAccount(rules.FallWait, patience))
+			p := newPods(t, 4, byAccount(rules.FallWait, time.Hour)) // what is published wakes them, and not the end of their wait
 			cl, key := client(p.r), p.keyOf(2)
 			p.publish(2)
 			var all sync.WaitGroup

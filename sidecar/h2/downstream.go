@@ -197,7 +197,7 @@ func (d *Downstream) begin(id uint32, end bool, fields []hpack.Field, size int) 
 	req, res := x.req, x.res
 	// The exchange keeps the fields, and the connection goes on with the exchange's old ones.
 	d.fields = x.Fields[:0]
-	*x = Exchange{Fields: fields, State: x.State, l: d.l, o: d.o, down: d, id: id, h: d.h, opened: d.l.Now(), end: End{GRPC: -1}}
+	*x = Exchange{Fields: fields, kept: x.kept, State: x.State, l: d.l, o: d.o, down: d, id: id, h: d.h, opened: d.l.Now(), end: End{GRPC: -1}}
 	x.req.trailers, x.res.trailers = req.trailers, res.trailers
 	x.size = size
 	d.o.Memory.add(size)

@@ -39,6 +39,12 @@ type Exchange struct {
 	head   Head          // of the final answer
 	broken bool          // a held attempt's answer was cut off
 
+	// Of a head that was not passed on at once: its fields, and, while it waits for its call's status, where it stands in line.
+	kept          []hpack.Field
+	pending       *pendingLine
+	until         int64
+	before, after *Exchange
+
 	size     int   // of the request's head
 	limit    int   // of what is kept of the request's body, in bytes
 	opened   int64 // when the request came, on the loop's clock
@@ -84,11 +90,17 @@ func (x *Exchange) Value(name string) (value string, ok bool) {
 	return "", false
 }
 
-// Said answers the value of the first field of that name, in lower case, of the head that Handler.Head is being told of.
+// Said answers the value of the first field of that name, in lower case, of the head that Handler.Head is being told of, or of the
+// trailers where they have come with it.
 func (x *Exchange) Said(name string) (value string, ok bool) {
 	for i := range x.answer {
 		if x.answer[i].Name == name {
 			return x.answer[i].Value, true
+		}
+	}
+	for i := range x.res.trailers {
+		if x.res.trailers[i].Name == name {
+			return x.res.trailers[i].Value, true
 		}
 	}
 	return "", false
@@ -129,6 +141,9 @@ func (x *Exchange) upConn() *conn {
 
 // progress ends the streams that both directions are done with. It is called whenever a pipe has moved.
 func (x *Exchange) progress() {
+	if x.pending != nil {
+		return
+	}
 	if x.up != nil && x.req.sent && x.res.ended {
 		x.leaveUp()
 		x.over()
@@ -158,6 +173,10 @@ func (x *Exchange) over() {
 // leaveUp takes the exchange off its upstream connection.
 func (x *Exchange) leaveUp() {
 	u := x.up
+	if x.pending != nil {
+		x.pending.remove(x)
+		x.answered = false // nobody was told
+	}
 	u.blocked.leave(&x.req)
 	delete(u.streams, x.upID)
 	x.up = nil
@@ -188,6 +207,7 @@ func (x *Exchange) settle() {
 	x.o.Memory.add(-x.size)
 	x.size = 0
 	forget(&x.Fields)
+	forget(&x.kept)
 	forget(&x.req.trailers)
 	forget(&x.res.trailers)
 	x.h, x.spare = nil, true

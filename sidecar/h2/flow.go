@@ -42,6 +42,8 @@ func (c *conn) onData(h frame.Header, payload []byte) *frame.ConnError {
 	p.receive(data, len(payload)-len(data), end)
 	if p.up {
 		x.tellBody()
+	} else if x.pending != nil {
+		x.grown()
 	}
 	return nil
 }

@@ -80,6 +80,9 @@ func (p *player) step() {
 		if op&0x20 != 0 {
 			block = append(block, 0x0f, 0x0d, 2, '1', '0'+p.next()%10)
 		}
+		if op&0x80 != 0 {
+			block = append(append(block, 0x0f, 0x10, 16), "application/grpc"...)
+		}
 		if op&0x40 != 0 { // in pieces
 			p.headers(id, p.end(id), block[:2]...)
 			p.out = append(frame.Header{Length: uint32(len(block) - 2), Type: frame.Continuation, Flags: frame.EndHeaders, Stream: id}.Append(p.out), block[2:]...)
@@ -126,7 +129,11 @@ func (p *player) step() {
 		p.out = frame.AppendResetStream(p.out, id, frame.Code(p.next()%14))
 	case 13: // trailers
 		p.state[id] |= 3
-		p.headers(id, frame.EndHeaders|frame.EndStream, 0x40, 1, 'a', 1, 'b')
+		if op%2 == 0 {
+			p.headers(id, frame.EndHeaders|frame.EndStream, 0x40, 1, 'a', 1, 'b')
+		} else {
+			p.headers(id, frame.EndHeaders|frame.EndStream, append([]byte{0x40, 11}, "grpc-status\x0214"...)...)
+		}
 	case 14:
 		switch op % 8 {
 		case 0:
@@ -266,6 +273,7 @@ func newArena(t testing.TB) *arena {
 			}
 		}()
 	}
+	a.await = true
 	a.answer = func(x *Exchange, h Head) bool {
 		_, held := x.Held()
 		switch {
@@ -273,7 +281,7 @@ func newArena(t testing.TB) *arena {
 			x.Drop()
 			a.send(x)
 			return false
-		case h.Status == 500 && x.Sent() && x.Replayable() && !held:
+		case (h.Status == 500 || h.GRPC == 14) && x.Sent() && x.Replayable() && !held:
 			x.Hold()
 			a.send(x)
 			return false

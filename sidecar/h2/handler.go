@@ -9,6 +9,10 @@ type Handler interface {
 	// Request is told of a request whose head has come. It has the exchange sent somewhere (Upstream.Open), now or later, or calls
 	// Reply or Reset.
 	Request(x *Exchange)
+	// Awaits is asked whether the head of an answer to a gRPC call may wait until the call's status has come, which is the case when the call
+	// could be sent elsewhere for it; held says that it is the held attempt that was answered. Head, or HeldAnswered, is told of
+	// the head when the status has come or the wait is over; an attempt that ends in between counts as one without an answer.
+	Awaits(x *Exchange, held bool) bool
 	// Head is told of the head of a final answer before it is passed on. It answers true to have it passed on; else it has called
 	// Drop or Hold, and sent the exchange elsewhere.
 	Head(x *Exchange, h Head) bool
@@ -26,7 +30,8 @@ type Handler interface {
 // Head is the head of a final answer.
 type Head struct {
 	Status int
-	// GRPC is the grpc-status of an answer that is nothing but its head (Trailers-Only); -1 where there is none.
+	// GRPC is the grpc-status of an answer that is nothing but its head (Trailers-Only), or whose head has waited for its trailers; -1 where
+	// there is none, or none yet.
 	GRPC int
 	// Last says that the answer has neither body nor trailers.
 	Last bool

@@ -14,8 +14,8 @@ import (
 func (x *Exchange) Hold() {
 	x.DropHeld()
 	h := x.o.Memory.exchange()
-	req, res, fields := h.req, h.res, h.Fields
-	*h = Exchange{Fields: append(fields[:0], x.answer...), State: h.State, l: x.l, o: x.o, h: x.h, holder: x, quiet: true, opened: x.opened,
+	req, res := h.req, h.res
+	*h = Exchange{Fields: h.Fields, kept: append(h.kept[:0], x.answer...), State: h.State, l: x.l, o: x.o, h: x.h, holder: x, quiet: true, opened: x.opened,
 		end: End{GRPC: -1}, Request: x.Request}
 	h.req.trailers, h.res.trailers = req.trailers, res.trailers
 	h.req.begin(h, true)
@@ -26,8 +26,8 @@ func (x *Exchange) Hold() {
 	x.held = h
 	x.up = nil
 	x.ready()
-	if h.answered && h.head.Last {
-		h.res.ended = true
+	if h.answered {
+		h.res.ended = h.res.ended || h.head.Last
 		h.progress()
 	}
 }
@@ -37,7 +37,7 @@ func (x *Exchange) Sent() bool { return x.req.sent }
 
 // Held answers the head of the held attempt's answer; ok is false when there is none.
 func (x *Exchange) Held() (head Head, ok bool) {
-	if x.held == nil || !x.held.answered {
+	if x.held == nil || !x.held.answered || x.held.pending != nil {
 		return Head{}, false
 	}
 	return x.held.head, true
@@ -54,7 +54,7 @@ func (x *Exchange) Adopt() {
 	move(x, h)
 	x.req.sent = true
 	x.answered = true
-	x.begin(h.Fields, h.head)
+	x.begin(h.kept, h.head)
 	truncated := h.broken
 	h.retire()
 	switch {
@@ -99,6 +99,11 @@ func (x *Exchange) retire() {
 
 // move makes the stream of from's attempt, and what came on it, to's. The window that the client grants stays where it is.
 func move(to, from *Exchange) {
+	if from.pending != nil {
+		from.pending.replace(from, to)
+		to.answered, to.head = true, from.head
+		to.kept, from.kept = from.kept, to.kept
+	}
 	to.up, to.upID, to.upPos = from.up, from.upID, from.upPos
 	if to.up != nil {
 		to.up.streams[to.upID] = to
@@ -133,7 +138,7 @@ func (x *Exchange) begin(fields []hpack.Field, h Head) {
 
 // onHeldHead takes the head of a held attempt's answer.
 func (x *Exchange) onHeldHead(fields []hpack.Field, h Head) {
-	x.Fields = append(x.Fields[:0], fields...)
+	x.kept = append(x.kept[:0], fields...)
 	x.answered, x.head = true, h
 	x.res.ended = h.Last
 	x.progress()

@@ -51,6 +51,9 @@ func (p *pipe) to() (*conn, uint32) {
 	if p.up {
 		return p.x.upConn(), p.x.upID
 	}
+	if p.x.pending != nil {
+		return nil, 0
+	}
 	return p.x.downConn(), p.x.id
 }
 

@@ -35,6 +35,7 @@ type rig struct {
 	begun map[*Exchange]*told
 	// answer, when it is set, is asked about each head of an answer; see Handler.Head.
 	answer func(x *Exchange, h Head) bool
+	await  bool // see Handler.Awaits
 	serve  func(d *Downstream)
 	dialed func(u *Upstream)
 	first  func(x *Exchange) int // the endpoint that a request tries first
@@ -324,6 +325,11 @@ func (e *endpoint) changed(u *Upstream) {
 	if u.Closed() && e.up == u {
 		e.up = nil
 	}
+}
+
+func (r *rig) Awaits(x *Exchange, held bool) bool {
+	r.check(x, "head that may wait")
+	return r.await
 }
 
 func (r *rig) Head(x *Exchange, h Head) bool {

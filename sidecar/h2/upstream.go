@@ -53,6 +53,7 @@ type Upstream struct {
 	unwell     bool // PING was not answered in time
 	answered   bool // the head of an answer came, on any stream
 	changed    func(u *Upstream)
+	pending    pending
 }
 
 // NewUpstream makes an HTTP/2 connection of one that was just made. It is closed when it was idle for that long; changed is called
@@ -61,6 +62,7 @@ func NewUpstream(c *loop.Conn, ep *cluster.Endpoint, o *Options, idle time.Durat
 	u := &Upstream{Endpoint: ep, nextID: 1, maxStreams: firstStreams, idleAfter: int64(idle), changed: changed}
 	u.conn.init(c, o, u)
 	u.idleSince, u.heard = u.begun, u.begun
+	u.pending.init()
 	u.room(128)
 	u.out = append(u.out, frame.ClientPreface...)
 	u.open(frame.Setting{ID: frame.EnablePush, Value: 0}, frame.Setting{ID: frame.MaxHeaderListSize, Value: uint32(o.headLimit())})
@@ -180,6 +182,9 @@ func (u *Upstream) unprocessed(x *Exchange) bool {
 
 // end takes an exchange off the connection whose stream has ended early.
 func (u *Upstream) end(x *Exchange, f Failure) {
+	if x.pending != nil {
+		f.Unprocessed, f.Away = false, false // it has answered already
+	}
 	x.leaveUp()
 	if x.res.ended {
 		x.over()
@@ -227,6 +232,9 @@ func (u *Upstream) onHeaders(id uint32, end bool, fields []hpack.Field, size int
 		}
 	}
 	x.res.declared = length
+	if u.waits(x, fields, h, size) {
+		return nil
+	}
 	if x.holder != nil {
 		x.onHeldHead(fields, h)
 		return nil
@@ -252,6 +260,10 @@ func (x *Exchange) hasContent(status int) bool {
 func (u *Upstream) onTrailers(x *Exchange, end bool, fields []hpack.Field, size int) *frame.ConnError {
 	if !end || head.CheckTrailers(fields) != nil || x.res.declared >= 0 && x.res.came != x.res.declared {
 		return u.onBroken(x, frame.ProtocolError)
+	}
+	if x.pending != nil {
+		x.concluded(fields, size)
+		return nil
 	}
 	if x.Request.GRPC {
 		if code, ok := head.GRPCStatus(fields); ok {
@@ -329,6 +341,9 @@ func (u *Upstream) tick(now int64) (next int64, err *frame.ConnError) {
 			next = t
 		}
 		return t <= now
+	}
+	if t := u.pending.due(now); t != loop.Never {
+		due(t)
 	}
 	if !u.started && due(u.begun+int64(settingsTime)) && !u.unwell {
 		u.unwell = true // it takes connections and says nothing: no more streams, but those that wait go on waiting

@@ -57,6 +57,7 @@ type attempt struct {
 	began   int64 // the loop's clock, once there was a connection
 	reused  bool  // on a connection that was kept
 	heard   bool  // the head of an answer came
+	came    int64 // when that came, where it waited to be told; else 0
 	outcome classify.Outcome
 	status  int
 	after   time.Duration // how long the endpoint asked to be left alone
@@ -146,14 +147,22 @@ func (q *request) done(a *attempt) {
 	q.route.stats.Attempts[a.choice][a.outcome].Add(1)
 }
 
+// took answers how long the head of an attempt's answer took, which is told now.
+func (a *attempt) took(now int64) int64 {
+	if a.came != 0 {
+		now = a.came
+	}
+	return now - a.began
+}
+
 // head notes what the head of an answer says of its endpoint's latency and health. How the attempt ends may yet speak against it.
 func (q *request) head(a *attempt, h classify.Health) {
 	a.heard = true
 	load, now := q.route.w.load(a.ep), q.route.w.l.Now()
 	if h == classify.Good {
-		balancer.Observe(load, now-a.began, now)
+		balancer.Observe(load, a.took(now), now)
 	} else {
-		balancer.GaveUp(load, now-a.began, now) // an error that is answered fast makes nobody fast
+		balancer.GaveUp(load, a.took(now), now) // an error that is answered fast makes nobody fast
 	}
 	if h != classify.Good {
 		q.judge(a, h)

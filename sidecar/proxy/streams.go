@@ -15,6 +15,7 @@ import (
 	"github.com/sluice-mesh/sluice/sidecar/metrics"
 	"github.com/sluice-mesh/sluice/sidecar/outlier"
 	"github.com/sluice-mesh/sluice/sidecar/retry"
+	"github.com/sluice-mesh/sluice/sidecar/rules"
 )
 
 // http2 serves the streams of a connection.
@@ -86,6 +87,23 @@ func (s streams) send(x *h2.Exchange, c *call, ep *cluster.Endpoint, choice metr
 	s.w.pools.Send(x, ep, choice == metrics.Original)
 }
 
+// Awaits has the head of a gRPC call's answer wait for the call's status where the call may be sent again for that, or for what else ends the
+// answer before its time: docs/decisions/0012. Nothing is due of the call while it waits: it is answered.
+func (s streams) Awaits(x *h2.Exchange, held bool) bool {
+	c := x.State.(*call)
+	again := c.rules.Retry.On.Any(rules.OnReset|rules.OnUnavailable|rules.OnResourceExhausted) && c.extra < c.rules.Retry.Most || raced(x, c)
+	if s.r.target == nil || c.nested || !again || !x.Replayable() || !held && !x.Sent() || !s.idempotent(x, c) {
+		return false
+	}
+	a := &c.attempt
+	if held {
+		a = &c.held
+	}
+	a.came = s.w.l.Now()
+	s.w.times.remove(c)
+	return true
+}
+
 // Head passes an answer on, or keeps it while another endpoint is asked that might do better.
 func (s streams) Head(x *h2.Exchange, h h2.Head) bool {
 	c := x.State.(*call)
@@ -94,7 +112,7 @@ func (s streams) Head(x *h2.Exchange, h h2.Head) bool {
 	a.status = h.Status
 	wanted := pushedBack(x, h, a)
 	if x.Sent() && h.Status < 500 {
-		s.r.latency.Note(time.Duration(s.w.l.Now() - a.began))
+		s.r.latency.Note(time.Duration(a.took(s.w.l.Now())))
 	}
 	c.head(a, healthOf(h))
 	c.told = h.GRPC >= 0

@@ -206,7 +206,9 @@ func (s streams) rivalFailed(x *h2.Exchange, c *call, o classify.Outcome) {
 	c.failed(a.ep, o != classify.ConnectFailed)
 	c.attempt, c.held = c.held, attempt{}
 	x.Resume()
-	s.w.times.set(s.w, s, x, c, s.w.l.Now()+int64(s.r.patience(c.rules)))
+	if !x.Pending() {
+		s.w.times.set(s.w, s, x, c, s.w.l.Now()+int64(s.r.patience(c.rules)))
+	}
 }
 
 // HeldAnswered ends the race: the attempt that was raced is answered first. Where it is an error, the rival may do better.
@@ -238,7 +240,10 @@ func (s streams) HeldFailed(x *h2.Exchange, f h2.Failure) {
 	s.alone(x, c)
 }
 
-// alone says when a rival is to be raced in its turn, now that the attempt it raced has ended.
+// alone says when a rival is to be raced in its turn, now that the attempt it raced has ended. One whose answer waits is not.
 func (s streams) alone(x *h2.Exchange, c *call) {
+	if x.Pending() {
+		return
+	}
 	s.w.times.set(s.w, s, x, c, c.attempt.began+int64(s.r.patience(c.rules)))
 }

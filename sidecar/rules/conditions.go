@@ -4,7 +4,7 @@ package rules
 type Conditions uint16
 
 const (
-	// OnReset is a connection that ended before the answer's head.
+	// OnReset is a connection that ended before anything of the answer was passed on.
 	OnReset Conditions = 1 << iota
 	// On5xx is every status from 500 to 599.
 	On5xx
@@ -13,14 +13,17 @@ const (
 	On502
 	On503
 	On504
-	// OnUnavailable is gRPC's status 14 before any message.
+	// OnUnavailable is gRPC's status 14 before anything of the answer was passed on.
 	OnUnavailable
-	// OnResourceExhausted is gRPC's status 8 before any message.
+	// OnResourceExhausted is gRPC's status 8, likewise.
 	OnResourceExhausted
 )
 
 // Has says whether all of what is in the set.
 func (c Conditions) Has(what Conditions) bool { return c&what == what }
+
+// Any says whether any of what is in the set.
+func (c Conditions) Any(what Conditions) bool { return c&what != 0 }
 
 // Status says whether an HTTP status is in the set.
 func (c Conditions) Status(status int) bool {

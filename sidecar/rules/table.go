@@ -79,7 +79,7 @@ var table = []Setting{
 		Name: "retry-on", Group: retries, Example: "reset,503,unavailable",
 		Allowed: "none, or a list of " + strings.Join(conditionWords, ", "),
 		Doc: "What counts as failed, for requests that are idempotent. That is: the connection ended before the answer's head (`reset`), the answer's " +
-			"HTTP status, or gRPC's status before any message. Requests that are not idempotent are never sent again after an endpoint " +
+			"HTTP status, or gRPC's status, each before anything of the answer was passed on. Requests that are not idempotent are never sent again after an endpoint " +
 			"may have seen them.",
 		Effect: "sidecar/classify, sidecar/proxy",
 		value:  at(func(r *Rules) *Conditions { return &r.Retry.On }, without(none, parseConditions), Conditions.String),

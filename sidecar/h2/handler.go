@@ -14,7 +14,7 @@ type Handler interface {
 	// the head when the status has come or the wait is over; an attempt that ends in between counts as one without an answer.
 	Awaits(x *Exchange, held bool) bool
 	// Head is told of the head of a final answer before it is passed on. It answers true to have it passed on; else it has called
-	// Drop or Hold, and sent the exchange elsewhere.
+	// Drop or Hold, and sent the exchange elsewhere, or it has gone on with a held attempt: Adopt, Resume or Swap.
 	Head(x *Exchange, h Head) bool
 	// Failed is told that an attempt ended before its answer's head was passed on. The handler has the exchange sent elsewhere,
 	// or calls Reply or Reset.

@@ -81,6 +81,17 @@ func (x *Exchange) Resume() {
 	h.retire()
 }
 
+// Swap makes the held attempt, which is not answered yet, the running one again, and holds the one of whose answer Handler.Head is being told
+// in its place. The request must have gone out whole in that.
+func (x *Exchange) Swap() {
+	h := x.held
+	x.held = nil
+	x.Hold()
+	move(x, h)
+	x.req.sent = true
+	h.retire()
+}
+
 // DropHeld ends the held attempt, if there is one.
 func (x *Exchange) DropHeld() {
 	if h := x.held; h != nil {

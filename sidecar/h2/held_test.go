@@ -154,6 +154,42 @@ func TestAHeldAttempt(t *testing.T) {
 		c.want("HEADERS 1 :status=200 end", "")
 		b.want("RST_STREAM 1 CANCEL", "")
 	})
+	swapping := func(t *testing.T) (r *rig, c, a, b *peer) {
+		r, c, a, b = race(t)
+		r.on(func() {
+			r.answer = func(x *Exchange, h Head) bool {
+				switch _, answered := x.Held(); {
+				case h.Status < 500:
+					x.DropHeld()
+					return true
+				case answered:
+					x.Adopt()
+				default:
+					x.Swap()
+				}
+				return false
+			}
+		})
+		b.head(1, false, ":status=500")
+		b.WriteData(1, false, []byte("b"))
+		r.was("head 500 grpc -1 last false")
+		return r, c, a, b
+	}
+	t.Run("takes the place of the other, which is answered with an error, and does better", func(t *testing.T) {
+		_, c, a, b := swapping(t)
+		a.ok(1, true)
+		c.want("HEADERS 1 :status=200 end", "")
+		b.want("RST_STREAM 1 CANCEL", "")
+	})
+	t.Run("takes the place of the other, which is answered with an error, and gives it back", func(t *testing.T) {
+		_, c, a, b := swapping(t)
+		a.head(1, false, ":status=503")
+		c.want("HEADERS 1 :status=500", "")
+		c.want(`DATA 1 "b"`, "")
+		b.WriteData(1, true, nil)
+		c.want(`DATA 1 "" end`, "")
+		a.want("RST_STREAM 1 CANCEL", "")
+	})
 	t.Run("is dropped when the other is answered first", func(t *testing.T) {
 		_, c, a, b := race(t)
 		b.ok(1, true)

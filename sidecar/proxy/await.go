@@ -116,7 +116,7 @@ func (w *Worker) await(r *route, x *h1.Exchange) h1.Result {
 	var v *rival
 	defer func() {
 		if v != nil {
-			w.dismiss(r, v) // a panic has left it
+			w.dismiss(r, v, classify.LostRace) // a panic has left it
 		}
 	}()
 	for {
@@ -146,10 +146,13 @@ func (w *Worker) await(r *route, x *h1.Exchange) h1.Result {
 		}
 		failed := res.Err != nil || r.one.rules.Retry.On.Status(res.Status)
 		if !failed || res.Side == h1.SideDownstream || res.Err == errRequestTime {
-			if !failed {
+			fate := classify.LostRace
+			if failed {
+				fate = outcomeOf(res, false)
+			} else {
 				r.stats.Races[0].Add(1)
 			}
-			w.dismiss(r, v)
+			w.dismiss(r, v, fate)
 			v = nil
 			return res
 		}

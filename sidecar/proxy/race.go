@@ -21,7 +21,8 @@ type rival struct {
 	// handed says that the exchange takes the connection over as soon as there is one; left, that nobody wants it any more, and the
 	// coroutine ends the attempt itself.
 	handed, left bool
-	unsent       bool // the coroutine left it at a connection
+	fate         classify.Outcome // of one that nobody wants any more
+	unsent       bool             // the coroutine left it at a connection
 	exchange     *loop.Task
 }
 
@@ -96,7 +97,7 @@ func (w *Worker) giveBack(r *route, v *rival) {
 		r.one.done(&v.attempt)
 		return
 	}
-	v.outcome = classify.LostRace
+	v.outcome = v.fate
 	w.end(r, &v.exchangeAttempt, v.unsent)
 }
 
@@ -154,6 +155,7 @@ func (w *Worker) takeOver(r *route, x *h1.Exchange, v *rival) h1.Result {
 		if err == nil {
 			err = errClientLeft
 		}
+		v.fate = classify.ClientGone
 		r.running.outcome, r.running.err = classify.ClientGone, err
 		return h1.Result{Err: err, Side: h1.SideDownstream}
 	}
@@ -176,8 +178,9 @@ func (w *Worker) takeOver(r *route, x *h1.Exchange, v *rival) h1.Result {
 
 var errClientLeft = errors.New("connection closed by the client")
 
-// dismiss ends a rival that has lost, or that nobody needs any more.
-func (w *Worker) dismiss(r *route, v *rival) {
+// dismiss ends a rival that has lost, or that nobody needs any more; o is how it has ended.
+func (w *Worker) dismiss(r *route, v *rival, o classify.Outcome) {
+	v.fate = o
 	if !v.ended && v.up != nil {
 		v.up.Interrupt()
 		w.l.Wait(loop.Never, nil, nil, func() bool { return v.ended })

@@ -177,6 +177,14 @@ func (s streams) release(c *call) {
 	}
 }
 
+// drop does so where nobody needs that attempt any more; o is why, if it is not answered.
+func (s streams) drop(c *call, o classify.Outcome) {
+	if !c.held.heard {
+		c.held.outcome = o
+	}
+	s.release(c)
+}
+
 // healthOf answers what the head of an answer says of its endpoint.
 func healthOf(h h2.Head) classify.Health {
 	if h.GRPC >= 0 {
@@ -272,7 +280,7 @@ func (s streams) Ended(x *h2.Exchange, e h2.End) {
 	if a.ep != nil {
 		c.done(a)
 	}
-	s.release(c)
+	s.drop(c, a.outcome)
 	c.settle()
 	c.answered(e.Status)
 	if e.GRPC >= 0 {

@@ -128,7 +128,7 @@ func (s streams) overdue(x *h2.Exchange, c *call, now int64) {
 			c.judge(a, classify.HealthOf(a.outcome, 0, false))
 		}
 		c.done(a)
-		s.release(c)
+		s.drop(c, classify.TimedOut)
 		s.giveUp(x, c, h2.Failure{})
 	case c.rules.PerTryTimeout > 0 && now >= a.began+int64(c.rules.PerTryTimeout):
 		s.r.stats.Timeouts[0].Add(1)
@@ -198,14 +198,16 @@ func (s streams) wonByRival(x *h2.Exchange, c *call) {
 	s.w.times.remove(c)
 }
 
-// rivalFailed goes on with the attempt that was raced alone.
+// rivalFailed goes on with the attempt that was raced alone. Where the rival was answered with an error, that is held.
 func (s streams) rivalFailed(x *h2.Exchange, c *call, o classify.Outcome) {
-	a := &c.attempt
-	a.outcome = o
-	c.done(a)
-	c.failed(a.ep, o != classify.ConnectFailed)
-	c.attempt, c.held = c.held, attempt{}
-	x.Resume()
+	c.attempt.outcome = o
+	c.failed(c.attempt.ep, o != classify.ConnectFailed)
+	if c.attempt, c.held = c.held, c.attempt; o == classify.ServerError && x.Sent() {
+		x.Swap() // its answer is better than none
+	} else {
+		s.release(c)
+		x.Resume()
+	}
 	if !x.Pending() {
 		s.w.times.set(s.w, s, x, c, s.w.l.Now()+int64(s.r.patience(c.rules)))
 	}
@@ -217,6 +219,7 @@ func (s streams) HeldAnswered(x *h2.Exchange, h h2.Head) {
 	c.held.status = h.Status
 	c.head(&c.held, healthOf(h))
 	if s.fails(c, h) {
+		c.held.outcome = classify.ServerError
 		s.alone(x, c)
 		return // held as an answer with an error is
 	}

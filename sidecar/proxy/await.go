@@ -160,6 +160,7 @@ func (w *Worker) await(r *route, x *h1.Exchange) h1.Result {
 		w.heard(r, a, res, false)
 		if res.Err == nil {
 			a.outcome = classify.ServerError
+			x.Leave(a.up) // its answer may have come before the request had gone out whole
 			w.hold(r)
 		}
 		v, res = nil, w.takeOver(r, x, v)

@@ -1,0 +1,86 @@
+//go:build linux && !netloop && !race
+
+package proxy
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"strings"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/sluice-mesh/sluice/sidecar/rules"
+)
+
+// narrow is a server whose connections take very little that it does not read: small segments keep the sender's buffer small, too.
+func narrow(t *testing.T) *origin {
+	t.Helper()
+	lc := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) (err error) {
+		if also := c.Control(func(fd uintptr) {
+			if err = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, 4096); err == nil {
+				err = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, syscall.TCP_MAXSEG, 536)
+			}
+		}); also != nil {
+			return also
+		}
+		return err
+	}}
+	ln, err := lc.Listen(context.Background(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { ln.Close() })
+	return &origin{t, ln.(*net.TCPListener), ln.Addr().(*net.TCPAddr).AddrPort()}
+}
+
+// unsent answers how many bytes that were written to a connection its peer's kernel has not acknowledged.
+func unsent(t *testing.T, c *net.TCPConn) (n int) {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if also := raw.Control(func(fd uintptr) { n, err = unix.IoctlGetInt(int(fd), unix.SIOCOUTQ) }); also != nil || err != nil {
+		t.Fatal(also, err)
+	}
+	return n
+}
+
+// An endpoint may be raced, and answer an error then, while most of the request still waits for it to read. The test needs to know what one read
+// takes, which the loop over package net decides otherwise.
+func TestAnErrorDuringARaceWhileTheBodyIsStuck(t *testing.T) {
+	const size = 120_000
+	head, body := fmt.Sprintf("PUT / HTTP/1.1\r\nHost: web\r\nContent-Length: %d\r\n\r\n", size), strings.Repeat("b", size)
+	r, stuck, good := newRig(t), narrow(t), newOrigin(t)
+	r.ruled(func(ru *rules.Rules) { quickRace(ru); ru.ReplayLimit = 1 << 20 }, r.eps(stuck.addr, good.addr)...)
+	client := r.dial()
+	client.send(head)
+	first := stuck.accept()
+	first.expect(head, "the head")
+	// The first half goes into buffers. The second is there as one when the proxy reads it, so that the request is whole in memory while
+	// it waits to be sent.
+	whole := func() bool { return unsent(t, client.c) == 0 }
+	client.send(body[:size/2])
+	r.eventually("the first half to arrive", whole)
+	for range 2 {
+		r.on(func() {})
+	}
+	r.on(func() {
+		client.send(body[size/2:])
+		r.eventually("the second half to arrive", whole)
+	})
+	second := good.accept()
+	second.expect(head+body, "the request, to another endpoint, since the first one takes its time")
+	first.send(status(503))
+	r.eventually("the error to be seen", func() (seen bool) {
+		ep := r.eps(stuck.addr)[0]
+		r.on(func() { seen = ep.Load[0].Bad == 1 })
+		return seen
+	})
+	second.send(ok)
+	client.expect(ok, "the answer of the endpoint that does better")
+	client.send(get)
+	client.close()
+}

@@ -232,6 +232,9 @@ func (c *conn) frames() *frame.ConnError {
 	defer c.giveBack()
 	for c.w-c.r >= frame.HeaderLen && !c.closed {
 		h := frame.Parse(c.in[c.r:])
+		if !c.started && h.Type != frame.Settings {
+			return errNotSettings // before its length is looked at: another protocol's bytes say anything there
+		}
 		if err := h.Check(frame.DefaultMaxSize); err != nil {
 			return err
 		}
@@ -248,11 +251,13 @@ func (c *conn) frames() *frame.ConnError {
 	return nil
 }
 
+// "This sequence MUST … a SETTINGS frame, which MUST be the first frame": RFC 9113, section 3.4.
+var errNotSettings = &frame.ConnError{Code: frame.ProtocolError, Reason: frame.NotSettingsFirst}
+
 // frame handles one frame.
 func (c *conn) frame(h frame.Header, p []byte) *frame.ConnError {
-	// "This sequence MUST … a SETTINGS frame, which MUST be the first frame": RFC 9113, section 3.4.
-	if !c.started && (h.Type != frame.Settings || h.Flags.Has(frame.Ack)) {
-		return &frame.ConnError{Code: frame.ProtocolError, Reason: frame.NotSettingsFirst}
+	if !c.started && h.Flags.Has(frame.Ack) {
+		return errNotSettings
 	}
 	if c.block.open && (h.Type != frame.Continuation || h.Stream != c.block.id) {
 		return &frame.ConnError{Code: frame.ProtocolError, Reason: frame.InterleavedHeaderBlock}

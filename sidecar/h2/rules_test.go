@@ -157,6 +157,7 @@ func TestToleranceTowardsClients(t *testing.T) {
 func TestTheFirstFrameIsSettings(t *testing.T) {
 	for name, do := range map[string]func(c *peer){
 		"HEADERS": func(c *peer) { c.get(1) }, "PING": func(c *peer) { c.WritePing(false, [8]byte{}) }, "an acknowledgement": func(c *peer) { c.WriteSettingsAck() },
+		"another protocol's text": func(c *peer) { c.c.Write([]byte("HTTP/1.1 400 Bad Request\r\n\r\n")) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t, 0, nil)

@@ -355,8 +355,9 @@ func (s streams) reply(x *h2.Exchange, status, grpc int, text string) {
 	x.Reply(fields, text)
 }
 
-// notHTTP2 reports whether the endpoint does not speak HTTP/2.
+// notHTTP2 reports whether the endpoint does not speak HTTP/2: its bytes begin with no SETTINGS. One that speaks it, and breaks its rules
+// then, is another thing.
 func notHTTP2(f h2.Failure) bool {
 	e, ok := f.Err.(*frame.ConnError)
-	return ok && (e.Reason == frame.NotSettingsFirst || e.Reason == frame.FrameTooLarge)
+	return ok && e.Reason == frame.NotSettingsFirst
 }

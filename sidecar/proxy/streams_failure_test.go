@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/net/http2"
+
 	"github.com/sluice-mesh/sluice/sidecar/classify"
 )
 
@@ -109,6 +111,28 @@ func TestAnHTTP1ServerBehindAnHTTP2Client(t *testing.T) {
 	_, err := r.h2Client().Post("http://web/", "", strings.NewReader("x"))
 	if err == nil || !strings.Contains(err.Error(), "HTTP_1_1_REQUIRED") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// An endpoint that speaks HTTP/2, and sends a frame that is too large, does not ask for HTTP/1.1.
+func TestAFrameThatIsTooLarge(t *testing.T) {
+	for name, send := range map[string]func(f *http2.Framer){
+		"its first":        func(f *http2.Framer) { f.WriteRawFrame(http2.FrameSettings, 0, 0, make([]byte, 6*4000)) },
+		"behind its first": func(f *http2.Framer) { f.WriteSettings(); f.WriteRawFrame(http2.FrameData, 0, 1, make([]byte, 16385)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			r, o := newRig(t), newOrigin(t)
+			r.inOrder(o.addr)
+			go func() {
+				s := o.accept()
+				s.c.Read(make([]byte, 1000))
+				send(http2.NewFramer(s.c, nil))
+			}()
+			res, err := r.h2Client().Post("http://web/", "", strings.NewReader("x"))
+			if got := body(t, res, err); res == nil || res.StatusCode != 502 || !strings.Contains(got, "malformed answer") {
+				t.Errorf("got %v %q, want our 502", res, got)
+			}
+		})
 	}
 }
 

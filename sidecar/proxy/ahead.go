@@ -58,7 +58,10 @@ func (w *Worker) dialAhead(r *route) *ahead {
 func (w *Worker) take(a *ahead) (leg, error) {
 	a.decide(w.l.Current())
 	// Also when the leg is there: its coroutine may not wait on the connection while another one begins to.
-	if !a.ended && w.l.Wait(loop.Never, nil, nil, func() bool { return a.ended }) != nil {
+	if !a.ended {
+		w.l.Wait(loop.Never, nil, nil, func() bool { return a.ended })
+	}
+	if !a.ended { // the loop stops; where the coroutine has ended meanwhile it has left the leg to us
 		a.left = true
 		return leg{}, loop.ErrStopped
 	}

@@ -123,7 +123,7 @@ func newProcess(s *config.Settings, n int, r discovery.Resolver, m *metrics.Metr
 	up := upstream.Defaults()
 	up.ConnectTimeout, up.IdleTimeout = s.ConnectTimeout, s.IdleTimeout
 	o := proxy.Options{Resolver: r, Metrics: m, Log: log, Loops: n, Upstream: up, Budget: retry.Defaults(), Memory: memory, AccessLog: access,
-		HeadLimit: s.HeadLimit, ResolveTimeout: s.ResolveTimeout, ParseUnknown: s.ParseUnknown, Turns: proxy.NewTurns()}
+		HeadLimit: s.HeadLimit, ResolveTimeout: s.ResolveTimeout, ParseUnknown: s.ParseUnknown, Shared: proxy.NewShared()}
 	for i := range n {
 		l, err := loop.New(loop.Options{Index: i, OnPanic: func(v any, stack []byte) {
 			m.Loop(i).Panics.Add(1)

@@ -35,8 +35,8 @@ type Options struct {
 	Budget retry.Settings
 	// Memory bounds what is kept of requests' bodies; nil is without bound.
 	Memory *retry.Memory
-	// Turns is shared by the workers of a process; nil gives each worker its own.
-	Turns *Turns
+	// Shared is what the workers of a process have in common; nil gives each worker its own.
+	Shared *Shared
 	// HeadLimit is the largest head of a message in bytes, over HTTP/2 as SETTINGS_MAX_HEADER_LIST_SIZE counts; 0 is h1.DefaultHeadLimit.
 	HeadLimit int
 	// ResolveTimeout bounds how long a connection's first bytes wait for discovery.
@@ -75,8 +75,8 @@ func New(l *loop.Loop, o Options) *Worker {
 	w := &Worker{o: o, l: l, stats: o.Metrics.Loop(l.Index()), silence: silence,
 		rand:     rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),
 		services: map[string]*service{}, direct: map[netip.AddrPort]*cluster.Endpoint{}}
-	if w.o.Turns == nil {
-		w.o.Turns = NewTurns()
+	if w.o.Shared == nil {
+		w.o.Shared = NewShared()
 	}
 	w.o.Upstream.HTTP2.Memory = &h2.Memory{}
 	w.o.Upstream.HTTP2.Violation = w.violation

@@ -59,6 +59,7 @@ func (r *route) giveBack() {
 // service is what a worker keeps of one Service port.
 type service struct {
 	stats  *metrics.Service
+	common *common // with other workers
 	budget retry.Budget
 	rules  *rules.Rules // what budget's settings were last read from
 	// latency is of the answers' heads, to tell which attempt takes strangely long.
@@ -85,7 +86,9 @@ func (r *route) set(t *discovery.Target) {
 	}
 	r.service = r.w.services[name]
 	if r.service == nil {
-		r.service = &service{stats: r.w.o.Metrics.Service(name, r.w.l.Index()), budget: retry.Budget{Settings: r.w.o.Budget}}
+		common := r.w.o.Shared.of(name)
+		r.service = &service{stats: r.w.o.Metrics.Service(name, r.w.l.Index()), common: common,
+			budget: retry.Budget{Settings: r.w.o.Budget, Tokens: &common.tokens}}
 		r.w.services[name] = r.service
 	}
 }
@@ -126,13 +129,11 @@ func (r *route) settings() *rules.Rules {
 	}
 	if now != r.rules {
 		r.rules = now
-		r.follow(r.w, r.name(), now)
+		r.follow(r.common, now)
 		r.budget.Settings = r.w.o.Budget
 		if b := now.Retry.Budget; b != defaultRules.Retry.Budget {
 			r.budget.Settings = retry.Settings(b)
 		}
-		// The rate is the process's. The burst is each loop's: all connections of a moment may be on one.
-		r.budget.PerSecond /= float64(max(r.w.o.Loops, 1))
 	}
 	return now
 }

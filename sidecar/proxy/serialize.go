@@ -6,28 +6,8 @@ import (
 	"github.com/sluice-mesh/sluice/sidecar/loop"
 )
 
-// Turns lets the requests of one key go one at a time (sluice.mesh/shard-serialize), over all loops of the process. It is the one
-// thing on a request's way that loops share a lock for; only requests of Services that ask for turns take it.
-type Turns struct {
-	mu       sync.Mutex
-	services map[string]*turns
-}
-
-// NewTurns makes what the workers of a process share.
-func NewTurns() *Turns { return &Turns{services: map[string]*turns{}} }
-
-func (t *Turns) of(service string) *turns {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	s := t.services[service]
-	if s == nil {
-		s = &turns{lines: map[uint64]*ticket{}}
-		t.services[service] = s
-	}
-	return s
-}
-
-// turns are those of one Service port. Keys with one hash go one at a time like one key, which does no harm.
+// turns lets the requests of one key go one at a time (sluice.mesh/shard-serialize), over all loops of the process. Requests of Services
+// that ask for turns take its lock, and no others. Keys with one hash go one at a time like one key, which does no harm.
 type turns struct {
 	mu      sync.Mutex
 	lines   map[uint64]*ticket // whose turn it is, by the key's hash

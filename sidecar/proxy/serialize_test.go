@@ -145,7 +145,7 @@ func TestLinesOfTickets(t *testing.T) {
 
 	for seed := range uint64(50) {
 		rnd := rand.New(rand.NewPCG(seed, 1))
-		ts := NewTurns().of("web")
+		ts := &NewShared().of("web").turns
 		twin := map[uint64][]*ticket{}
 		waiting := 0
 		for range 300 {

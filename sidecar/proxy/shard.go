@@ -21,13 +21,13 @@ type sharding struct {
 }
 
 // follow reads what new rules say.
-func (s *sharding) follow(w *Worker, name string, r *rules.Rules) {
+func (s *sharding) follow(c *common, r *rules.Rules) {
 	*s = sharding{keys: r.Shard.Keys()}
 	if s.session = r.Shard.Session(); s.session != nil {
 		s.cookie = s.session.Spec()
 	}
 	if r.Shard.Serialize && s.keys != nil {
-		s.turns = w.o.Turns.of(name)
+		s.turns = &c.turns
 	}
 }
 

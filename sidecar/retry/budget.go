@@ -1,13 +1,16 @@
 // Package retry bounds how often requests are sent again, so that a failing Service is not buried under retries.
 package retry
 
+import "math"
+
 // Budget allows retries as a share of recent requests: each request adds Ratio of a retry, each second PerSecond more, up to
-// Burst. The zero value with zero Settings allows none. It belongs to one loop.
+// Burst. The zero value with zero Settings allows none. It belongs to one loop. Where loops have Tokens in common, their budgets are
+// one: what the Settings say holds for all together.
 type Budget struct {
 	Settings
-	tokens float64
-	last   int64
-	begun  bool
+	// Tokens are what the budget draws on; nil gives it some of its own at the first use.
+	Tokens *Tokens
+	owed   int64 // of Tokens: what requests have added here and not there yet
 }
 
 // Settings are a budget's rates.
@@ -20,29 +23,31 @@ type Settings struct {
 // Defaults are DESIGN's 20 % and ten a second; the burst covers a busy pod that begins to fail: its requests in flight.
 func Defaults() Settings { return Settings{Ratio: 0.2, PerSecond: 10, Burst: 100} }
 
-// Deposit counts one request.
+// Deposit counts one request. What it adds is kept here until it makes a whole retry, so that most requests touch nothing that loops
+// share.
 func (b *Budget) Deposit() {
-	b.begin()
-	b.tokens = min(b.tokens+b.Ratio, b.Burst)
+	b.owed += int64(math.Round(b.Ratio * micro))
+	if b.owed >= micro {
+		b.settle()
+	}
 }
 
-// Withdraw asks for one retry at time now, in nanoseconds of any steady clock, and reports whether it is granted.
+// Withdraw asks for one retry at time now, in nanoseconds of a steady clock that all loops have, and reports whether it is granted.
 func (b *Budget) Withdraw(now int64) bool {
-	b.begin()
-	if b.last != 0 && now > b.last {
-		b.tokens = min(b.tokens+float64(now-b.last)/1e9*b.PerSecond, b.Burst)
+	b.settle()
+	if d := b.Tokens.since(now); d > 0 {
+		b.Tokens.add(int64(min(float64(d)/1e9*b.PerSecond, b.Burst)*micro), b.most())
 	}
-	b.last = now
-	if b.tokens < 1-1e-9 { // sums of 0.2 fall short of 1 by a hair
-		return false
-	}
-	b.tokens--
-	return true
+	return b.Tokens.take(micro)
 }
 
-func (b *Budget) begin() {
-	if !b.begun {
-		b.begun = true
-		b.tokens = b.Burst
+// settle adds what is owed.
+func (b *Budget) settle() {
+	if b.Tokens == nil {
+		b.Tokens = &Tokens{}
 	}
+	b.Tokens.add(b.owed, b.most())
+	b.owed = 0
 }
+
+func (b *Budget) most() int64 { return int64(b.Burst * micro) }

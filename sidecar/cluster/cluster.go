@@ -40,7 +40,7 @@ func (p Protocol) String() string {
 
 // Endpoint is one address of a Service port: a pod. Identity, and so the pointer, lasts as long as the same pod
 // (UID, else address) at the same address and port stays in the published set: a set that is published anew holds the same
-// pointers for those that stayed, and new ones, with a new Load, for those that come back. All fields but Load are immutable.
+// pointers for those that stayed, and new ones, with a new Load, for those that come back. All fields but Load and Places are immutable.
 type Endpoint struct {
 	Addr     netip.AddrPort
 	Name     string // the pod's name; the address where the slice names no pod
@@ -54,6 +54,8 @@ type Endpoint struct {
 
 	// Load has one element for each loop of the process; element i is read and written by loop i only.
 	Load []Load
+	// Places are all loops'.
+	Places Places
 }
 
 // Load is what one loop knows of its own use of an endpoint. It fills a cache line, so that loops do not share any.

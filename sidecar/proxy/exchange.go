@@ -96,7 +96,7 @@ func (w *Worker) try(r *route, x *h1.Exchange) {
 // place answers where the request is sent first; nil when the exchange has ended, since all endpoints are full, or the owner is away.
 func (w *Worker) place(r *route, x *h1.Exchange) (*cluster.Endpoint, metrics.Choice) {
 	q := &r.one
-	if q.limit == 0 || len(r.waiting) == 0 || q.shard.owned != unowned {
+	if q.limit == 0 || r.common.queue.n.Load() == 0 || q.shard.owned != unowned {
 		ep, choice := q.next()
 		if ep == nil && q.shard.away {
 			return w.ownerAway(r, x, nil)
@@ -202,7 +202,7 @@ func (w *Worker) pass(r *route, x *h1.Exchange, a *exchangeAttempt) {
 		r.one.answered(a.status)
 	}
 	if res.Tunnel && res.Err == nil {
-		r.tunnel, a.up = a.up, nil // counted until the tunnel ends
+		r.tunnel, r.tunnelPlace, a.up = a.up, a.place, nil // counted until the tunnel ends
 		q.trace.add(&a.attempt, w.l.Now())
 		r.stats.Attempts[a.choice][a.outcome].Add(1)
 		return

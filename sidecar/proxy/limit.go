@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/sluice-mesh/sluice/sidecar/balancer"
@@ -12,38 +11,26 @@ import (
 	"github.com/sluice-mesh/sluice/sidecar/metrics"
 )
 
-// waiter is a request that waits until an endpoint is below its limit.
-type waiter struct {
-	task  *loop.Task
-	ready bool
-}
-
 // look is how often a waiting request looks again though no attempt has ended: endpoints may have come.
 const look = 50 * time.Millisecond
 
 // mostPicks is how many endpoints a pick finds full before it takes all for full.
 const mostPicks = 16
 
-// share answers this loop's part of a limit of the process: at least 1, so that each loop can go on; 0 stays "no limit".
-func (w *Worker) share(limit int) int64 {
-	return int64((limit + w.o.Loops - 1) / w.o.Loops)
-}
-
 // atMost makes the smaller of limits, of which 0 is none, that of the request's attempts at one endpoint.
 func (q *request) atMost(limits ...int) {
 	for _, n := range limits {
-		if k := q.route.w.share(n); k > 0 && (q.limit == 0 || k < q.limit) {
+		if k := int64(n); k > 0 && (q.limit == 0 || k < q.limit) {
 			q.limit = k
 		}
 	}
 }
 
-// below answers the pick if its endpoint is below the limit, else another pick that is, or nil.
+// below answers the pick if there is a place at its endpoint, else another pick that has one, or nil.
 func (q *request) below(p balancer.Picker, ep *cluster.Endpoint) *cluster.Endpoint {
 	q.full = false
 	tried := len(q.pick.Tried)
-	for n := 0; ep != nil && q.route.w.load(ep).InFlight >= q.limit; n++ {
-		q.full = true
+	for n := 0; ep != nil && !q.take(ep); n++ {
 		if n == mostPicks {
 			ep = nil
 			break
@@ -55,62 +42,106 @@ func (q *request) below(p balancer.Picker, ep *cluster.Endpoint) *cluster.Endpoi
 	return ep
 }
 
-// free wakes the request that has waited longest, once an attempt has ended.
-func (r *route) free() {
-	if len(r.waiting) > 0 {
-		r.call(r.waiting[0])
+// take takes a place at an endpoint that is picked, and reports whether there was one. Without a limit there always is, and none is
+// counted.
+func (q *request) take(ep *cluster.Endpoint) bool {
+	if q.limit == 0 {
+		return true
 	}
+	if !ep.Places.Take(q.limit) {
+		q.full = true
+		return false
+	}
+	q.placed = ep
+	return true
 }
 
-func (r *route) call(v *waiter) {
-	v.ready = true
-	if v.task != nil { // a stream's coroutine may not have begun
-		v.task.Wake()
+// fullAt reports whether an endpoint has no place left.
+func (q *request) fullAt(ep *cluster.Endpoint) bool {
+	return q.limit > 0 && ep.Places.Taken() >= q.limit
+}
+
+// settled makes the place that the last pick took that of what begins at ep: it answers whom to tell when that ends; nil has no place.
+func (q *request) settled(ep *cluster.Endpoint) *queue {
+	if q.placed != ep {
+		return nil
+	}
+	q.placed = nil
+	return &q.route.common.queue
+}
+
+// unpick gives back the place of a pick that came to nothing.
+func (q *request) unpick() {
+	if q.placed == nil {
+		return
+	}
+	place := &q.route.common.queue
+	q.route.w.giveUpPlace(q.placed, &place)
+	q.placed = nil
+}
+
+// giveUpPlace gives back a place at ep, if there is one, and tells who waits for it.
+func (w *Worker) giveUpPlace(ep *cluster.Endpoint, place **queue) {
+	if k := *place; k != nil {
+		*place = nil
+		ep.Places.Give()
+		k.free(w.l)
 	}
 }
 
 // queue waits until an endpoint is below its limit and answers it, or nil when the exchange has ended for want of one. Requests are
-// served in the order in which they came.
+// served in the order in which they came, on whichever loop.
 func (w *Worker) queue(r *route, x *h1.Exchange) (*cluster.Endpoint, metrics.Choice) {
-	q := &r.one
+	q, k := &r.one, &r.common.queue
 	s := q.rules.Limits
-	if int64(len(r.waiting)) >= w.share(s.Pending) {
-		w.limited(r, x, metrics.LimitPending, fmt.Sprintf("%d requests wait already (sluice.mesh/max-pending)", len(r.waiting)))
+	v := &waiter{l: w.l, task: w.l.Current(), ready: true} // there may be room by now
+	if n, ok := k.join(v, s.Pending); !ok {
+		w.limited(r, x, metrics.LimitPending, fmt.Sprintf("%d requests wait already (sluice.mesh/max-pending)", n))
 		return nil, 0
 	}
-	v := &waiter{task: w.l.Current()}
-	r.waiting = append(r.waiting, v)
-	service := r.service
-	defer func() {
-		service.waiting = slices.DeleteFunc(service.waiting, func(o *waiter) bool { return o == v })
-		if v.ready && len(service.waiting) > 0 {
-			r.call(service.waiting[0]) // there may be room for more than one
-		}
-	}()
+	found := false
+	defer func() { k.leave(v, found) }()
 	conn := x.Downstream().Conn
-	until := w.l.Now() + int64(s.Queue)
-	if d := q.within; d > 0 {
-		until = min(until, q.began+int64(d))
-	}
+	until := q.queueUntil()
 	for {
-		v.ready = false
 		err := w.l.Wait(min(until, w.l.Now()+int64(look)), nil, conn, func() bool { return v.ready || conn.PeerGone() })
-		switch {
-		case err != nil && err != loop.ErrTimeout || conn.PeerGone():
+		if err != nil && err != loop.ErrTimeout || conn.PeerGone() {
 			r.one.answered(0)
 			x.Abort()
 			return nil, 0
-		case v == service.waiting[0] || v.ready || q.shard.owned != unowned:
-			if ep, choice := q.next(); ep != nil {
-				v.ready = true
-				return ep, choice
-			}
+		}
+		if ep, choice := q.looks(k, v); ep != nil {
+			found = true
+			return ep, choice
 		}
 		if w.l.Now() >= until {
 			w.limited(r, x, metrics.LimitQueue, fmt.Sprintf("this one has waited %v (sluice.mesh/queue-timeout)", s.Queue))
 			return nil, 0
 		}
 	}
+}
+
+// queueUntil answers how long the request, which begins to wait, may do so.
+func (q *request) queueUntil() int64 {
+	until := q.route.w.l.Now() + int64(q.rules.Limits.Queue)
+	if d := q.within; d > 0 {
+		until = min(until, q.began+int64(d))
+	}
+	return until
+}
+
+// looks looks for room where it is v's turn to.
+func (q *request) looks(k *queue, v *waiter) (*cluster.Endpoint, metrics.Choice) {
+	v.ready = false
+	turn, called := k.look(v)
+	if !turn && q.shard.owned == unowned {
+		return nil, 0
+	}
+	ep, choice := q.next()
+	if ep == nil && called && (q.shard.owned != unowned || len(q.pick.Tried) > 0) {
+		k.pass(v) // the room may be where this one does not go
+	}
+	return ep, choice
 }
 
 // limited answers a request that met a limit.

@@ -100,15 +100,9 @@ func TestLimits(t *testing.T) {
 		r, _, busy, first := limited(t, func(l *rules.Limits) { l.Queue = patience })
 		second := first.sibling()
 		second.send(get)
-		r.eventually("the second one to wait", func() (waits bool) {
-			r.on(func() { waits = len(r.w.services[r.target.Name].waiting) == 1 })
-			return waits
-		})
+		r.eventually("the second one to wait", func() bool { return r.waiting() == 1 })
 		second.reset()
-		r.eventually("nobody to wait", func() (none bool) {
-			r.on(func() { none = len(r.w.services[r.target.Name].waiting) == 0 })
-			return none
-		})
+		r.eventually("nobody to wait", func() bool { return r.waiting() == 0 })
 		busy.send(ok)
 		first.expect(ok, "the first answer")
 		busy.expectSilence("nobody asks")

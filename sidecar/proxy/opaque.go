@@ -18,6 +18,8 @@ type leg struct {
 	conn *loop.Conn
 	ep   *cluster.Endpoint
 	said h1.Stream // what was read of conn; its zero value is nothing
+	// place is who waits for the place that it takes; nil takes none.
+	place *queue
 }
 
 // ahead answers what was read of the leg's connection.
@@ -48,17 +50,20 @@ func (w *Worker) connect(r *route, unwanted *bool) (leg, error) {
 			return leg{}, errFull
 		}
 		if ep == nil || unwanted != nil && *unwanted {
+			q.unpick()
 			return leg{}, err
 		}
 		load := w.load(ep)
 		load.InFlight++
+		place := q.settled(ep)
 		var c *loop.Conn
 		if c, err = w.pools.Dial(ep, choice == metrics.Original); err == nil {
 			outlier.Connected(load)
 			w.stats.Upstreams.Add(1)
-			return leg{conn: c, ep: ep}, nil
+			return leg{conn: c, ep: ep, place: place}, nil
 		}
 		load.InFlight--
+		w.giveUpPlace(ep, &place)
 		outlier.ConnectFailed(load, w.l.Now())
 		q.failed(ep, false)
 	}
@@ -67,6 +72,7 @@ func (w *Worker) connect(r *route, unwanted *bool) (leg, error) {
 // done ends the count of a leg.
 func (w *Worker) done(g leg) {
 	w.load(g.ep).InFlight--
+	w.giveUpPlace(g.ep, &g.place)
 	w.stats.Upstreams.Add(-1)
 }
 
@@ -99,7 +105,7 @@ func (w *Worker) opaque(s *h1.Stream, r *route, a *ahead) {
 // upgraded runs the tunnel that an exchange ended in.
 func (w *Worker) upgraded(d *h1.Downstream, r *route) {
 	up := r.tunnel
-	defer w.done(leg{conn: up.Conn, ep: up.Endpoint})
+	defer w.done(leg{conn: up.Conn, ep: up.Endpoint, place: r.tunnelPlace})
 	defer up.Conn.Close()
 	w.count(tunnel.RunAfter(d.Settle, d.Conn, up.Conn, d, up))
 }

@@ -44,9 +44,11 @@ func (w *Worker) challenge(r *route, x *h1.Exchange) *rival {
 	q.failed(a.ep, true)
 	ep, choice := q.next()
 	if ep == nil || choice == metrics.Original || q.extra >= q.rules.Retry.Most {
+		q.unpick()
 		return nil
 	}
 	if !q.withdraw() {
+		q.unpick()
 		a.late = again
 		return nil
 	}

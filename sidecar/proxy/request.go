@@ -25,10 +25,11 @@ type request struct {
 	unsent bool
 	// pardoned says that a kept connection was cut, and that its endpoint may be asked again for it; only once.
 	pardoned bool
-	// limit is how many attempts this loop may have at one endpoint at a time, 0 without limit; full says that the last pick found
-	// none but for that.
-	limit int64
-	full  bool
+	// limit is how many attempts the process may have at one endpoint at a time, 0 without limit; full says that the last pick found
+	// none but for that. A pick takes a place, at placed, which start makes the attempt's.
+	limit  int64
+	full   bool
+	placed *cluster.Endpoint
 	// begun counts the attempts; nested says that the request is itself a further attempt of a proxy before us.
 	begun  int
 	nested bool
@@ -61,6 +62,7 @@ type attempt struct {
 	outcome classify.Outcome
 	status  int
 	after   time.Duration // how long the endpoint asked to be left alone
+	place   *queue        // who waits for the place that it takes; nil takes none
 	err     error
 }
 
@@ -76,7 +78,7 @@ func (q *request) begin(r *route) {
 	q.within = q.rules.Timeout
 	q.unsent, q.pardoned = true, false
 	q.extra, q.unsure, q.better = 0, 0, false
-	q.limit, q.full = 0, false
+	q.limit, q.full, q.placed = 0, false, nil
 	q.begun, q.nested = 0, false
 	q.trace.reset()
 	q.shard = affinity{}
@@ -87,6 +89,7 @@ func (q *request) begin(r *route) {
 // the last way out: nothing was sent yet, and what we know may be old.
 func (q *request) next() (*cluster.Endpoint, metrics.Choice) {
 	r := q.route
+	q.unpick()
 	choice := metrics.First
 	if len(q.pick.Tried) > 0 {
 		choice = metrics.Again
@@ -132,7 +135,7 @@ func (q *request) start(ep *cluster.Endpoint, choice metrics.Choice) attempt {
 	load, now := w.load(ep), w.l.Now()
 	load.InFlight++
 	q.begun++
-	return attempt{ep: ep, choice: choice, began: now, since: outlier.Began(load, now, outlier.Settings(q.rules.Ejection))}
+	return attempt{ep: ep, choice: choice, began: now, since: outlier.Began(load, now, outlier.Settings(q.rules.Ejection)), place: q.settled(ep)}
 }
 
 // done ends an attempt's count, with a.outcome.
@@ -142,7 +145,7 @@ func (q *request) done(a *attempt) {
 		balancer.GaveUp(load, now-a.began, now)
 	}
 	load.InFlight--
-	q.route.free()
+	q.route.w.giveUpPlace(a.ep, &a.place)
 	q.trace.add(a, now)
 	q.route.stats.Attempts[a.choice][a.outcome].Add(1)
 }
@@ -230,6 +233,7 @@ func (q *request) again(a *attempt, replayable, idempotent bool) (*cluster.Endpo
 	}
 	ep, choice := q.next()
 	if ep == nil || decision == classify.Budgeted && !q.withdraw() {
+		q.unpick()
 		return nil, 0
 	}
 	r.stats.Retries[o].Add(1)

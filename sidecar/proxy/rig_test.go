@@ -43,11 +43,14 @@ type rig struct {
 	m        *metrics.Metrics
 	resolver *resolver
 	target   *discovery.Target
+	index    int     // of the loop
+	shared   *Shared // with the other loop of a pair
 	addr     netip.AddrPort
 	dst      netip.AddrPort // what the listener takes for the original destination; the loop's
 
 	mu        sync.Mutex
 	endpoints map[netip.AddrPort]*cluster.Endpoint // all that were ever published
+	loops     int                                  // of the process
 	panics    []string
 	wantPanic bool
 	stopped   bool // by the test itself
@@ -58,7 +61,29 @@ var testLog = slog.New(slog.DiscardHandler)
 // newRig starts a rig whose one Service port, default/web:80, has no endpoints yet.
 func newRig(t *testing.T, change ...func(*Options)) *rig {
 	t.Helper()
-	r := &rig{t: t, dst: clusterIP, endpoints: map[netip.AddrPort]*cluster.Endpoint{}}
+	r := &rig{t: t, dst: clusterIP, endpoints: map[netip.AddrPort]*cluster.Endpoint{}, loops: 1}
+	r.init()
+	r.start(change...)
+	return r
+}
+
+// newPair starts two rigs that are the loops of one process. Endpoints are published by the first one.
+func newPair(t *testing.T, change ...func(*Options)) (a, b *rig) {
+	t.Helper()
+	a = &rig{t: t, dst: clusterIP, endpoints: map[netip.AddrPort]*cluster.Endpoint{}, loops: 2}
+	a.init()
+	b = &rig{t: t, dst: clusterIP, endpoints: map[netip.AddrPort]*cluster.Endpoint{}, loops: 2, index: 1, m: a.m, resolver: a.resolver, target: a.target}
+	change = append(change, func(o *Options) { o.Shared = a.shared })
+	a.shared = NewShared()
+	a.start(change...)
+	b.start(change...)
+	return a, b
+}
+
+// init makes what the loops of a process have in common.
+func (r *rig) init() {
+	t := r.t
+	t.Helper()
 	words := metrics.Words{Outcomes: classify.Outcomes(), Refusals: []string{""}}
 	for reason := range h1.Reasons {
 		words.Refusals = append(words.Refusals, reason.String())
@@ -72,19 +97,24 @@ func newRig(t *testing.T, change ...func(*Options)) *rig {
 	for o := shardkey.Found; o <= shardkey.LastOutcome; o++ {
 		words.Keys = append(words.Keys, o.String())
 	}
-	r.m = metrics.New(1, words)
+	r.m = metrics.New(r.loops, words)
 	r.resolver = &resolver{targets: map[netip.AddrPort]*discovery.Target{}, reason: discovery.UnknownService}
 	r.target = discovery.NewTarget("default", "web", "", 80, snapshot(t, 1, cluster.Undeclared, ""))
 	r.resolver.set(clusterIP, r.target)
+}
 
-	o := Options{Resolver: r.resolver, Metrics: r.m, Log: testLog, Loops: 1,
+// start starts the loop.
+func (r *rig) start(change ...func(*Options)) {
+	t := r.t
+	t.Helper()
+	o := Options{Resolver: r.resolver, Metrics: r.m, Log: testLog, Loops: r.loops,
 		Upstream: upstream.Defaults(), Budget: retry.Defaults(), ResolveTimeout: time.Second}
 	for _, f := range change {
 		f(&o)
 	}
 	var err error
-	r.l, err = loop.New(loop.Options{OnPanic: func(v any, stack []byte) {
-		r.m.Loop(0).Panics.Add(1)
+	r.l, err = loop.New(loop.Options{Index: r.index, OnPanic: func(v any, stack []byte) {
+		r.m.Loop(r.index).Panics.Add(1)
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		r.panics = append(r.panics, fmt.Sprintf("%v\n%s", v, stack))
@@ -101,7 +131,7 @@ func newRig(t *testing.T, change ...func(*Options)) *rig {
 	}
 	r.addr = ln.Addr()
 	r.l.Go(func() {
-		lo := listener.Options{Serve: r.w.Serve, Stats: r.m.Loop(0),
+		lo := listener.Options{Serve: r.w.Serve, Stats: r.m.Loop(r.index),
 			OriginalDst: func(*loop.Conn) (netip.AddrPort, error) { return r.dst, nil }}
 		if err := listener.Serve(r.l, ln, lo); err != nil {
 			t.Errorf("the listener ended: %v", err)
@@ -109,7 +139,6 @@ func newRig(t *testing.T, change ...func(*Options)) *rig {
 	})
 	go r.l.Run()
 	t.Cleanup(r.end)
-	return r
 }
 
 // end checks that nothing is left over, and stops the loop.
@@ -119,7 +148,7 @@ func (r *rig) end() {
 	if r.stopped {
 		return
 	}
-	s := r.m.Loop(0)
+	s := r.m.Loop(r.index)
 	r.eventually("connections of applications to end", func() bool { return s.Open.Load() == 0 })
 	r.eventually("connections to endpoints to end", func() bool { return s.Upstreams.Load() == 0 })
 	r.on(func() { r.w.pools.Close() })
@@ -138,8 +167,11 @@ func (r *rig) end() {
 			r.mu.Lock()
 			defer r.mu.Unlock()
 			for addr, ep := range r.endpoints {
-				if n := ep.Load[0].InFlight; n != 0 {
+				if n := ep.Load[r.index].InFlight; n != 0 {
 					left += fmt.Sprintf(" %d attempts in flight at %s,", n, addr)
+				}
+				if n := ep.Places.Taken(); n != 0 {
+					left += fmt.Sprintf(" %d places taken at %s,", n, addr)
 				}
 			}
 		})
@@ -232,7 +264,7 @@ func (r *rig) eps(addrs ...netip.AddrPort) (eps []*cluster.Endpoint) {
 	defer r.mu.Unlock()
 	for _, a := range addrs {
 		if r.endpoints[a] == nil {
-			r.endpoints[a] = cluster.NewEndpoint(a, 1)
+			r.endpoints[a] = cluster.NewEndpoint(a, r.loops)
 		}
 		eps = append(eps, r.endpoints[a])
 	}
@@ -267,7 +299,10 @@ func (p pickBefore) Pick(r *balancer.Request) *cluster.Endpoint {
 }
 
 // service answers the counters of the Service port.
-func (r *rig) service() *metrics.Service { return r.m.Service(r.target.Name, 0) }
+func (r *rig) service() *metrics.Service { return r.m.Service(r.target.Name, r.index) }
+
+// waiting answers how many requests wait until an endpoint is below its limit, on all loops.
+func (r *rig) waiting() uint64 { return uint64(r.w.o.Shared.of(r.target.Name).queue.n.Load()) }
 
 // attempts answers how many attempts ended in a way, however their endpoint was chosen.
 func (r *rig) attempts(o classify.Outcome) (n uint64) {

@@ -24,7 +24,8 @@ type route struct {
 	// lost says that there was a target, and that it is kept current no more.
 	lost bool
 
-	tunnel *h1.Upstream // where the connection's tunnel leads
+	tunnel      *h1.Upstream // where the connection's tunnel leads
+	tunnelPlace *queue       // of the place that it takes there
 }
 
 // work is what a request needs on its way. one is where it may go and has been; running is its attempt; held is one before it that was
@@ -50,6 +51,7 @@ func (r *route) borrow() {
 func (r *route) giveBack() {
 	k := r.work
 	r.work = nil
+	k.one.unpick() // a panic has left it
 	k.running, k.held = exchangeAttempt{}, exchangeAttempt{}
 	if w := r.w; len(w.work) < maxWork {
 		w.work = append(w.work, k)
@@ -64,8 +66,6 @@ type service struct {
 	rules  *rules.Rules // what budget's settings were last read from
 	// latency is of the answers' heads, to tell which attempt takes strangely long.
 	latency retry.Latency
-	// waiting are the requests that wait until an endpoint is below its limit.
-	waiting []*waiter
 	sharding
 }
 

@@ -52,8 +52,12 @@ func (q *request) scatter(p *patient, s scatter.Request) *scatter.Answer {
 	r, w := q.route, q.route.w
 	eps := r.target.Snapshot().Set.Endpoints
 	to := make([]scatter.Endpoint, len(eps))
+	limited, waiting := q.limit > 0, &r.common.queue
 	for i, ep := range eps {
 		w.load(ep).InFlight++
+		if limited {
+			ep.Places.Exceed()
+		}
 		to[i] = scatter.Endpoint{Pod: ep.Name, Addr: ep.Addr}
 	}
 	r.stats.Scattered.Add(1)
@@ -68,6 +72,12 @@ func (q *request) scatter(p *patient, s scatter.Request) *scatter.Answer {
 		w.l.Post(func() {
 			for _, ep := range eps {
 				w.load(ep).InFlight--
+				if limited {
+					ep.Places.Give()
+				}
+			}
+			if limited {
+				waiting.free(w.l)
 			}
 			w.scatters--
 			answer = a

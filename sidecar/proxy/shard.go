@@ -157,6 +157,9 @@ func (q *request) nextOwner(s *discovery.Snapshot) (ep *cluster.Endpoint, ok boo
 	default:
 		ep, ok = q.ownerAlone(o), true
 	}
+	if ep != nil && !q.take(ep) {
+		return nil, true // another loop was faster
+	}
 	if ep != nil {
 		q.pick.Now = q.route.w.l.Now()
 		q.pick.Take(ep)
@@ -172,7 +175,7 @@ func (q *request) ownerAlone(o shard.Owner) *cluster.Endpoint {
 	switch ep := o.Endpoint; {
 	case ep == nil, slices.Contains(q.pick.Tried, ep):
 		a.away = true
-	case q.limit > 0 && q.route.w.load(ep).InFlight >= q.limit:
+	case q.fullAt(ep):
 		q.full = true
 	default:
 		return ep
@@ -202,7 +205,7 @@ func (q *request) failOver(s *discovery.Snapshot, o shard.Owner) (*cluster.Endpo
 		if ep != nil && !slices.Contains(q.pick.Tried, ep) {
 			load := w.load(ep)
 			switch {
-			case q.limit > 0 && load.InFlight >= q.limit:
+			case q.fullAt(ep):
 				q.full = true
 				return nil, true
 			case load.SuspectUntil <= now:

@@ -74,9 +74,12 @@ func (q *request) awaitOwner(p *patient, last *attempt) (ep *cluster.Endpoint, c
 		stats.Decisions[metrics.OwnerAway].Add(1)
 		return nil, 0, q.ownerless(last, "sluice.mesh/shard-fallback: strict"), false
 	}
-	if stats.ForOwner.Load() >= w.share(q.rules.Limits.Pending) {
+	owners := &q.route.common.owners
+	n := owners.Add(1)
+	defer owners.Add(-1)
+	if most := int64(q.rules.Limits.Pending); n > most {
 		stats.Decisions[metrics.OwnerQueue].Add(1)
-		text := fmt.Sprintf("%d requests wait for owners already (sluice.mesh/max-pending)", stats.ForOwner.Load())
+		text := fmt.Sprintf("%d requests wait for owners already (sluice.mesh/max-pending)", most)
 		return nil, 0, q.ownerless(last, text), false
 	}
 	stats.ForOwner.Add(1)

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"sync"
+	"sync/atomic"
 
 	"github.com/sluice-mesh/sluice/sidecar/retry"
 )
@@ -20,6 +21,9 @@ func NewShared() *Shared { return &Shared{services: map[string]*common{}} }
 type common struct {
 	turns  turns
 	tokens retry.Tokens
+	queue  queue
+	// owners is how many requests wait for the owners of their keys.
+	owners atomic.Int64
 }
 
 func (s *Shared) of(service string) *common {

@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"fmt"
-	"slices"
 
 	"github.com/sluice-mesh/sluice/sidecar/h2"
 	"github.com/sluice-mesh/sluice/sidecar/metrics"
@@ -24,46 +23,33 @@ func (v *streamWaiter) Forget(*h2.Exchange) {
 
 // queue waits until an endpoint is below its limit and sends the request there; it is queue of HTTP/1.x for streams.
 func (s streams) queue(x *h2.Exchange, c *call) {
-	w, r, limits := s.w, s.r, c.rules.Limits
-	if int64(len(r.waiting)) >= w.share(limits.Pending) {
-		s.limited(x, c, metrics.LimitPending, fmt.Sprintf("%d requests wait already (sluice.mesh/max-pending)", len(r.waiting)))
+	w, k, limits := s.w, &s.r.common.queue, c.rules.Limits
+	v := &streamWaiter{waiter: waiter{l: w.l}}
+	if n, ok := k.join(&v.waiter, limits.Pending); !ok {
+		s.limited(x, c, metrics.LimitPending, fmt.Sprintf("%d requests wait already (sluice.mesh/max-pending)", n))
 		return
 	}
-	v := &streamWaiter{}
-	service := r.service
-	service.waiting = append(service.waiting, &v.waiter)
 	x.Wait(v)
-	until := w.l.Now() + int64(limits.Queue)
-	if d := c.within; d > 0 {
-		until = min(until, c.request.began+int64(d))
-	}
+	until := c.queueUntil()
 	w.l.Go(func() {
 		v.task = w.l.Current()
-		defer func() {
-			service.waiting = slices.DeleteFunc(service.waiting, func(o *waiter) bool { return o == &v.waiter })
-			if v.ready && len(service.waiting) > 0 {
-				r.call(service.waiting[0]) // there may be room for more than one
-			}
-		}()
+		found := false
+		defer func() { k.leave(&v.waiter, found) }()
 		for {
-			first := service.waiting[0] == &v.waiter
 			if v.gone || w.l.Stopping() {
 				return
 			}
-			if first || v.ready || c.shard.owned != unowned {
-				if ep, choice := c.request.next(); ep != nil {
-					v.ready = true
-					x.Wait(nil)
-					s.send(x, c, ep, choice)
-					return
-				}
+			if ep, choice := c.looks(k, &v.waiter); ep != nil {
+				found = true
+				x.Wait(nil)
+				s.send(x, c, ep, choice)
+				return
 			}
 			if w.l.Now() >= until {
 				x.Wait(nil)
 				s.limited(x, c, metrics.LimitQueue, fmt.Sprintf("this one has waited %v (sluice.mesh/queue-timeout)", limits.Queue))
 				return
 			}
-			v.ready = false
 			w.l.Wait(min(until, w.l.Now()+int64(look)), nil, nil, func() bool { return v.ready || v.gone })
 		}
 	})

@@ -63,10 +63,7 @@ func TestAStreamThatGivesUpBeforeItWaits(t *testing.T) {
 	}
 	release()
 	<-done
-	r.counts("requests wait", 0, func() (n uint64) {
-		r.on(func() { n = uint64(len(r.w.services[r.target.Name].waiting)) })
-		return n
-	})
+	r.counts("requests wait", 0, r.waiting)
 }
 
 // Of two endpoints one is at its limit and the other refuses: there is room soon, and the request has been nowhere.
@@ -118,10 +115,7 @@ func TestAStreamDoesNotOvertakeThoseThatWait(t *testing.T) {
 		})
 	}
 	waiting := func(n uint64) {
-		r.counts("requests wait", int(n), func() (n uint64) {
-			r.on(func() { n = uint64(len(r.w.services[r.target.Name].waiting)) })
-			return n
-		})
+		r.counts("requests wait", int(n), r.waiting)
 	}
 	post("/running")
 	r.eventually("the first request", func() bool { return r.m.Loop(0).Upstreams.Load() == 1 })

@@ -170,10 +170,12 @@ func (s streams) challenge(x *h2.Exchange, c *call) {
 	c.failed(c.attempt.ep, true)
 	ep, choice := c.request.next()
 	if ep == nil || choice == metrics.Original || c.extra >= c.rules.Retry.Most {
+		c.unpick()
 		w.times.set(w, s, x, c, loop.Never)
 		return
 	}
 	if !c.withdraw() {
+		c.unpick()
 		w.times.set(w, s, x, c, again)
 		return
 	}

@@ -192,15 +192,15 @@ var table = []Setting{
 	{
 		Name: "max-connections", Group: limits, Example: "100",
 		Allowed: "none, or a whole number from 1 to 1000000",
-		Doc: "How many connections each proxy may have to one endpoint. It holds over HTTP/1.x and where bytes are not parsed. Each CPU of the proxy " +
-			"has its share, and at least one.",
+		Doc: "How many connections to one endpoint each proxy may use at a time. It holds over HTTP/1.x and where bytes are not parsed. Idle ones " +
+			"that are kept for later do not count.",
 		Effect: "sidecar/proxy",
 		value:  at(func(r *Rules) *int { return &r.Limits.Connections }, without(none, count(1, 1_000_000)), withoutText(none, strconv.Itoa)),
 	},
 	{
 		Name: "max-requests", Group: limits, Example: "50",
 		Allowed: "none, or a whole number from 1 to 1000000",
-		Doc:     "How many requests of one proxy may run at an endpoint at a time. Each CPU of the proxy has its share, and at least one.",
+		Doc:     "How many requests of one proxy may run at an endpoint at a time.",
 		Effect:  "sidecar/proxy",
 		value:   at(func(r *Rules) *int { return &r.Limits.Requests }, without(none, count(1, 1_000_000)), withoutText(none, strconv.Itoa)),
 	},

@@ -7,6 +7,8 @@ import (
 	"runtime/debug"
 	"strconv"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // maxLoops bounds the loops where nobody sets their number. One loop carries some 70,000 requests a second; each more has its own
@@ -60,6 +62,23 @@ func limitMemory() {
 			return
 		}
 	}
+}
+
+// descriptorsSpared are those that are no connection's: listeners, event loops, the API server, health and metrics, files, pipes.
+const descriptorsSpared = 64
+
+// mostConnections answers how many connections of applications there are descriptors for, each with one to an endpoint.
+func mostConnections() int {
+	var limit unix.Rlimit // whose soft part Go's runtime has raised
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		return math.MaxInt32
+	}
+	return connectionsFor(limit.Cur)
+}
+
+func connectionsFor(descriptors uint64) int {
+	n := min(descriptors, 2*math.MaxInt32)
+	return int(max(n, descriptorsSpared+2)-descriptorsSpared) / 2
 }
 
 func number(file string) (float64, bool) {

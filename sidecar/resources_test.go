@@ -1,6 +1,9 @@
 package sidecar
 
-import "testing"
+import (
+	"math"
+	"testing"
+)
 
 func TestLoops(t *testing.T) {
 	for _, c := range []struct {
@@ -20,5 +23,17 @@ func TestLoops(t *testing.T) {
 		if got := loopsFor(c.cpus, c.quota); got != c.want {
 			t.Errorf("%s: %d loops, want %d", c.name, got, c.want)
 		}
+	}
+}
+
+// Each connection of an application needs one to an endpoint too; there is always room for one.
+func TestConnectionsForDescriptors(t *testing.T) {
+	for descriptors, want := range map[uint64]int{0: 1, 64: 1, 66: 1, 68: 2, 1024: 480, 1 << 20: 524256} {
+		if got := connectionsFor(descriptors); got != want {
+			t.Errorf("%d connections for %d descriptors, want %d", got, descriptors, want)
+		}
+	}
+	if got := connectionsFor(math.MaxUint64); got < 1<<30 {
+		t.Errorf("%d connections where descriptors are without limit", got)
 	}
 }

@@ -112,6 +112,7 @@ type process struct {
 	loops     []*loop.Loop
 	workers   []*proxy.Worker
 	listeners [][]*loop.Listener // of each loop
+	gate      *listener.Gate
 	started   bool
 	metrics   *metrics.Metrics
 	log       *slog.Logger
@@ -120,10 +121,17 @@ type process struct {
 func newProcess(s *config.Settings, n int, r discovery.Resolver, m *metrics.Metrics, memory *retry.Memory, access *proxy.AccessLog,
 	log *slog.Logger) (*process, error) {
 	p := &process{metrics: m, log: log}
+	most := s.MaxConnections
+	if most == 0 {
+		most = mostConnections()
+	}
+	p.gate = listener.NewGate(most, log)
+	shared := proxy.NewShared()
+	shared.MaxPending = s.MaxPending
 	up := upstream.Defaults()
 	up.ConnectTimeout, up.IdleTimeout = s.ConnectTimeout, s.IdleTimeout
 	o := proxy.Options{Resolver: r, Metrics: m, Log: log, Loops: n, Upstream: up, Budget: retry.Defaults(), Memory: memory, AccessLog: access,
-		HeadLimit: s.HeadLimit, ResolveTimeout: s.ResolveTimeout, ParseUnknown: s.ParseUnknown, Shared: proxy.NewShared()}
+		HeadLimit: s.HeadLimit, ResolveTimeout: s.ResolveTimeout, ParseUnknown: s.ParseUnknown, Shared: shared}
 	for i := range n {
 		l, err := loop.New(loop.Options{Index: i, OnPanic: func(v any, stack []byte) {
 			m.Loop(i).Panics.Add(1)
@@ -168,7 +176,7 @@ func (p *process) start() {
 	for i, l := range p.loops {
 		for _, ln := range p.listeners[i] {
 			l.Go(func() {
-				err := listener.Serve(l, ln, listener.Options{Serve: p.workers[i].Serve, Stats: p.metrics.Loop(i)})
+				err := listener.Serve(l, ln, listener.Options{Serve: p.workers[i].Serve, Gate: p.gate, Stats: p.metrics.Loop(i)})
 				if err != nil {
 					p.log.Error("listener ended", slog.Any("error", err))
 				}

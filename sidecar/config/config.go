@@ -28,6 +28,8 @@ const (
 	Pprof           = "pprof"
 	Loops           = "loops"
 	HeadLimit       = "max-head-bytes"
+	MaxConnections  = "max-connections"
+	MaxPending      = "max-pending"
 	ConnectTimeout  = "connect-timeout"
 	IdleTimeout     = "upstream-idle-timeout"
 	ResolveTimeout  = "resolve-timeout"
@@ -55,12 +57,17 @@ type Settings struct {
 	Pprof                            bool
 	Loops                            int
 	HeadLimit                        int
+	MaxConnections                   int // of applications; 0 leaves it to the descriptors there are
+	MaxPending                       int
 	ConnectTimeout, IdleTimeout      time.Duration
 	ResolveTimeout                   time.Duration
 	DrainIdle                        time.Duration
 	TargetIdle                       time.Duration
 	NodeName, Zone                   string // where the pod runs; "" is unknown
 }
+
+// DefaultMaxPending is a hundred Services' own max-pending. Of HTTP/1.x each that waits holds the buffer of its head.
+const DefaultMaxPending = 10_000
 
 // ErrHelp is answered when the arguments ask for help, which was then printed.
 var ErrHelp = flag.ErrHelp
@@ -146,6 +153,8 @@ func Parse(args []string, lookup func(string) (string, bool), usage io.Writer) (
 	})
 	integer(&s.Loops, Loops, 0, 0, 64, "event loops; 0 is one for each CPU the container may use, two at most")
 	integer(&s.HeadLimit, HeadLimit, 64<<10, 1<<10, 1<<20, "largest head of a message in bytes")
+	integer(&s.MaxConnections, MaxConnections, 0, 0, 1_000_000, "connections of applications that are served at a time, further ones wait; 0 is as many as there are descriptors for")
+	integer(&s.MaxPending, MaxPending, DefaultMaxPending, 1, 1_000_000, "requests that may wait at a time, for whatever it is; further ones are answered 503")
 	duration(&s.ConnectTimeout, ConnectTimeout, time.Second, time.Millisecond, "how long one connect to an endpoint may take")
 	duration(&s.IdleTimeout, IdleTimeout, 3*time.Second, 10*time.Millisecond, "how long an idle connection to an endpoint is kept")
 	duration(&s.ResolveTimeout, ResolveTimeout, time.Second, time.Millisecond, "how long a connection waits for discovery before it passes through")

@@ -36,7 +36,7 @@ func TestDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := &Settings{ProxyPort: 15301, HealthPort: 15302, AdminPort: 15303, Discovery: "kube", LogLevel: slog.LevelInfo, Native: true,
-		HeadLimit: 64 << 10, ConnectTimeout: time.Second, IdleTimeout: 3 * time.Second, ResolveTimeout: time.Second,
+		HeadLimit: 64 << 10, MaxPending: 10_000, ConnectTimeout: time.Second, IdleTimeout: 3 * time.Second, ResolveTimeout: time.Second,
 		DrainIdle: 5 * time.Second, TargetIdle: 10 * time.Minute}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
@@ -57,6 +57,7 @@ func TestSettings(t *testing.T) {
 			func(s *Settings) bool { return s.Discovery == "files" && s.Manifests == dir }},
 		{"kubeconfig", "--kubeconfig=/x", nil, func(s *Settings) bool { return s.Kubeconfig == "/x" }},
 		{"unknown destinations", "--unknown-destinations=proxy", nil, func(s *Settings) bool { return s.ParseUnknown }},
+		{"limits", "--max-connections=500 --max-pending=20", nil, func(s *Settings) bool { return s.MaxConnections == 500 && s.MaxPending == 20 }},
 		{"level", "--log-level=DEBUG", nil, func(s *Settings) bool { return s.LogLevel == slog.LevelDebug }},
 		{"termination", "--termination=classic", nil, func(s *Settings) bool { return !s.Native }},
 		{"pprof without a value", "--pprof", nil, func(s *Settings) bool { return s.Pprof }},

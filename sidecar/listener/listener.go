@@ -16,7 +16,9 @@ type Options struct {
 	Serve func(c *loop.Conn, dst netip.AddrPort)
 	// OriginalDst answers where a connection was going; nil asks the kernel.
 	OriginalDst func(c *loop.Conn) (netip.AddrPort, error)
-	Stats       *metrics.Loop
+	// Gate bounds the connections of all listeners of the process; nil does not.
+	Gate  *Gate
+	Stats *metrics.Loop
 }
 
 // Serve accepts on ln until it is closed. It runs in a coroutine of the listener's loop.
@@ -34,7 +36,12 @@ func Serve(l *loop.Loop, ln *loop.Listener, o Options) error {
 			return err
 		}
 		o.Stats.Accepted.Add(1)
+		if o.Gate.enter(l, func() { o.Stats.Limited[metrics.LimitConnections].Add(1) }) != nil {
+			c.Close()
+			return nil
+		}
 		l.Go(func() {
+			defer o.Gate.leave()
 			o.Stats.Open.Add(1)
 			defer o.Stats.Open.Add(-1)
 			defer c.Close()

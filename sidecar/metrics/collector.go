@@ -41,7 +41,8 @@ var (
 	descEjections = desc("ejections_total", "Times an endpoint was taken out of use for a while because of what it answered.", "service")
 	descRaces     = desc("races_total", "Attempts without an answer that were raced by a further one, by which was answered first.", "service", "winner")
 	descTimeouts  = desc("timeouts_total", "Attempts and whole requests that had no answer in the time the Service allows, or a gRPC call its caller.", "service", "limit")
-	descLimited   = desc("limited_total", "Requests refused because of a limit of the Service.", "service", "limit")
+	descProcess   = desc("process_limited_total", "Times a limit of the process was met: an application's connection had to wait until another ended, or there was no descriptor for one to an endpoint.", "limit")
+	descLimited   = desc("limited_total", "Requests refused because of a limit of the Service, or of all that may wait in the proxy.", "service", "limit")
 	descOpaque    = desc("opaque_connections_total", "Connections balanced as a whole, without parsing.", "service")
 
 	descGRPC = desc("grpc_calls_total", "gRPC calls by grpc-status.", "service", "grpc_status")
@@ -69,7 +70,7 @@ var (
 	descPolls = desc("loop_polls_total", "Times an event loop asked for events.", "loop")
 	descShort = desc("loop_accept_failures_total", "Times an event loop could not accept for want of descriptors or memory.", "loop")
 
-	all = []*prometheus.Desc{descRequests, descAttempts, descRetries, descExhausted, descEjections, descRaces, descTimeouts, descLimited, descReplay, descForgone, descOpaque, descGRPC, descAccepted, descOpen, descGuard,
+	all = []*prometheus.Desc{descRequests, descAttempts, descRetries, descExhausted, descEjections, descRaces, descTimeouts, descLimited, descProcess, descReplay, descForgone, descOpaque, descGRPC, descAccepted, descOpen, descGuard,
 		descPanics, descConnects, descReuses, descUpstreams, descRefusals, descViolation, descPass, descBytes, descSynced, descAge, descTargets,
 		descTurns, descPolls, descShort}
 )
@@ -148,6 +149,9 @@ func (c *collector) loops(counter, gauge sender) {
 	gauge(descUpstreams, level(func(l *Loop) *atomic.Int64 { return &l.Upstreams }), "active")
 	counter(descBytes, sum(func(l *Loop) *atomic.Uint64 { return &l.TunnelUp }), "up")
 	counter(descBytes, sum(func(l *Loop) *atomic.Uint64 { return &l.TunnelDown }), "down")
+	for i, w := range processLimitNames {
+		counter(descProcess, sum(func(l *Loop) *atomic.Uint64 { return &l.Limited[i] }), w)
+	}
 	for i, w := range c.m.words.Refusals {
 		counter(descRefusals, sum(func(l *Loop) *atomic.Uint64 { return &l.Refusals[i] }), w)
 	}

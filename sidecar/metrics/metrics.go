@@ -58,7 +58,22 @@ type Loop struct {
 	TunnelUp, TunnelDown              atomic.Uint64
 	// Violations are HTTP/2 connections that were ended because their peer, an application or an endpoint, broke a rule.
 	Violations, UpstreamViolations []atomic.Uint64
+	Limited                        [processLimits]atomic.Uint64 // what met a limit of the process
 }
+
+// ProcessLimit says which limit of the process was met.
+type ProcessLimit uint8
+
+// The limits: as many connections of applications are open as may be, and one had to wait; there was no descriptor for a connection to
+// an endpoint.
+const (
+	LimitConnections ProcessLimit = iota
+	LimitDescriptors
+
+	processLimits
+)
+
+var processLimitNames = [processLimits]string{"max-connections", "descriptors"}
 
 // Loop answers the counters of loop i.
 func (m *Metrics) Loop(i int) *Loop { return m.loops[i] }
@@ -80,15 +95,16 @@ var choiceNames = [choices]string{"first", "again", "original"}
 // Limit says which limit a request met.
 type Limit uint8
 
-// The limits: more requests wait for an endpoint than may, or one has waited for too long.
+// The limits: more requests wait for an endpoint than may, or one has waited for too long, or more wait in the proxy for anything.
 const (
 	LimitPending Limit = iota
 	LimitQueue
+	LimitProxyPending
 
 	limits
 )
 
-var limitNames = [limits]string{"pending", "queue-timeout"}
+var limitNames = [limits]string{"pending", "queue-timeout", "proxy-pending"}
 
 // String answers the word used in metrics and answers.
 func (l Limit) String() string { return limitNames[l] }

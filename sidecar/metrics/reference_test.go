@@ -67,7 +67,7 @@ What some labels say:
 | ` + "`choice`" + ` | ` + words(choiceNames[:]) + `: for the first attempt, for a further one, or the original destination where there was none to pick |
 | ` + "`outcome`, `reason`" + ` of attempts and retries | see ` + "`sidecar/classify`" + `: how the attempt ended |
 | ` + "`winner`" + ` | ` + "`first`, `further`" + `: which attempt was answered first |
-| ` + "`limit`" + ` | of timeouts ` + "`attempt`, `request`" + `; of limits ` + words(limitNames[:]) + ` |
+| ` + "`limit`" + ` | of timeouts ` + "`attempt`, `request`" + `; of limits ` + words(limitNames[:]) + `; of the process ` + words(processLimitNames[:]) + ` |
 | ` + "`decision`" + ` | ` + words(decisionNames[:]) + ` |
 | ` + "`turn`" + ` | ` + words(turnNames[:]) + ` |
 | ` + "`session`" + ` | ` + words(sessionNames[:]) + ` |

@@ -13,6 +13,7 @@ import (
 	"github.com/sluice-mesh/sluice/sidecar/metrics"
 	"github.com/sluice-mesh/sluice/sidecar/outlier"
 	"github.com/sluice-mesh/sluice/sidecar/retry"
+	"github.com/sluice-mesh/sluice/sidecar/upstream"
 )
 
 // exchangeAttempt is an attempt over HTTP/1.x. While it has a connection it is to be ended: passed on, dropped or lost.
@@ -139,7 +140,7 @@ func (w *Worker) send(r *route, x *h1.Exchange, ep *cluster.Endpoint, choice met
 	}
 	if err != nil {
 		a.outcome, a.err = classify.ConnectFailed, err
-		outlier.ConnectFailed(w.load(ep), w.l.Now())
+		w.connectFailed(ep, err)
 		q.done(&a.attempt)
 		return
 	}
@@ -277,6 +278,13 @@ func (r *route) abandon() {
 		if a.up != nil {
 			r.w.end(r, a, false)
 		}
+	}
+}
+
+// connectFailed notes what a failed connect says of an endpoint: nothing, where it was us who had no descriptor for it.
+func (w *Worker) connectFailed(ep *cluster.Endpoint, err error) {
+	if !upstream.OutOfDescriptors(err) {
+		outlier.ConnectFailed(w.load(ep), w.l.Now())
 	}
 }
 

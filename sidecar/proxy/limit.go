@@ -94,9 +94,15 @@ func (w *Worker) giveUpPlace(ep *cluster.Endpoint, place **queue) {
 func (w *Worker) queue(r *route, x *h1.Exchange) (*cluster.Endpoint, metrics.Choice) {
 	q, k := &r.one, &r.common.queue
 	s := q.rules.Limits
+	if !w.o.Shared.admit() {
+		w.limited(r, x, r.proxyFull())
+		return nil, 0
+	}
+	defer w.o.Shared.dismiss()
 	v := &waiter{l: w.l, task: w.l.Current(), ready: true} // there may be room by now
 	if n, ok := k.join(v, s.Pending); !ok {
-		w.limited(r, x, metrics.LimitPending, fmt.Sprintf("%d requests wait already (sluice.mesh/max-pending)", n))
+		r.stats.Limited[metrics.LimitPending].Add(1)
+		w.limited(r, x, fmt.Sprintf("%d requests wait already (sluice.mesh/max-pending)", n))
 		return nil, 0
 	}
 	found := false
@@ -115,7 +121,8 @@ func (w *Worker) queue(r *route, x *h1.Exchange) (*cluster.Endpoint, metrics.Cho
 			return ep, choice
 		}
 		if w.l.Now() >= until {
-			w.limited(r, x, metrics.LimitQueue, fmt.Sprintf("this one has waited %v (sluice.mesh/queue-timeout)", s.Queue))
+			r.stats.Limited[metrics.LimitQueue].Add(1)
+			w.limited(r, x, fmt.Sprintf("this one has waited %v (sluice.mesh/queue-timeout)", s.Queue))
 			return nil, 0
 		}
 	}
@@ -145,8 +152,7 @@ func (q *request) looks(k *queue, v *waiter) (*cluster.Endpoint, metrics.Choice)
 }
 
 // limited answers a request that met a limit.
-func (w *Worker) limited(r *route, x *h1.Exchange, limit metrics.Limit, text string) {
-	r.stats.Limited[limit].Add(1)
+func (w *Worker) limited(r *route, x *h1.Exchange, text string) {
 	r.one.answered(503)
 	s := r.one.rules.Limits
 	what := fmt.Sprintf("%d requests (sluice.mesh/max-requests)", s.Requests)

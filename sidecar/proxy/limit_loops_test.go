@@ -55,6 +55,48 @@ func TestLimitsHoldForAllLoopsTogether(t *testing.T) {
 	}
 }
 
+// What waits takes memory, for whichever Service it does.
+func TestNoMoreWaitInAllQueuesThanMayInTheProxy(t *testing.T) {
+	for _, protocol := range []string{"HTTP/1.1", "HTTP/2"} {
+		t.Run(protocol, func(t *testing.T) {
+			shared := NewShared()
+			shared.MaxPending = 1
+			r := newRig(t, func(o *Options) { o.Shared = shared })
+			h, release := hanging(t, named("x"))
+			server, c := newH2Server(t, h, func(s *http.Server) { s.Protocols.SetHTTP1(true) }), http.DefaultClient
+			r.serve(server.addr)
+			if protocol == "HTTP/2" {
+				c = r.h2Client()
+			} else {
+				tr := &http.Transport{}
+				defer tr.CloseIdleConnections()
+				c = &http.Client{Transport: tr}
+			}
+			r.with(func(ru *rules.Rules) { ru.Limits.Requests, ru.Limits.Queue = 1, patience })
+			var wg sync.WaitGroup
+			ask := func(status int, text string) {
+				res, err := c.Get("http://" + r.addr.String() + "/")
+				if got := body(t, res, err); err == nil && (res.StatusCode != status || !strings.Contains(got, text)) {
+					t.Errorf("got %d %q, want %d %q", res.StatusCode, got, status, text)
+				}
+			}
+			wg.Go(func() { ask(200, "x") })
+			r.eventually("the first request", func() bool { return r.m.Loop(0).Upstreams.Load() == 1 })
+			wg.Go(func() { ask(200, "x") })
+			r.counts("requests wait", 1, r.waiting)
+			ask(503, "1 requests wait in this proxy already (--max-pending)")
+			if n := r.service().Limited[metrics.LimitProxyPending].Load(); n != 1 {
+				t.Errorf("%d requests count as refused, want 1", n)
+			}
+			release()
+			wg.Wait()
+			if n := shared.pending.Load(); n != 0 {
+				t.Errorf("%d requests count as waiting in the end", n)
+			}
+		})
+	}
+}
+
 // An opaque connection that ends makes room as a request does.
 func TestConnectionsAreLimitedOnAllLoopsTogether(t *testing.T) {
 	a, b := newPair(t)

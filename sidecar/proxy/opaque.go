@@ -64,7 +64,7 @@ func (w *Worker) connect(r *route, unwanted *bool) (leg, error) {
 		}
 		load.InFlight--
 		w.giveUpPlace(ep, &place)
-		outlier.ConnectFailed(load, w.l.Now())
+		w.connectFailed(ep, err)
 		q.failed(ep, false)
 	}
 }

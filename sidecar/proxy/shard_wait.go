@@ -82,6 +82,11 @@ func (q *request) awaitOwner(p *patient, last *attempt) (ep *cluster.Endpoint, c
 		text := fmt.Sprintf("%d requests wait for owners already (sluice.mesh/max-pending)", most)
 		return nil, 0, q.ownerless(last, text), false
 	}
+	if !w.o.Shared.admit() {
+		stats.Decisions[metrics.OwnerQueue].Add(1)
+		return nil, 0, q.ownerless(last, q.route.proxyFull()), false
+	}
+	defer w.o.Shared.dismiss()
 	stats.ForOwner.Add(1)
 	defer stats.ForOwner.Add(-1)
 	now := w.l.Now()
@@ -177,6 +182,12 @@ func (q *request) awaitTurn(p *patient) (ref refusal, gone bool) {
 	w, a, limits := q.route.w, &q.shard, &q.rules.Limits
 	stats := q.route.stats
 	k := a.ticket
+	if !w.o.Shared.admit() {
+		stats.Turns[metrics.TurnQueue].Add(1)
+		return refusal{503, codeUnavailable, fmt.Sprintf("other requests of the same key to %s are under way, one at a time "+
+			"(sluice.mesh/shard-serialize), and %s", q.route.name(), q.route.proxyFull())}, false
+	}
+	defer w.o.Shared.dismiss()
 	stats.ForTurn.Add(1)
 	defer stats.ForTurn.Add(-1)
 	until := w.l.Now() + int64(limits.Queue)

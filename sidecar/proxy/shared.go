@@ -1,15 +1,21 @@
 package proxy
 
 import (
+	"fmt"
 	"sync"
 	"sync/atomic"
 
+	"github.com/sluice-mesh/sluice/sidecar/metrics"
 	"github.com/sluice-mesh/sluice/sidecar/retry"
 )
 
 // Shared is what the workers of a process share of its Services, so that what a Service asks of a proxy holds for the proxy and not for
 // each loop. A request asks a Worker's own map for its Service's part; nothing here is looked up or locked on its way.
 type Shared struct {
+	// MaxPending bounds the requests that wait at a time in all queues of the process; 0 does not. Set before use.
+	MaxPending int
+	pending    atomic.Int64
+
 	mu       sync.Mutex
 	services map[string]*common // by name; guarded by mu
 }
@@ -35,4 +41,21 @@ func (s *Shared) of(service string) *common {
 		s.services[service] = c
 	}
 	return c
+}
+
+// admit reports whether one more request may wait, for whatever it is; one that may is to be dismissed.
+func (s *Shared) admit() bool {
+	if s.pending.Add(1) > int64(s.MaxPending) && s.MaxPending > 0 {
+		s.pending.Add(-1)
+		return false
+	}
+	return true
+}
+
+func (s *Shared) dismiss() { s.pending.Add(-1) }
+
+// proxyFull counts a request that is not admitted, and answers why.
+func (r *route) proxyFull() string {
+	r.stats.Limited[metrics.LimitProxyPending].Add(1)
+	return fmt.Sprintf("%d requests wait in this proxy already (--max-pending)", r.w.o.Shared.MaxPending)
 }

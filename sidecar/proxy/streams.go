@@ -207,7 +207,7 @@ func (s streams) Failed(x *h2.Exchange, f h2.Failure) {
 	a := &c.attempt
 	a.err, a.reused = f.Err, f.Kept
 	if a.outcome = outcomeOfStream(f); f.Connect {
-		outlier.ConnectFailed(s.w.load(a.ep), s.w.l.Now())
+		s.w.connectFailed(a.ep, f.Err)
 	}
 	if raced(x, c) {
 		c.judge(a, classify.HealthOf(a.outcome, 0, a.reused))

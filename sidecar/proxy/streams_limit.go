@@ -24,9 +24,15 @@ func (v *streamWaiter) Forget(*h2.Exchange) {
 // queue waits until an endpoint is below its limit and sends the request there; it is queue of HTTP/1.x for streams.
 func (s streams) queue(x *h2.Exchange, c *call) {
 	w, k, limits := s.w, &s.r.common.queue, c.rules.Limits
+	if !w.o.Shared.admit() {
+		s.limited(x, c, s.r.proxyFull())
+		return
+	}
 	v := &streamWaiter{waiter: waiter{l: w.l}}
 	if n, ok := k.join(&v.waiter, limits.Pending); !ok {
-		s.limited(x, c, metrics.LimitPending, fmt.Sprintf("%d requests wait already (sluice.mesh/max-pending)", n))
+		w.o.Shared.dismiss()
+		s.r.stats.Limited[metrics.LimitPending].Add(1)
+		s.limited(x, c, fmt.Sprintf("%d requests wait already (sluice.mesh/max-pending)", n))
 		return
 	}
 	x.Wait(v)
@@ -34,7 +40,7 @@ func (s streams) queue(x *h2.Exchange, c *call) {
 	w.l.Go(func() {
 		v.task = w.l.Current()
 		found := false
-		defer func() { k.leave(&v.waiter, found) }()
+		defer func() { k.leave(&v.waiter, found); w.o.Shared.dismiss() }()
 		for {
 			if v.gone || w.l.Stopping() {
 				return
@@ -47,7 +53,8 @@ func (s streams) queue(x *h2.Exchange, c *call) {
 			}
 			if w.l.Now() >= until {
 				x.Wait(nil)
-				s.limited(x, c, metrics.LimitQueue, fmt.Sprintf("this one has waited %v (sluice.mesh/queue-timeout)", limits.Queue))
+				s.r.stats.Limited[metrics.LimitQueue].Add(1)
+				s.limited(x, c, fmt.Sprintf("this one has waited %v (sluice.mesh/queue-timeout)", limits.Queue))
 				return
 			}
 			w.l.Wait(min(until, w.l.Now()+int64(look)), nil, nil, func() bool { return v.ready || v.gone })
@@ -56,8 +63,7 @@ func (s streams) queue(x *h2.Exchange, c *call) {
 }
 
 // limited answers a request that met a limit.
-func (s streams) limited(x *h2.Exchange, c *call, limit metrics.Limit, text string) {
-	s.r.stats.Limited[limit].Add(1)
+func (s streams) limited(x *h2.Exchange, c *call, text string) {
 	limits := c.rules.Limits
 	what := fmt.Sprintf("%d requests (sluice.mesh/max-requests)", limits.Requests)
 	s.reply(x, 503, codeUnavailable, fmt.Sprintf("every endpoint of %s has its most of %s, and %s", s.r.name(), what, text))

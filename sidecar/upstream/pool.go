@@ -3,6 +3,8 @@
 package upstream
 
 import (
+	"errors"
+	"syscall"
 	"time"
 
 	"github.com/sluice-mesh/sluice/sidecar/cluster"
@@ -72,6 +74,12 @@ func (p *Pools) DialWithin(ep *cluster.Endpoint, patient bool, within time.Durat
 		o.Timeout = within
 	}
 	c, err := p.l.Dial(ep.Addr, o)
+	if err != nil && OutOfDescriptors(err) && p.shed() {
+		c, err = p.l.Dial(ep.Addr, o)
+	}
+	if err != nil && OutOfDescriptors(err) {
+		p.stats.Limited[metrics.LimitDescriptors].Add(1)
+	}
 	if err != nil {
 		p.stats.ConnectFailures.Add(1)
 		return nil, err
@@ -101,6 +109,24 @@ func (p *Pools) Get(ep *cluster.Endpoint, patient bool, within time.Duration) (*
 		return nil, err
 	}
 	return h1.NewUpstream(c, ep), nil
+}
+
+// OutOfDescriptors reports whether a connect failed for want of a descriptor here, which says nothing of the endpoint.
+func OutOfDescriptors(err error) bool {
+	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)
+}
+
+// shed closes the idle HTTP/1.x connections, and reports whether there was one: what is kept for later gives way to what is needed now.
+func (p *Pools) shed() (some bool) {
+	for ep, q := range p.pools {
+		for _, u := range q.idle {
+			u.Close()
+			p.stats.Idle.Add(-1)
+			some = true
+		}
+		delete(p.pools, ep)
+	}
+	return some
 }
 
 // Put takes back a connection that may serve another exchange.
@@ -154,13 +180,7 @@ func (p *Pools) sweep() {
 // Close closes all idle connections, and those to come.
 func (p *Pools) Close() {
 	p.closed = true
-	for ep, q := range p.pools {
-		for _, u := range q.idle {
-			u.Close()
-			p.stats.Idle.Add(-1)
-		}
-		delete(p.pools, ep)
-	}
+	p.shed()
 	for _, s := range p.streams {
 		s.close()
 	}

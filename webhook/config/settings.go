@@ -30,7 +30,9 @@ type Settings struct {
 	NativeSidecar NativeMode
 	LogLevel      string
 	Loops         int // event loops of the proxy; 0 leaves it to the proxy
-	PProf         bool
+	// MaxConnections and MaxPending are the proxy's limits; 0 leaves them to the proxy.
+	MaxConnections, MaxPending int
+	PProf                      bool
 
 	// Init is what the init container reads, the proxy's port and user among it. RedirectCIDRs empty stands for the
 	// cluster's ServiceCIDRs.

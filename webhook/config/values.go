@@ -69,6 +69,15 @@ func join[T fmt.Stringer](list []T) string {
 	return strings.Join(texts, ",")
 }
 
+// parseMost reads a limit of the proxy; 0 sets none.
+func parseMost(s string) (int, error) {
+	n, err := strconv.Atoi(s)
+	if err != nil || n < 0 || n > 1_000_000 {
+		return 0, fmt.Errorf("%q: want a whole number from 0 to 1000000", s)
+	}
+	return n, nil
+}
+
 // parseLoops reads a number of event loops, as the proxy's flag takes it.
 func parseLoops(s string) (int, error) {
 	n, err := strconv.Atoi(s)

@@ -78,6 +78,12 @@ func proxyContainer(s *config.Settings, resources corev1.ResourceRequirements, n
 	if s.Loops > 0 {
 		c.Args = append(c.Args, "--loops="+strconv.Itoa(s.Loops))
 	}
+	if s.MaxConnections > 0 {
+		c.Args = append(c.Args, "--max-connections="+strconv.Itoa(s.MaxConnections))
+	}
+	if s.MaxPending > 0 {
+		c.Args = append(c.Args, "--max-pending="+strconv.Itoa(s.MaxPending))
+	}
 	if s.PProf {
 		c.Args = append(c.Args, "--pprof")
 	}

@@ -30,9 +30,11 @@ type request struct {
 	limit  int64
 	full   bool
 	placed *cluster.Endpoint
-	// begun counts the attempts; nested says that the request is itself a further attempt of a proxy before us.
+	// begun counts the attempts; nested says that the request is itself a further attempt of a proxy before us, and before how many of
+	// that one's came before it, which ours are counted on from: proxies behind us are to know.
 	begun  int
 	nested bool
+	before int
 	trace  trace
 	shard  affinity
 	// extra counts the further attempts that cost budget.
@@ -79,7 +81,7 @@ func (q *request) begin(r *route) {
 	q.unsent, q.pardoned = true, false
 	q.extra, q.unsure, q.better = 0, 0, false
 	q.limit, q.full, q.placed = 0, false, nil
-	q.begun, q.nested = 0, false
+	q.begun, q.nested, q.before = 0, false, 0
 	q.trace.reset()
 	q.shard = affinity{}
 }

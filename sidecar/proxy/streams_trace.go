@@ -24,7 +24,7 @@ func (s streams) asked(x *h2.Exchange, c *call) {
 // number says in the request which attempt begins, where the Service wants to know.
 func (s streams) number(x *h2.Exchange, c *call) {
 	if name := c.rules.AttemptHeader; name != "" {
-		x.Set(strings.ToLower(name), strconv.Itoa(c.begun))
+		x.Set(strings.ToLower(name), strconv.Itoa(c.request.number()))
 	}
 }
 

@@ -71,7 +71,9 @@ func (q *request) ask(number string, explain bool) {
 	}
 	if number != "" {
 		n, err := strconv.Atoi(number)
-		q.nested = err == nil && n > 1
+		if q.nested = err == nil && n > 1; q.nested {
+			q.before = min(n, mostNumber) - 1
+		}
 	}
 	w := q.route.w
 	q.trace.explained = s.Explain == rules.ExplainOn || s.Explain == rules.ExplainHeader && explain
@@ -84,8 +86,14 @@ func (q *request) attemptField() h1.Extra {
 	if name == "" {
 		return h1.Extra{}
 	}
-	return h1.Extra{Name: strings.ToLower(name), Line: fmt.Appendf(nil, "%s: %d\r\n", name, q.begun)}
+	return h1.Extra{Name: strings.ToLower(name), Line: fmt.Appendf(nil, "%s: %d\r\n", name, q.number())}
 }
+
+// mostNumber is the largest number of an attempt that is passed on.
+const mostNumber = 1000
+
+// number answers the number of the attempt that was begun last, in the attempt header.
+func (q *request) number() int { return q.before + q.begun }
 
 // explanation answers the field that says how the answer of attempt a came about.
 func (q *request) explanation(a *attempt) h1.Extra {

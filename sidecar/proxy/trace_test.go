@@ -89,7 +89,7 @@ func TestAttemptHeader(t *testing.T) {
 		client := r.dial()
 		client.send(lines("GET / HTTP/1.1", "Host: web", "sluice-attempt: 2"))
 		s := a.accept()
-		s.expect(lines("GET / HTTP/1.1", "Host: web", "sluice-attempt: 1"), "the request")
+		s.expect(lines("GET / HTTP/1.1", "Host: web", "sluice-attempt: 2"), "the request, which proxies behind are to know for what it is")
 		client.expectSilence("it is not raced")
 		s.send(status(503))
 		client.expect(status(503), "the answer")

@@ -160,7 +160,8 @@ var table = []Setting{
 		Name: "attempt-header", Group: retries, Example: "on",
 		Allowed: "off, on for " + AttemptHeader + ", or the name of a header that has no other meaning",
 		Doc: "Gives requests a header with the number of the attempt, from 1, so that the server can tell. One that comes with a " +
-			"number above 1 is neither sent again for a status nor raced, as the proxy before does that.",
+			"number above 1 is neither sent again for a status nor raced, as the proxy before does that, and is counted on from there. So retries " +
+			"of proxies in a row add up and do not multiply, where applications pass the header on.",
 		Effect: "sidecar/proxy",
 		value:  at(func(r *Rules) *string { return &r.AttemptHeader }, parseAttemptHeader, attemptHeaderText),
 	},

@@ -77,6 +77,15 @@ func (w *Worker) try(r *route, x *h1.Exchange) {
 			if ep, choice = w.ownerAway(r, x, &a.attempt); ep == nil {
 				return
 			}
+		} else if wait, pauses := q.pause(&a.attempt, x.Replayable(), r.idempotent(x)); pauses {
+			if a.up != nil {
+				x.Leave(a.up)
+			}
+			w.hold(r)
+			var gone bool
+			if ep, choice, gone = w.pause(r, x, wait); gone {
+				return
+			}
 		} else if q.full && q.unsent && a.outcome == classify.ConnectFailed {
 			// Those that have not been tried are full, and the request has been nowhere.
 			if ep, choice = w.queue(r, x); ep == nil {

@@ -39,6 +39,9 @@ type request struct {
 	shard  affinity
 	// extra counts the further attempts that cost budget.
 	extra int
+	// ranOut says that the last again found no endpoint that was not tried, and rounds how often the request has begun anew for it.
+	ranOut bool
+	rounds int
 
 	// doubts are attempts that were answered in a way that speaks against their endpoints or against the request, whichever the
 	// further attempts show; see settle.
@@ -79,6 +82,7 @@ func (q *request) begin(r *route) {
 	q.began = q.pick.Now
 	q.within = q.rules.Timeout
 	q.unsent, q.pardoned = true, false
+	q.ranOut, q.rounds = false, 0
 	q.extra, q.unsure, q.better = 0, 0, false
 	q.limit, q.full, q.placed = 0, false, nil
 	q.begun, q.nested, q.before = 0, false, 0
@@ -221,6 +225,7 @@ func (q *request) blame(ep *cluster.Endpoint, since outlier.Since, after time.Du
 func (q *request) again(a *attempt, replayable, idempotent bool) (*cluster.Endpoint, metrics.Choice) {
 	r := q.route
 	o := a.outcome
+	q.ranOut = false
 	q.shard.away = false // says what next finds from here on
 	decision := classify.Decide(o, replayable, idempotent && (o != classify.Cut || q.rules.Retry.On.Has(rules.OnReset)))
 	if decision == classify.No {
@@ -234,6 +239,7 @@ func (q *request) again(a *attempt, replayable, idempotent bool) (*cluster.Endpo
 		q.failed(a.ep, o != classify.ConnectFailed)
 	}
 	ep, choice := q.next()
+	q.ranOut = ep == nil
 	if ep == nil || decision == classify.Budgeted && !q.withdraw() {
 		q.unpick()
 		return nil, 0

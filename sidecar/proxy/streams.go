@@ -127,7 +127,12 @@ func (s streams) Head(x *h2.Exchange, h h2.Head) bool {
 	}
 	if s.fails(c, h) && wanted && !c.nested && x.Replayable() && s.idempotent(x, c) {
 		a.outcome = classify.ServerError
-		if ep, choice := c.again(a, true, true); ep != nil {
+		ep, choice := c.again(a, true, true)
+		wait, pauses := time.Duration(0), false
+		if ep == nil {
+			wait, pauses = c.pause(a, true, true)
+		}
+		if ep != nil || pauses {
 			if x.Sent() {
 				s.release(c)
 				c.held = *a
@@ -136,7 +141,11 @@ func (s streams) Head(x *h2.Exchange, h h2.Head) bool {
 				c.done(a) // only a request that has gone out whole can be held
 				x.Drop()
 			}
-			s.send(x, c, ep, choice)
+			if pauses {
+				s.pause(x, c, wait, h2.Failure{})
+			} else {
+				s.send(x, c, ep, choice)
+			}
 			return false
 		}
 		a.outcome = classify.Answered
@@ -201,7 +210,7 @@ func (s streams) idempotent(x *h2.Exchange, c *call) bool {
 		rules.IdempotencyKey && x.Has("idempotency-key")
 }
 
-// Failed goes on elsewhere where that may be done; else an answer that was held is better than none.
+// Failed goes on elsewhere where that may be done.
 func (s streams) Failed(x *h2.Exchange, f h2.Failure) {
 	c := x.State.(*call)
 	a := &c.attempt
@@ -249,6 +258,15 @@ func (s streams) lost(x *h2.Exchange, c *call, f h2.Failure) {
 		s.queue(x, c)
 		return
 	}
+	if wait, pauses := c.pause(a, x.Replayable(), s.idempotent(x, c)); pauses {
+		s.pause(x, c, wait, f)
+		return
+	}
+	s.exhausted(x, c, f)
+}
+
+// exhausted ends what nothing more can be done for: an answer that was held is better than none.
+func (s streams) exhausted(x *h2.Exchange, c *call, f h2.Failure) {
 	if c.held.ep != nil {
 		c.attempt, c.held = c.held, attempt{}
 		c.attempt.outcome = classify.Answered

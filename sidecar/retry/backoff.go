@@ -2,8 +2,8 @@ package retry
 
 import "time"
 
-// Backoff is how long to wait before an attempt, where waiting helps: no endpoint is left that the request was not sent to. Zero
-// waits never. It has the fields of rules.Backoff.
+// Backoff is how long to wait before an attempt, where waiting helps: no endpoint is left that the request was not sent to. It has the
+// fields of rules.Backoff. The zero value answers 0.
 type Backoff struct{ Base, Most time.Duration }
 
 // Wait answers the time before further attempt n, from 1: a random share of Base doubled with each attempt up to Most ("full

@@ -54,7 +54,7 @@ type Rules struct {
 	Scatter bool
 }
 
-// Retry says when a request that failed is sent again, always to an endpoint that has not had it. What was never sent is sent
+// Retry says when a request that failed is sent again, to an endpoint that has not had it but for Backoff. What was never sent is sent
 // again in any case, as often as there are such endpoints, and costs no budget.
 type Retry struct {
 	// Most is how many further attempts an exchange may have that do cost budget.
@@ -76,8 +76,8 @@ type Budget struct {
 	Burst     float64 // retries saved up at most; what is there at the start
 }
 
-// Backoff is how long to wait before an attempt that is not free, where waiting helps: a random time up to Base, doubled with
-// each attempt up to Most. Zero waits never.
+// Backoff is how long a request that was sent to every endpoint waits before it is sent to them once more: a random time up to Base,
+// doubled each time up to Most. Zero does not send it.
 type Backoff struct{ Base, Most time.Duration }
 
 // HangRace says when an idempotent attempt without an answer's head is raced by one on another endpoint: after the larger of
@@ -143,8 +143,7 @@ func Default() *Rules {
 			Most: 2,
 			On:   OnReset | On500 | On502 | On503 | On504 | OnUnavailable | OnResourceExhausted,
 			// DESIGN section 5; the burst covers a busy pod that begins to fail: its requests in flight.
-			Budget:  Budget{Ratio: 0.2, PerSecond: 10, Burst: 100},
-			Backoff: Backoff{Base: 25 * time.Millisecond, Most: 250 * time.Millisecond},
+			Budget: Budget{Ratio: 0.2, PerSecond: 10, Burst: 100},
 		},
 		HangRace:    HangRace{On: true, Floor: time.Second, Factor: 10},
 		ReplayLimit: 64 << 10,

@@ -108,10 +108,12 @@ var table = []Setting{
 		value:  at(func(r *Rules) *Budget { return &r.Retry.Budget }, without(off, parseBudget), withoutText(off, budgetText)),
 	},
 	{
-		Name: "retry-backoff", Group: retries, Example: "10ms-1s", Reserved: true,
+		Name: "retry-backoff", Group: retries, Example: "10ms-1s",
 		Allowed: "off, or two durations from 1ms to 1m, the shorter first",
-		Doc: "How long to wait before a request is sent again, where waiting helps. It is a random time up to the first duration, twice that with each " +
-			"further attempt, up to the second. An attempt at an endpoint that has nothing to do with the failure does not wait.",
+		Doc: "Whether a request that every endpoint has failed is sent to them once more, and how long it waits before. That is a random time up to the " +
+			"first duration, twice that with each further time, up to the second; where the endpoint said how long to leave it alone " +
+			"(`Retry-After`, `grpc-retry-pushback-ms`), so much longer, and not at all if that is more than the second. Each time costs of `retries` and of " +
+			"the retry budget. An attempt at an endpoint that was not asked yet never waits.",
 		Effect: "sidecar/proxy",
 		value:  at(func(r *Rules) *Backoff { return &r.Retry.Backoff }, without(off, parseBackoff), withoutText(off, backoffText)),
 	},

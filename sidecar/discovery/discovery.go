@@ -40,6 +40,9 @@ type Target struct {
 	// ClientFirst is set when a connection was seen on which the client spoke first, so that later ones are given more time
 	// before an endpoint is dialled in case it is the server's turn.
 	ClientFirst atomic.Bool
+	// HTTP2 is set when an endpoint that was asked has answered HTTP/2, or nothing, and cleared when one is found not to speak it. While it is
+	// not set, clients of HTTP/2 wait until an endpoint was asked.
+	HTTP2 atomic.Bool
 
 	removed  atomic.Bool
 	snapshot atomic.Pointer[Snapshot]

@@ -118,6 +118,10 @@ func (w *Worker) Serve(c *loop.Conn, dst netip.AddrPort) {
 			return
 		}
 		w.leave(a, false)
+		if !w.understood(&s, r) {
+			w.opaque(&s, r, nil)
+			return
+		}
 		w.http2(&s, r)
 	default:
 		w.opaque(&s, r, a)

@@ -326,6 +326,7 @@ func (s streams) giveUp(x *h2.Exchange, c *call, f h2.Failure) {
 		// "the endpoint requires that HTTP/1.1 be used": RFC 9113, section 7. Without us the client would have met HTTP/1.x bytes.
 		c.answered(0)
 		s.log(x, c)
+		s.mistaken(x)
 		x.Reset(frame.HTTP11Required)
 	case f.Away:
 		// "REFUSED_STREAM … Any request that was sent on the reset stream can be safely retried": RFC 9113, section 7. It says of the

@@ -99,21 +99,6 @@ func TestAClientThatCancelsIsSeenToDoSo(t *testing.T) {
 	r.counts("attempts whose client is gone", 1, func() uint64 { return r.attempts(classify.ClientGone) })
 }
 
-func TestAnHTTP1ServerBehindAnHTTP2Client(t *testing.T) {
-	r, o := newRig(t), newOrigin(t)
-	r.serve(o.addr)
-	go func() {
-		s := o.accept()
-		s.c.Read(make([]byte, 1000))
-		s.send("HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")
-		s.close()
-	}()
-	_, err := r.h2Client().Post("http://web/", "", strings.NewReader("x"))
-	if err == nil || !strings.Contains(err.Error(), "HTTP_1_1_REQUIRED") {
-		t.Errorf("got %v", err)
-	}
-}
-
 // An endpoint that speaks HTTP/2, and sends a frame that is too large, does not ask for HTTP/1.1.
 func TestAFrameThatIsTooLarge(t *testing.T) {
 	for name, send := range map[string]func(f *http2.Framer){

@@ -9,7 +9,7 @@ import (
 	"github.com/sluice-mesh/sluice/sidecar/h2/frame"
 )
 
-// The reverse of TestAnHTTP1ServerBehindAnHTTP2Client: servers of HTTP/2 alone, called by HTTP/1.1. The client's
+// The reverse of TestWhatSpeaksNoHTTP2IsHeardAsWithoutUs: servers of HTTP/2 alone, called by HTTP/1.1. The client's
 // connection ends as the server's does; frames, which cannot be read as an answer, do not reach it.
 func TestAnHTTP2ServerBehindAnHTTP1Client(t *testing.T) {
 	ask := lines("GET / HTTP/1.1", "Host: web")

@@ -34,16 +34,14 @@ type streams struct {
 	extended int                   // of these, those that wait for one that takes extended CONNECT
 	dialling int
 	most     int // streams a new connection takes at first
+	// questions wait for what the endpoint says first.
+	questions []*Question
 }
 
 // Send sends an exchange to an endpoint, on a connection that there is or on one that is made for it; patient is as for Dial. It
 // does not wait: when no connection comes about the exchange fails, after Send has returned.
 func (p *Pools) Send(x *h2.Exchange, ep *cluster.Endpoint, patient bool) {
-	s := p.streams[ep]
-	if s == nil {
-		s = &streams{p: p, ep: ep, busy: map[*h2.Upstream]bool{}, most: streamsADial}
-		p.streams[ep] = s
-	}
+	s := p.streamsOf(ep)
 	for _, u := range s.conns {
 		if u.Takes(x) {
 			s.open(u, x)
@@ -59,6 +57,15 @@ func (p *Pools) Send(x *h2.Exchange, ep *cluster.Endpoint, patient bool) {
 	}
 	x.Wait(s)
 	s.dialMore(patient)
+}
+
+func (p *Pools) streamsOf(ep *cluster.Endpoint) *streams {
+	s := p.streams[ep]
+	if s == nil {
+		s = &streams{p: p, ep: ep, busy: map[*h2.Upstream]bool{}, most: streamsADial}
+		p.streams[ep] = s
+	}
+	return s
 }
 
 // Connects reports whether one of the endpoints is known to take extended CONNECT: RFC 8441.
@@ -141,11 +148,13 @@ func (s *streams) dial(patient bool) {
 		for n := len(s.waiting); n > 0 && len(s.waiting) > 0; n-- {
 			s.take(0).Fail(err)
 		}
+		s.tell(Unreachable)
 		s.drop()
 		return
 	}
 	if s.p.l.Stopping() || s.p.closed && len(s.waiting) == 0 {
 		c.Close()
+		s.tell(Unreachable)
 		s.drop()
 		return
 	}
@@ -166,6 +175,7 @@ func (s *streams) changed(u *h2.Upstream) {
 	}
 	if u.Started() {
 		s.most = max(1, min(u.MaxStreams(), streamsADial))
+		s.tell(SpeaksHTTP2)
 	}
 	for i := 0; i < len(s.waiting) && u.Room() > 0; {
 		if u.Takes(s.waiting[i]) {
@@ -183,6 +193,7 @@ func (s *streams) changed(u *h2.Upstream) {
 			s.p.stats.Idle.Add(-1)
 			if !u.Started() {
 				s.refuse() // it never said what it takes
+				s.tell(NotHTTP2)
 			}
 		}
 		s.drop()

@@ -238,3 +238,52 @@ func TestExtendedConnectToAnEndpointThatDoesNotTakeIt(t *testing.T) {
 		}
 	}
 }
+
+func TestAsk(t *testing.T) {
+	ask := func(r *relay) (q Question) {
+		r.do(func() {
+			r.p.Ask(&q, r.ep)
+			r.l.Wait(r.l.Now()+int64(patience), nil, nil, func() bool { return q.Answer != Unanswered })
+			q.Drop()
+		})
+		return q
+	}
+	t.Run("a server of HTTP/2, on one connection", func(t *testing.T) {
+		r := newRelay(t)
+		conns := r.answer(100, echo)
+		for range 3 {
+			if a := ask(r).Answer; a != SpeaksHTTP2 {
+				t.Errorf("got %d", a)
+			}
+		}
+		if n := conns.Load(); n != 1 {
+			t.Errorf("%d connections, want 1", n)
+		}
+	})
+	for name, said := range map[string]string{"HTTP/1.1": "HTTP/1.1 400 Bad Request\r\n\r\n", "nothing": ""} {
+		t.Run(name+", and its end", func(t *testing.T) {
+			r := newRelay(t)
+			go func() {
+				if c, err := r.ln.Accept(); err == nil {
+					io.WriteString(c, said)
+					c.Close()
+				}
+			}()
+			if a := ask(r).Answer; a != NotHTTP2 {
+				t.Errorf("got %d", a)
+			}
+		})
+	}
+	t.Run("nobody listens", func(t *testing.T) {
+		r := newRelay(t)
+		r.ln.Close()
+		if a := ask(r).Answer; a != Unreachable {
+			t.Errorf("got %d", a)
+		}
+		r.do(func() {
+			if n := len(r.p.streams); n > 0 {
+				t.Errorf("%d endpoints are kept", n)
+			}
+		})
+	})
+}

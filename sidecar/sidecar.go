@@ -130,6 +130,7 @@ func newProcess(s *config.Settings, n int, r discovery.Resolver, m *metrics.Metr
 	shared.MaxPending = s.MaxPending
 	up := upstream.Defaults()
 	up.ConnectTimeout, up.IdleTimeout = s.ConnectTimeout, s.IdleTimeout
+	up.HTTP2.MaxStreams = uint32(s.MaxStreams)
 	o := proxy.Options{Resolver: r, Metrics: m, Log: log, Loops: n, Upstream: up, Budget: retry.Defaults(), Memory: memory, AccessLog: access,
 		HeadLimit: s.HeadLimit, ResolveTimeout: s.ResolveTimeout, ParseUnknown: s.ParseUnknown, Shared: shared}
 	for i := range n {

@@ -30,6 +30,7 @@ const (
 	HeadLimit       = "max-head-bytes"
 	MaxConnections  = "max-connections"
 	MaxPending      = "max-pending"
+	MaxStreams      = "max-streams"
 	ConnectTimeout  = "connect-timeout"
 	IdleTimeout     = "upstream-idle-timeout"
 	ResolveTimeout  = "resolve-timeout"
@@ -59,6 +60,7 @@ type Settings struct {
 	HeadLimit                        int
 	MaxConnections                   int // of applications; 0 leaves it to the descriptors there are
 	MaxPending                       int
+	MaxStreams                       int // of one connection of the application
 	ConnectTimeout, IdleTimeout      time.Duration
 	ResolveTimeout                   time.Duration
 	DrainIdle                        time.Duration
@@ -155,6 +157,7 @@ func Parse(args []string, lookup func(string) (string, bool), usage io.Writer) (
 	integer(&s.HeadLimit, HeadLimit, 64<<10, 1<<10, 1<<20, "largest head of a message in bytes")
 	integer(&s.MaxConnections, MaxConnections, 0, 0, 1_000_000, "connections of applications that are served at a time, further ones wait; 0 is as many as there are descriptors for")
 	integer(&s.MaxPending, MaxPending, DefaultMaxPending, 1, 1_000_000, "requests that may wait at a time, for whatever it is; further ones are answered 503")
+	integer(&s.MaxStreams, MaxStreams, 1000, 1, 100_000, "HTTP/2 streams that an application may have open at a time on one connection")
 	duration(&s.ConnectTimeout, ConnectTimeout, time.Second, time.Millisecond, "how long one connect to an endpoint may take")
 	duration(&s.IdleTimeout, IdleTimeout, 3*time.Second, 10*time.Millisecond, "how long an idle connection to an endpoint is kept")
 	duration(&s.ResolveTimeout, ResolveTimeout, time.Second, time.Millisecond, "how long a connection waits for discovery before it passes through")

@@ -36,7 +36,7 @@ func TestDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := &Settings{ProxyPort: 15301, HealthPort: 15302, AdminPort: 15303, Discovery: "kube", LogLevel: slog.LevelInfo, Native: true,
-		HeadLimit: 64 << 10, MaxPending: 10_000, ConnectTimeout: time.Second, IdleTimeout: 3 * time.Second, ResolveTimeout: time.Second,
+		HeadLimit: 64 << 10, MaxStreams: 1000, MaxPending: 10_000, ConnectTimeout: time.Second, IdleTimeout: 3 * time.Second, ResolveTimeout: time.Second,
 		DrainIdle: 5 * time.Second, TargetIdle: 10 * time.Minute}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
@@ -62,6 +62,7 @@ func TestSettings(t *testing.T) {
 		{"termination", "--termination=classic", nil, func(s *Settings) bool { return !s.Native }},
 		{"pprof without a value", "--pprof", nil, func(s *Settings) bool { return s.Pprof }},
 		{"loops", "--loops=64", nil, func(s *Settings) bool { return s.Loops == 64 }},
+		{"streams", "--max-streams=7", nil, func(s *Settings) bool { return s.MaxStreams == 7 }},
 		{"head limit", "--max-head-bytes=1024", nil, func(s *Settings) bool { return s.HeadLimit == 1024 }},
 		{"durations", "--connect-timeout=5ms --upstream-idle-timeout=1m --resolve-timeout=2s --drain-idle=0s --discovery-idle=1h", nil,
 			func(s *Settings) bool {
@@ -103,6 +104,8 @@ func TestErrors(t *testing.T) {
 		{Pprof, "maybe", "true and false"},
 		{Loops, "65", "a whole number from 0 to 64"},
 		{Loops, "x", "a whole number from 0 to 64"},
+		{MaxStreams, "0", "a whole number from 1 to 100000"},
+		{MaxStreams, "100001", "a whole number from 1 to 100000"},
 		{HeadLimit, "1023", "a whole number from 1024 to 1048576"},
 		{ConnectTimeout, "0s", "a duration of at least 1ms, such as 3s or 500ms"},
 		{IdleTimeout, "3", "a duration of at least 10ms, such as 3s or 500ms"},

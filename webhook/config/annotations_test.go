@@ -54,6 +54,7 @@ func TestPrecedence(t *testing.T) {
 		"proxy-loops":           {"0", "1", "4", "64"},
 		"proxy-max-connections": {"0", "1", "500", "1000000"},
 		"proxy-max-pending":     {"0", "1", "500", "1000000"},
+		"proxy-max-streams":     {"0", "1", "1000", "100000"},
 		"pprof":                 {"false", "true", "false", "true"},
 		"proxy-image":           {"", "a:1", "r.example:5000/b@sha256:00", "c"},
 		"image-pull-policy":     {"IfNotPresent", "Always", "Never", "IfNotPresent"},

@@ -59,6 +59,8 @@ var settings = []setting{
 		func(s *Settings) *int { return &s.MaxConnections }, parseMost, strconv.Itoa),
 	row("proxy-max-pending", "requests that may wait in the proxy at a time: 0 to 1000000; 0 leaves it to the proxy",
 		func(s *Settings) *int { return &s.MaxPending }, parseMost, strconv.Itoa),
+	row("proxy-max-streams", "HTTP/2 streams the application may have open at a time on one connection: 0 to 100000; 0 leaves it at 1000",
+		func(s *Settings) *int { return &s.MaxStreams }, parseStreams, strconv.Itoa),
 	row("pprof", "profiling on the proxy's admin port: true or false",
 		func(s *Settings) *bool { return &s.PProf }, initconfig.ParseBool, strconv.FormatBool),
 	row("proxy-image", "image of the proxy and the init container",

@@ -69,20 +69,16 @@ func join[T fmt.Stringer](list []T) string {
 	return strings.Join(texts, ",")
 }
 
-// parseMost reads a limit of the proxy; 0 sets none.
-func parseMost(s string) (int, error) {
-	n, err := strconv.Atoi(s)
-	if err != nil || n < 0 || n > 1_000_000 {
-		return 0, fmt.Errorf("%q: want a whole number from 0 to 1000000", s)
-	}
-	return n, nil
-}
+// parseMost reads a limit of the proxy, 0 sets none; parseLoops a number of event loops, and parseStreams one of streams, as its flags take
+// them.
+func parseMost(s string) (int, error)    { return parseUpTo(s, 1_000_000) }
+func parseLoops(s string) (int, error)   { return parseUpTo(s, 64) }
+func parseStreams(s string) (int, error) { return parseUpTo(s, 100_000) }
 
-// parseLoops reads a number of event loops, as the proxy's flag takes it.
-func parseLoops(s string) (int, error) {
+func parseUpTo(s string, most int) (int, error) {
 	n, err := strconv.Atoi(s)
-	if err != nil || n < 0 || n > 64 {
-		return 0, fmt.Errorf("%q: want a whole number from 0 to 64", s)
+	if err != nil || n < 0 || n > most {
+		return 0, fmt.Errorf("%q: want a whole number from 0 to %d", s, most)
 	}
 	return n, nil
 }

@@ -84,6 +84,9 @@ func proxyContainer(s *config.Settings, resources corev1.ResourceRequirements, n
 	if s.MaxPending > 0 {
 		c.Args = append(c.Args, "--max-pending="+strconv.Itoa(s.MaxPending))
 	}
+	if s.MaxStreams > 0 {
+		c.Args = append(c.Args, "--max-streams="+strconv.Itoa(s.MaxStreams))
+	}
 	if s.PProf {
 		c.Args = append(c.Args, "--pprof")
 	}

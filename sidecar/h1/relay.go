@@ -1,6 +1,7 @@
 package h1
 
 import (
+	"errors"
 	"io"
 
 	"github.com/sluice-mesh/sluice/sidecar/loop"
@@ -105,6 +106,8 @@ func (x *Exchange) awaitHead(up *Upstream) (n int, side Side, err error) {
 	}
 }
 
+var errPeerGone = errors.New("the endpoint's machine answers no more")
+
 // awaitUpstream waits until up has something to read, and minds the client meanwhile: its reset ends the attempt, its FIN is
 // passed on.
 func (x *Exchange) awaitUpstream(up *Upstream) (Side, error) {
@@ -116,15 +119,23 @@ func (x *Exchange) awaitUpstream(up *Upstream) (Side, error) {
 			return up.Conn.Readable() || x.clientNews() || x.pump.err != nil && x.pump.side == SideDownstream || pumped && !x.pump.running ||
 				x.cut != nil && *x.cut
 		}
+		until, late := up.vigil.Next(), false
+		if x.until != loop.Never && x.until <= until {
+			until, late = x.until, true
+		}
 		var err error
 		if d.bound != nil && !pumped {
-			err = l.WaitEither(x.until, up.Conn, d.Conn, news)
+			err = l.WaitEither(until, up.Conn, d.Conn, news)
 		} else {
-			err = l.Wait(x.until, up.Conn, d.Conn, news)
+			err = l.Wait(until, up.Conn, d.Conn, news)
 		}
 		switch {
-		case err == loop.ErrTimeout:
+		case err == loop.ErrTimeout && late:
 			return SideNone, ErrLate
+		case err == loop.ErrTimeout:
+			if _, gone := up.vigil.Look(up.Conn, l.Now()); gone {
+				return SideUpstream, errPeerGone
+			}
 		case err != nil:
 			return SideUpstream, err
 		case x.pump.err != nil && x.pump.side == SideDownstream:
@@ -140,6 +151,7 @@ func (x *Exchange) awaitUpstream(up *Upstream) (Side, error) {
 			}
 		}
 	}
+	up.vigil.Begin(l.Now())
 	return SideNone, nil
 }
 

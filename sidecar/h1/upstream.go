@@ -23,6 +23,7 @@ type Upstream struct {
 	began      uint64 // how many bytes had been sent when the request began
 	whole      bool   // the request went out whole
 	told       bool   // the client's FIN was passed on, so that no further request can be sent
+	vigil      loop.Vigil
 }
 
 // NewUpstream makes an upstream of a fresh connection.
@@ -35,6 +36,7 @@ func (u *Upstream) begin() {
 	u.began = u.Conn.Sent()
 	u.response.Reset()
 	u.whole, u.told = false, false
+	u.vigil.Begin(u.Conn.Loop().Now())
 }
 
 // Answer answers the head of the running exchange's answer, as of its Send. Its views hold until Forward or Drain.

@@ -84,6 +84,8 @@ type conn struct {
 	nudged bool
 	ready  func() bool
 	task   *loop.Task
+	// ponged says that the peer acknowledged our last PING, and spoke that HEADERS or DATA came behind that.
+	ponged, spoke bool
 
 	// What the peer grants us.
 	window   int64
@@ -264,8 +266,10 @@ func (c *conn) frame(h frame.Header, p []byte) *frame.ConnError {
 	}
 	switch h.Type {
 	case frame.Data:
+		c.spoke = c.ponged
 		return c.onData(h, p)
 	case frame.Headers:
+		c.spoke = c.ponged
 		c.calm.earn(2)
 		block, err := frame.BlockOf(h, p)
 		if err != nil {
@@ -285,11 +289,13 @@ func (c *conn) frame(h frame.Header, p []byte) *frame.ConnError {
 	case frame.Settings:
 		return c.onSettings(h, p)
 	case frame.Ping:
-		if !h.Flags.Has(frame.Ack) {
-			c.room(32)
-			c.out = frame.AppendPing(c.out, frame.Ack, p)
-			c.dirty()
+		if h.Flags.Has(frame.Ack) {
+			c.ponged = true
+			break
 		}
+		c.room(32)
+		c.out = frame.AppendPing(c.out, frame.Ack, p)
+		c.dirty()
 	case frame.WindowUpdate:
 		return c.onWindowUpdate(h, p)
 	case frame.ResetStream:

@@ -7,6 +7,7 @@ import (
 	"golang.org/x/net/http2"
 
 	"github.com/sluice-mesh/sluice/sidecar/h2/frame"
+	"github.com/sluice-mesh/sluice/sidecar/loop"
 )
 
 // leaves has all client connections of a rig leave, and takes the time between the two GOAWAYs away.
@@ -245,8 +246,8 @@ func TestAnEndpointThatDoesNotReadIsNotGone(t *testing.T) {
 	r.eventually("PING to be sent", func() bool { return r.endpoints[0].up.pinged != 0 })
 	r.on(func() {
 		u := r.endpoints[0].up
-		u.pinged -= deadTime
-		u.heard -= deadTime
+		u.pinged -= pingTime
+		u.vigil = loop.Vigil{} // it is looked at now
 		u.nudge()
 	})
 	r.eventually("the connection to take no more streams", func() bool { return r.endpoints[0].up.unwell })
@@ -256,4 +257,48 @@ func TestAnEndpointThatDoesNotReadIsNotGone(t *testing.T) {
 		}
 	})
 	c.WriteRSTStream(1, http2.ErrCodeCancel)
+}
+
+// grpc-go's server forgives PING once it has sent HEADERS or DATA, and else none within five minutes of another: a third such ends the
+// connection (too_many_pings).
+func TestPingIsNotSentMoreOftenThanServersForgive(t *testing.T) {
+	r, c, s := pair(t, nil)
+	s.auto = false
+	c.get(3)
+	s.want(asked("GET", 3)+" end", "")
+	silent := func() {
+		r.on(func() {
+			u := r.endpoints[0].up
+			u.heard -= pingAfter
+			u.nudge()
+		})
+	}
+	pinged := func() bool { return r.endpoints[0].up.pinged != 0 }
+	ping := func() {
+		t.Helper()
+		r.eventually("PING to be sent", pinged)
+		s.WritePing(true, [8]byte{})
+		r.eventually("its answer", func() bool { return !pinged() })
+	}
+	unasked := func(why string) {
+		t.Helper()
+		r.on(func() {}) // the connection has looked by then
+		r.on(func() {
+			if pinged() {
+				t.Error("PING is sent again: " + why)
+			}
+		})
+	}
+	silent()
+	ping()
+	silent()
+	unasked("nothing but the acknowledgement has come")
+	s.ok(3, false)
+	c.want("HEADERS 3 :status=200", "")
+	silent()
+	ping()
+	silent()
+	unasked("it has been asked since the head came")
+	s.WriteData(3, true, []byte("x"))
+	c.want(`DATA 3 "x" end`, "")
 }

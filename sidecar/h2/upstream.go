@@ -25,15 +25,13 @@ const (
 	maxInterim = 100
 
 	// pingAfter is how long nothing may come while streams wait before PING asks whether the endpoint is still there, and pingTime
-	// how long that may take before no more streams are opened. grpc-go ends connections (too_many_pings) at the third PING
-	// within five minutes on which it has nothing to send, so further ones keep that distance.
-	pingAfter = int64(10 * time.Second)
+	// how long that may take before no more streams are opened. grpc-go's server ends a connection (too_many_pings) at the third PING that
+	// came less than five minutes after the one before it, and begins to count anew once it has sent HEADERS or DATA (handlePing,
+	// internal/transport/http2_server.go). So further ones keep that distance, or come behind HEADERS or DATA that came behind the
+	// last one's acknowledgement. What PING cannot be asked meanwhile, the kernel is: see loop.Vigil.
+	pingAfter = loop.VigilAfter
 	pingTime  = int64(3 * time.Second)
 	pingEvery = int64(5*time.Minute + 10*time.Second)
-	// deadTime is how long the endpoint's kernel may leave our PING unacknowledged before the connection counts as dead.
-	deadTime = int64(10 * time.Second)
-	// unanswered is how often in a row the kernel asks in vain before that is so; within deadTime it asks about six times.
-	unanswered = 3
 )
 
 // Upstream is a connection to an endpoint.
@@ -48,8 +46,9 @@ type Upstream struct {
 	idleAfter  int64
 	idleSince  int64
 	pinged     int64 // when the running PING was sent; 0 none runs
-	pingPos    uint64
 	lastPing   int64
+	vigil      loop.Vigil
+	mute       bool // its machine did not answer when it was last looked at
 	unwell     bool // PING was not answered in time
 	answered   bool // the head of an answer came, on any stream
 	changed    func(u *Upstream)
@@ -355,7 +354,8 @@ func (u *Upstream) tick(now int64) (next int64, err *frame.ConnError) {
 	case u.away || due(u.idleSince+u.idleAfter) || u.started && u.maxStreams == 0 && due(u.idleSince+noneTime):
 		return 0, errDone
 	default:
-		u.pinged = 0
+		u.pinged, u.mute = 0, false
+		u.vigil.Begin(now)
 		due(now + pingAfter) // streams may be opened meanwhile, which does not wake us
 	}
 	return next, err
@@ -364,39 +364,37 @@ func (u *Upstream) tick(now int64) (next int64, err *frame.ConnError) {
 // check asks an endpoint that is silent while streams wait whether it is still there. One that does not answer gets no more streams;
 // the connection ends only when its kernel does not answer either: a program may be stopped, or very busy, and go on.
 func (u *Upstream) check(now int64, due func(int64) bool) *frame.ConnError {
-	if u.pinged == 0 {
-		at := u.heard + pingAfter
-		if u.lastPing != 0 {
-			at = max(at, u.lastPing+pingEvery)
-		}
-		if !due(at) {
-			return nil
-		}
+	if u.pinged != 0 && u.heard > u.pinged {
+		u.pinged = 0
+	}
+	if !due(u.heard + pingAfter) {
+		u.vigil.Begin(u.heard)
+		u.mute = false
+		u.feel(!u.started && u.unwell)
+		return nil
+	}
+	if u.pinged == 0 && (u.lastPing == 0 || u.spoke || due(u.lastPing+pingEvery)) {
 		u.room(32)
 		u.out = frame.AppendPing(u.out, 0, nil)
 		u.dirty()
-		u.pinged, u.lastPing, u.pingPos = now, now, u.position()
+		u.pinged, u.lastPing = now, now
+		u.ponged, u.spoke = false, false
 	}
-	if u.heard > u.pinged {
-		u.pinged = 0
-		if u.unwell {
-			u.unwell = false
-			u.changed(u)
-		}
-		return u.check(now, due)
-	}
-	if due(u.pinged+pingTime) && !u.unwell {
-		u.unwell = true
-		u.changed(u)
-	}
-	if due(u.pinged + deadTime) {
-		// A program that reads nothing while much is sent to it has its kernel's window closed: then PING is not acknowledged either, but
-		// the kernel answers when it is asked whether the window has opened.
-		if n, ok := u.c.Acknowledged(); ok && n < u.pingPos && u.c.Unanswered() < unanswered {
-			due(now + pingTime) // look again
-		} else if ok && n < u.pingPos {
+	if due(u.vigil.Next()) {
+		var gone bool
+		if u.mute, gone = u.vigil.Look(u.c, now); gone {
 			return &frame.ConnError{Code: frame.InternalError, Reason: frame.PeerGone}
 		}
+		due(u.vigil.Next())
 	}
+	u.feel(u.mute || u.pinged != 0 && due(u.pinged+pingTime) || !u.started && u.unwell)
 	return nil
+}
+
+// feel says whether the endpoint is to get no more streams for the present.
+func (u *Upstream) feel(unwell bool) {
+	if u.unwell != unwell {
+		u.unwell = unwell
+		u.changed(u)
+	}
 }

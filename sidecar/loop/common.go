@@ -68,8 +68,19 @@ type DialOptions struct {
 	// UserTimeout is TCP_USER_TIMEOUT: how long written bytes may stay unacknowledged before the connection is given
 	// up; 0 leaves it to the kernel.
 	UserTimeout time.Duration
-	// KeepAlive is the time between keep-alive probes on a silent connection; 0 turns them off.
+	// KeepAlive is how long a connection is silent before the kernel asks whether its peer is there; a third of it lies between further
+	// questions, and ten times as long until it gives up. 0 turns them off. See Vigil for who cannot wait so long.
 	KeepAlive time.Duration
+}
+
+// probes answers how the kernel is to ask: after how many seconds, at which distance, and how often.
+func (o *DialOptions) probes() (idle, interval, count int) {
+	if o.KeepAlive <= 0 {
+		return 0, 0, 0
+	}
+	idle = int((o.KeepAlive + time.Second - 1) / time.Second)
+	interval = max(1, idle/3)
+	return idle, interval, max(3, 9*idle/interval)
 }
 
 func unmap(a netip.AddrPort) netip.AddrPort { return netip.AddrPortFrom(a.Addr().Unmap(), a.Port()) }

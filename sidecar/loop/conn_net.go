@@ -371,9 +371,10 @@ func (l *Loop) Dial(addr netip.AddrPort, o DialOptions) (*Conn, error) {
 	if l.stopping {
 		return nil, ErrStopped
 	}
-	d := net.Dialer{Timeout: o.Timeout, KeepAlive: o.KeepAlive}
-	if o.KeepAlive == 0 {
-		d.KeepAlive = -1
+	d := net.Dialer{Timeout: o.Timeout, KeepAlive: -1}
+	if idle, interval, count := o.probes(); idle > 0 {
+		d.KeepAliveConfig = net.KeepAliveConfig{Enable: true, Idle: time.Duration(idle) * time.Second,
+			Interval: time.Duration(interval) * time.Second, Count: count}
 	}
 	var nc net.Conn
 	var err error

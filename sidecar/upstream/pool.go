@@ -21,7 +21,7 @@ type Options struct {
 	// IdleTimeout is how long an HTTP/1.x connection is kept idle; shorter than what servers wait (Node.js 5 s), so that a
 	// request and the server's close seldom cross.
 	IdleTimeout time.Duration
-	// KeepAlive is the time between probes of a silent connection, which find peers that are gone without a word.
+	// KeepAlive is how long a connection is silent before its peer's machine is asked whether it is there; see loop.DialOptions.
 	KeepAlive time.Duration
 	// UserTimeout bounds how long sent bytes may stay unacknowledged; 0 leaves it to the kernel. It also ends connections
 	// whose peer is well and only does not read for that long (tcp_probe_timer, net/ipv4/tcp_timer.c; 2.4 s were measured

@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// keepAliveBound is when a silent connection to a dead node has ended: the sidecar's probes come every 10 s, and the kernel gives
-// up after nine without an answer.
+// keepAliveBound is when a silent opaque connection to a dead node has ended: the sidecar's probes begin after 10 s and come every 3 s, and
+// the kernel gives up after thirty without an answer.
 const keepAliveBound = 110 * time.Second
 
 // greeted connects to the Service, whose pods say their names first.

@@ -7,14 +7,18 @@ import "time"
 type calm struct {
 	tokens int
 	last   int64
+	// crumbs is how many grants of window have to wait, rather than end the connection, once there are no tokens.
+	crumbs int
 }
 
 const (
 	calmBurst     = 2000
 	calmPerSecond = 500
 	// crumb is the least data, in bytes, that earns something though the peer's window cut it off there: a peer that grants a byte at a time
-	// has us make a frame of each (CVE-2019-9511).
-	crumb = 1 << 10
+	// has us make a frame of each (CVE-2019-9511). Small devices and tests grant so little in earnest, so such a peer is slowed down: its
+	// grants wait for tokens, crumbWait each time, and nothing else of its connection is read meanwhile.
+	crumb     = 64
+	crumbWait = 20 * time.Millisecond
 	// longest bounds the time that is counted, in nanoseconds, well below what overflows.
 	longest = int64(time.Minute)
 )
@@ -23,6 +27,9 @@ func (c *calm) init(now int64) { c.tokens, c.last = calmBurst, now }
 
 // earn counts a useful frame, received or sent: its peer may answer it with window updates and measure with pings.
 func (c *calm) earn(n int) { c.tokens = min(c.tokens+n, calmBurst) }
+
+// crumble counts a frame with a crumb, which is answered by a grant for its stream and one for the connection.
+func (c *calm) crumble() { c.crumbs = min(c.crumbs+2, calmBurst) }
 
 // spend takes the cost of one control frame; false is a flood.
 func (c *calm) spend(now int64) bool {

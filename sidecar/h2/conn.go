@@ -282,7 +282,7 @@ func (c *conn) frame(h frame.Header, p []byte) *frame.ConnError {
 		}
 		return c.onBlock(h, p)
 	}
-	if !c.calm.spend(c.l.Now()) {
+	if !c.calm.spend(c.l.Now()) && !(h.Type == frame.WindowUpdate && c.slowDown()) {
 		return &frame.ConnError{Code: frame.EnhanceYourCalm, Reason: frame.TooManyControlFrames}
 	}
 	switch h.Type {
@@ -312,6 +312,16 @@ func (c *conn) frame(h frame.Header, p []byte) *frame.ConnError {
 		return &frame.ConnError{Code: frame.ProtocolError, Reason: frame.PushRefused}
 	}
 	return nil
+}
+
+// slowDown has a peer wait for tokens that grants windows of a few bytes, and gets a frame for each. It reports false where the grants are not
+// for that.
+func (c *conn) slowDown() bool {
+	if c.calm.crumbs == 0 {
+		return false
+	}
+	c.calm.crumbs--
+	return c.l.Sleep(crumbWait) != nil || c.closed || c.calm.spend(c.l.Now())
 }
 
 // block is a field block that is not whole yet.

@@ -209,15 +209,55 @@ func TestAClientThatDoesNotRead(t *testing.T) {
 	t.Logf("%d bytes waited at most", peak)
 }
 
-// A client that grants a byte at a time makes us send frames of a byte (CVE-2019-9511, CVE-2019-9517).
+// A client that grants a few bytes at a time has us send a frame for each grant (CVE-2019-9511, CVE-2019-9517). It gets its answer whole, and
+// no faster than tokens come.
 func TestAClientThatGrantsCrumbs(t *testing.T) {
+	for _, row := range []struct {
+		window uint32
+		size   int
+		slowly bool
+	}{{1, 1300, true}, {64, 60_000, false}} {
+		t.Run(fmt.Sprint(row.window), func(t *testing.T) {
+			r := newRig(t, 1, nil)
+			c := r.client(http2.Setting{ID: http2.SettingInitialWindowSize, Val: row.window})
+			c.get(1)
+			s := r.server(0)
+			s.want(asked("GET", 1)+" end", "")
+			s.ok(1, false)
+			go func() { s.fill(1, row.size, true) }()
+			c.want("HEADERS 1 :status=200", "")
+			slow := false
+			for got := 0; got < row.size; {
+				f, ok := c.next().(*http2.DataFrame)
+				if !ok {
+					t.Fatalf("after %d bytes of %d another frame came", got, row.size)
+				}
+				n := len(f.Data())
+				got += n
+				c.WriteWindowUpdate(1, uint32(n))
+				c.WriteWindowUpdate(0, uint32(n))
+				r.on(func() {
+					for d := range r.downs {
+						slow = slow || d.calm.tokens < 500
+					}
+				})
+			}
+			if slow != row.slowly {
+				t.Errorf("tokens ran out: %v, want %v", slow, row.slowly)
+			}
+		})
+	}
+}
+
+// Grants behind which nothing waits are a flood, also when there were crumbs before.
+func TestAClientThatGrantsForNothing(t *testing.T) {
 	r := newRig(t, 1, nil)
 	c := r.client(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0})
 	c.get(1)
 	s := r.server(0)
 	s.want(asked("GET", 1)+" end", "")
 	s.ok(1, false)
-	s.fill(1, 60_000, false)
+	s.fill(1, 20, false)
 	got := c.until(50_000, func(i int) error { return c.WriteWindowUpdate(1, 1) })
 	if !strings.HasSuffix(got, "ENHANCE_YOUR_CALM control-flood") {
 		t.Errorf("the flood was ended by %q", got)

@@ -158,6 +158,8 @@ func (c *conn) appendData(id uint32, data []byte, end, all bool) {
 	c.window -= int64(len(data))
 	if all || len(data) >= crumb {
 		c.calm.earn(4)
+	} else {
+		c.calm.crumble()
 	}
 	for {
 		n := min(len(data), c.maxFrame)

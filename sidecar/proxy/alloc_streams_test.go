@@ -14,6 +14,7 @@ import (
 
 	"github.com/sluice-mesh/sluice/sidecar/cluster"
 	"github.com/sluice-mesh/sluice/sidecar/h2/frame"
+	"github.com/sluice-mesh/sluice/sidecar/rules"
 )
 
 // frames reads frames without allocating.
@@ -93,7 +94,7 @@ func answeringStreams(t *testing.T, head, body, trailers []byte) *server {
 func TestNoAllocationAStream(t *testing.T) {
 	get := literals(":method", "GET", ":scheme", "http", ":authority", "web", ":path", "/some/path", "user-agent", "test/1.0", "accept", "*/*")
 	call := literals(":method", "POST", ":scheme", "http", ":authority", "web", ":path", "/pkg.Service/Method", "content-type", "application/grpc",
-		"te", "trailers", "grpc-timeout", "10S")
+		"te", "trailers", "grpc-timeout", "10S", "idempotency-key", "1")
 	ok := literals(":status", "200", "server", "test", "date", "Sun, 29 Nov 2026 00:00:00 GMT", "content-type", "text/plain", "content-length", "100")
 	started := literals(":status", "200", "content-type", "application/grpc")
 	ended := literals("grpc-status", "0", "grpc-message", "")
@@ -105,17 +106,21 @@ func TestNoAllocationAStream(t *testing.T) {
 		body     []byte
 		head     []byte
 		trailers []byte
+		again    bool // the Service calls all of them idempotent, so that heads of gRPC wait for the trailers
 	}{
-		{"one GET", 1, get, nil, ok, nil},
-		{"16 GETs at a time", 16, get, nil, ok, nil},
-		{"one gRPC call", 1, call, hundred, started, ended},
-		{"50 gRPC calls at a time", 50, call, hundred, started, ended},
+		{"one GET", 1, get, nil, ok, nil, false},
+		{"16 GETs at a time", 16, get, nil, ok, nil, false},
+		{"one gRPC call", 1, call, hundred, started, ended, false},
+		{"50 gRPC calls at a time", 50, call, hundred, started, ended, false},
+		{"one gRPC call that is idempotent", 1, call, hundred, started, ended, true},
+		{"50 gRPC calls at a time that are", 50, call, hundred, started, ended, true},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			s1, s2 := answeringStreams(t, c.head, hundred, c.trailers), answeringStreams(t, c.head, hundred, c.trailers)
 			r := newRig(t)
 			r.declare(cluster.HTTP2, s1.addr, s2.addr)
+			r.with(func(r *rules.Rules) { r.Retry.IdempotencyKey = c.again })
 			client := r.dial()
 			defer client.close()
 			out := append([]byte(frame.ClientPreface), frame.AppendWindowUpdate(frame.AppendSettings(nil), 0, 1<<30)...)

@@ -7,8 +7,7 @@ import (
 	"runtime/debug"
 	"strconv"
 	"strings"
-
-	"golang.org/x/sys/unix"
+	"syscall"
 )
 
 // maxLoops bounds the loops where nobody sets their number. One loop carries some 70,000 requests a second; each more has its own
@@ -69,8 +68,8 @@ const descriptorsSpared = 64
 
 // mostConnections answers how many connections of applications there are descriptors for, each with one to an endpoint.
 func mostConnections() int {
-	var limit unix.Rlimit // whose soft part Go's runtime has raised
-	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+	var limit syscall.Rlimit // whose soft part Go's runtime has raised
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
 		return math.MaxInt32
 	}
 	return connectionsFor(limit.Cur)

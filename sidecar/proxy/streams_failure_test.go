@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -101,24 +102,44 @@ func TestAClientThatCancelsIsSeenToDoSo(t *testing.T) {
 
 // An endpoint that speaks HTTP/2, and sends a frame that is too large, does not ask for HTTP/1.1.
 func TestAFrameThatIsTooLarge(t *testing.T) {
-	for name, send := range map[string]func(f *http2.Framer){
-		"its first":        func(f *http2.Framer) { f.WriteRawFrame(http2.FrameSettings, 0, 0, make([]byte, 6*4000)) },
-		"behind its first": func(f *http2.Framer) { f.WriteSettings(); f.WriteRawFrame(http2.FrameData, 0, 1, make([]byte, 16385)) },
-	} {
-		t.Run(name, func(t *testing.T) {
-			r, o := newRig(t), newOrigin(t)
-			r.inOrder(o.addr)
-			go func() {
-				s := o.accept()
-				s.c.Read(make([]byte, 1000))
-				send(http2.NewFramer(s.c, nil))
-			}()
-			res, err := r.h2Client().Post("http://web/", "", strings.NewReader("x"))
-			if got := body(t, res, err); res == nil || res.StatusCode != 502 || !strings.Contains(got, "malformed answer") {
-				t.Errorf("got %v %q, want our 502", res, got)
+	s := newServer(t, func(_ int, c *net.TCPConn) {
+		if _, err := io.ReadFull(c, make([]byte, len(http2.ClientPreface))); err != nil {
+			return
+		}
+		f := http2.NewFramer(c, c)
+		f.WriteSettings()
+		for {
+			in, err := f.ReadFrame()
+			if err != nil {
+				return
 			}
-		})
+			if in.Header().Type == http2.FrameHeaders {
+				f.WriteRawFrame(http2.FrameData, 0, in.Header().StreamID, make([]byte, 16385))
+			}
+		}
+	})
+	r := newRig(t)
+	r.inOrder(s.addr)
+	res, err := r.h2Client().Post("http://web/", "", strings.NewReader("x"))
+	if got := body(t, res, err); res == nil || res.StatusCode != 502 || !strings.Contains(got, "malformed answer") {
+		t.Errorf("got %v %q, want our 502", res, got)
 	}
+}
+
+// One whose very first frame is too large is not known to speak HTTP/2, and what it says is the client's to judge.
+func TestAFirstFrameThatIsTooLarge(t *testing.T) {
+	s := newServer(t, func(_ int, c *net.TCPConn) {
+		if _, err := io.ReadFull(c, make([]byte, len(http2.ClientPreface))); err == nil {
+			http2.NewFramer(c, c).WriteRawFrame(http2.FrameSettings, 0, 0, make([]byte, 6*4000))
+			io.Copy(io.Discard, c)
+		}
+	})
+	r := newRig(t)
+	r.inOrder(s.addr)
+	if res, err := r.h2Client().Get("http://web/"); err == nil {
+		t.Errorf("got %v, want an error of the client's own", res)
+	}
+	r.counts("opaque connections", 1, r.service().Opaque.Load)
 }
 
 func TestAnErrorOverHTTP2IsAskedElsewhere(t *testing.T) {

@@ -179,7 +179,8 @@ func TestGRPCRollingUpdateUnderLoad(t *testing.T) {
 	}
 }
 
-// kill -9 of servers. Calls that the Service calls idempotent are all answered. Of others those may be lost that were on their way
+// kill -9 of servers. Calls that the Service calls idempotent are all answered, but for one that a server has half answered when it dies, and
+// whose connection takes the kernel more than 10 ms to close (docs/decisions/0012). Of others those may be lost that were on their way
 // over the killed connections, and nobody knows whether they were done: with ten at a time no more than ten for each pod.
 func TestGRPCServerKilledUnderLoad(t *testing.T) {
 	ns := namespace(t, optIn)
@@ -198,7 +199,11 @@ func TestGRPCServerKilledUnderLoad(t *testing.T) {
 		time.Sleep(3 * time.Second)
 	}
 	whole, _ := again.end(t, time.Minute)
-	whole.mustBeWhole(t, 7000)
+	torn := whole.Errors["Unavailable: sluice: the connection to the endpoint was lost within the answer"]
+	if whole.Requests < 7000 || whole.Connections != 1 || whole.Failed != torn || torn > killed {
+		t.Errorf("of %d calls (at least 7000 wanted) on %d connections (want 1) %d failed, of which %d within an answer (%d at most): %v", whole.Requests,
+			whole.Connections, whole.Failed, torn, killed, whole.Errors)
+	}
 	whole, _ = plain.end(t, time.Minute)
 	if whole.Requests < 7000 || whole.Connections != 1 || whole.Failed > killed*atOnce {
 		t.Errorf("of %d calls (at least 7000 wanted) on %d connections (want 1) %d failed, want %d at most: %v", whole.Requests, whole.Connections,

@@ -4,7 +4,6 @@ package proxy
 
 import (
 	"bytes"
-	"fmt"
 	"io"
 	"net"
 	"runtime"
@@ -145,7 +144,7 @@ func TestNoAllocationAStream(t *testing.T) {
 					}
 					switch {
 					case h.Type == frame.ResetStream || h.Type == frame.GoAway:
-						t.Fatal(fmt.Sprintf("a frame of type %d of stream %d", h.Type, h.Stream))
+						t.Fatalf("a frame of type %d of stream %d", h.Type, h.Stream)
 					case h.Flags.Has(frame.EndStream) && (h.Type == frame.Headers || h.Type == frame.Data):
 						left--
 					}

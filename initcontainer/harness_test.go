@@ -143,13 +143,9 @@ func originalDst(c *net.TCPConn) (dst netip.AddrPort, err error) {
 	return dst, errors.Join(ctl, err)
 }
 
-// ask connects from the pod as a user and returns the answer, or the error's text.
-func (m *mesh) ask(uid int, address string) string {
-	m.t.Helper()
-	ctx, cancel := context.WithTimeout(m.t.Context(), 5*time.Second)
-	defer cancel()
-	var c net.Conn
-	err := m.pod.Do(func() (err error) {
+// as does something in the pod as a user.
+func (m *mesh) as(uid int, f func() error) error {
+	return m.pod.Do(func() (err error) {
 		// The owner match looks at the user the socket was made under, which is the thread's file system user.
 		old, err := unix.SetfsuidRetUid(uid)
 		if err != nil {
@@ -159,6 +155,17 @@ func (m *mesh) ask(uid int, address string) string {
 			_, back := unix.SetfsuidRetUid(old)
 			err = errors.Join(err, back)
 		}()
+		return f()
+	})
+}
+
+// ask connects from the pod as a user and returns the answer, or the error's text.
+func (m *mesh) ask(uid int, address string) string {
+	m.t.Helper()
+	ctx, cancel := context.WithTimeout(m.t.Context(), 5*time.Second)
+	defer cancel()
+	var c net.Conn
+	err := m.as(uid, func() (err error) {
 		var d net.Dialer
 		c, err = d.DialContext(ctx, "tcp", address)
 		return err
@@ -201,20 +208,22 @@ func (m *mesh) apply(flags string, env ...string) string {
 	return log
 }
 
-// rules lists the pod's nat OUTPUT rules and our chains, of every program of the modes.
+// rules lists the pod's rules and our chains in the tables that we use, of every program of the modes.
 func (m *mesh) rules(modes ...string) string {
 	m.t.Helper()
 	var b strings.Builder
 	for _, mode := range modes {
 		for _, p := range []string{"iptables-", "ip6tables-"} {
-			out, err := m.pod.Command(m.t.Context(), p+mode, "-t", "nat", "-S").Output()
-			if err != nil {
-				m.t.Fatalf("%s%s: %v", p, mode, err)
-			}
-			fmt.Fprintf(&b, "# %s%s\n", p, mode)
-			for line := range strings.Lines(string(out)) {
-				if !strings.HasPrefix(line, "-P") { // nft makes built-in chains when it needs them
-					b.WriteString(line)
+			for _, table := range []string{"nat", "filter"} {
+				out, err := m.pod.Command(m.t.Context(), p+mode, "-t", table, "-S").Output()
+				if err != nil {
+					m.t.Fatalf("%s%s: %v", p, mode, err)
+				}
+				fmt.Fprintf(&b, "# %s%s %s\n", p, mode, table)
+				for line := range strings.Lines(string(out)) {
+					if !strings.HasPrefix(line, "-P") { // nft makes built-in chains when it needs them
+						b.WriteString(line)
+					}
 				}
 			}
 		}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"strings"
 
 	"github.com/sluice-mesh/sluice/initcontainer/apply"
 	"github.com/sluice-mesh/sluice/initcontainer/config"
@@ -63,12 +64,15 @@ func printed(log *slog.Logger, stdout io.Writer, text string) int {
 // dryRun is what a namespace without rules of ours would be given, one part for each family's restore program.
 func dryRun(c config.Config) string {
 	if c.Remove {
-		return fmt.Sprintf("# --%s: no rules; chains %s and %s and the jumps to them would be removed\n",
-			config.FlagRemove, ruleset.ChainA, ruleset.ChainB)
+		var names []string
+		for _, ch := range ruleset.Chains {
+			names = append(names, ch.Names()...)
+		}
+		return fmt.Sprintf("# --%s: no rules; chains %s and the jumps to them would be removed\n", config.FlagRemove, strings.Join(names, ", "))
 	}
 	var text string
 	for _, f := range []ruleset.Family{ruleset.IPv4, ruleset.IPv6} {
-		if script := ruleset.Script(ruleset.Build(c, f)); script != "" {
+		if script := ruleset.Script(c, f); script != "" {
 			text += fmt.Sprintf("# %s\n%s", f, script)
 		} else {
 			text += fmt.Sprintf("# %s: no rules\n", f)

@@ -20,7 +20,7 @@ func TestARunThatWasKilledIsFinishedByTheNextOne(t *testing.T) {
 			shims := shims(t, mode)
 			m.apply(to)
 			want := m.rules(mode)
-			for n, finished := 1, false; !finished; n += 4 {
+			for n, finished := 1, false; !finished; n += 9 {
 				m.apply(from)
 				finished = m.killAt(t, shims, n, to)
 				m.apply(to)

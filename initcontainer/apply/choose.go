@@ -2,10 +2,12 @@ package apply
 
 import (
 	"github.com/sluice-mesh/sluice/initcontainer/config"
+	"github.com/sluice-mesh/sluice/initcontainer/ruleset"
 )
 
-// side is one of the kernel's two iptables implementations, for one family.
+// side is one of the kernel's two iptables implementations, for one family and one chain.
 type side struct {
+	chain  ruleset.Chain
 	mode   config.Mode // nft or legacy
 	tables Tables
 	have   state

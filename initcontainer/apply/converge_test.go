@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"net/netip"
 	"os/exec"
@@ -38,7 +39,12 @@ func newWorld() *world {
 }
 
 func (w *world) legacyInUse(yes bool) {
-	w.host.Legacy = map[ruleset.Family]bool{ruleset.IPv4: yes, ruleset.IPv6: yes}
+	w.host.Legacy = map[ruleset.Family][]string{}
+	for _, f := range families {
+		if yes {
+			w.host.Legacy[f] = []string{"nat", "filter"}
+		}
+	}
 }
 
 func (w *world) system() System {
@@ -67,7 +73,7 @@ func only(t *testing.T, m config.Mode, c config.Config) string {
 	t.Helper()
 	w := newWorld()
 	for _, f := range families {
-		if err := w.tables[program(f, m)].Load(ruleset.Script(ruleset.Build(c, f))); err != nil {
+		if err := w.tables[program(f, m)].Load(ruleset.Script(c, f)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -110,13 +116,35 @@ func TestTheFirstRunMakesTheRulesAndTheSecondChangesNothing(t *testing.T) {
 	}
 }
 
-// starts are tables that a run may find, in one family.
+// redirects are the redirecting rules alone, as an older version made them.
+func redirects(cidr string) string {
+	return ruleset.Redirects.Script(ruleset.Redirects.Build(mustConfig(cidr), ruleset.IPv4))
+}
+
+// startsOfBoth are those of the nat table alone, and with their like in the filter table.
+func startsOfBoth() map[string]string {
+	all := maps.Clone(starts)
+	for name, script := range starts {
+		all[name+", and so in the filter table"] = beside(script)
+	}
+	return all
+}
+
+// beside is the same start with its like in the other table.
+func beside(start string) string {
+	return start + "*filter\n" + strings.NewReplacer("*nat\n", "", "SLUICE_OUTPUT", "SLUICE_INVALID",
+		"-p tcp -j SLUICE_OUTPUT", "-p tcp -m conntrack --ctstate INVALID -j SLUICE_INVALID",
+		"-j REDIRECT --to-ports 15301", "-j DROP", "-j REDIRECT --to-ports 1", "-j DROP",
+		"-j REDIRECT --to-ports 2", "-j RETURN").Replace(start)
+}
+
+// starts are nat tables that a run may find, in one family.
 var starts = map[string]string{
 	"nothing":                 "",
-	"what is wanted":          ruleset.Script(ruleset.Build(mustConfig("10.96.0.0/16"), ruleset.IPv4)),
+	"what is wanted":          redirects("10.96.0.0/16"),
 	"what is wanted, twice":   ":SLUICE_OUTPUT_A\n-A SLUICE_OUTPUT_A -o lo -j RETURN\n-A OUTPUT -p tcp -j SLUICE_OUTPUT_A\n-A OUTPUT -p tcp -j SLUICE_OUTPUT_A\n",
-	"other settings":          ruleset.Script(ruleset.Build(mustConfig("10.96.0.0/12"), ruleset.IPv4)),
-	"other settings in B":     strings.ReplaceAll(ruleset.Script(ruleset.Build(mustConfig("10.96.0.0/12"), ruleset.IPv4)), "_A", "_B"),
+	"other settings":          redirects("10.96.0.0/12"),
+	"other settings in B":     strings.ReplaceAll(redirects("10.96.0.0/12"), "_A", "_B"),
 	"a half-built chain":      ":SLUICE_OUTPUT_A\n-A SLUICE_OUTPUT_A -o lo -j RETURN\n",
 	"an empty chain in force": ":SLUICE_OUTPUT_A\n-A OUTPUT -p tcp -j SLUICE_OUTPUT_A\n",
 	"a half-built chain beside one in force": ":SLUICE_OUTPUT_A\n-A SLUICE_OUTPUT_A -p tcp -j REDIRECT --to-ports 1\n" +
@@ -125,11 +153,11 @@ var starts = map[string]string{
 		"-A SLUICE_OUTPUT_A -p tcp -j REDIRECT --to-ports 1\n-A SLUICE_OUTPUT_B -p tcp -j REDIRECT --to-ports 2\n" +
 		"-A OUTPUT -p tcp -j SLUICE_OUTPUT_B\n-A OUTPUT -p tcp -j SLUICE_OUTPUT_A\n",
 	"two chains in force, the second as wanted": ":SLUICE_OUTPUT_B\n-A SLUICE_OUTPUT_B -p tcp -j REDIRECT --to-ports 1\n" +
-		"-A OUTPUT -p tcp -j SLUICE_OUTPUT_B\n" + ruleset.Script(ruleset.Build(mustConfig("10.96.0.0/16"), ruleset.IPv4)),
+		"-A OUTPUT -p tcp -j SLUICE_OUTPUT_B\n" + redirects("10.96.0.0/16"),
 	"a jump that somebody changed": ":SLUICE_OUTPUT_A\n-A SLUICE_OUTPUT_A -p tcp -j REDIRECT --to-ports 1\n" +
 		"-A OUTPUT -d 10.96.0.0/24 -p tcp -j SLUICE_OUTPUT_A\n",
 	"rules of others around ours": "-A OUTPUT -d 10.96.0.9/32 -p tcp -j RETURN\n" +
-		ruleset.Script(ruleset.Build(mustConfig("10.96.0.0/12"), ruleset.IPv4)) + "-A OUTPUT -p udp -j RETURN\n",
+		redirects("10.96.0.0/12") + "-A OUTPUT -p udp -j RETURN\n",
 }
 
 func mustConfig(cidr string) config.Config {
@@ -140,8 +168,7 @@ func mustConfig(cidr string) config.Config {
 
 func TestEveryStartEndsInTheSameRules(t *testing.T) {
 	c := mustConfig("10.96.0.0/16")
-	want := ruleset.Build(c, ruleset.IPv4)
-	for name, script := range starts {
+	for name, script := range startsOfBoth() {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld()
 			k := w.tables["iptables-nft"]
@@ -152,12 +179,14 @@ func TestEveryStartEndsInTheSameRules(t *testing.T) {
 			if err := w.system().Apply(t.Context(), c); err != nil {
 				t.Fatal(err)
 			}
-			have, err := read(k)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if len(have.jumps) != 1 || len(have.chains) != 1 || !have.holds(have.jumps[0].chain, want) {
-				t.Errorf("in the end there is\n%v", k)
+			for _, ch := range ruleset.Chains {
+				have, err := read(k, ch)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if len(have.jumps) != 1 || len(have.chains) != 1 || !have.holds(have.jumps[0].to, ch.Build(c, ruleset.IPv4)) {
+					t.Errorf("in the end there is\n%v", k)
+				}
 			}
 			if got := foreignRules(k); got != foreign {
 				t.Errorf("rules of others were\n%s\nand are\n%s", foreign, got)
@@ -165,21 +194,24 @@ func TestEveryStartEndsInTheSameRules(t *testing.T) {
 			if err := w.system().Remove(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			if got, want := k.String(), ":OUTPUT\n"+foreign; got != want {
-				t.Errorf("after removing there is\n%s\nwant\n%s", got, want)
+			if got := k.String(); got != foreign {
+				t.Errorf("after removing there is\n%s\nwant\n%s", got, foreign)
 			}
 		})
 	}
 }
 
+// foreignRules lists what would be there without us.
 func foreignRules(k *rulesettest.Kernel) string {
-	var b strings.Builder
-	for _, r := range k.Chains["OUTPUT"] {
-		if line := strings.Join(r, " "); !strings.Contains(line, "SLUICE") {
-			b.WriteString("-A OUTPUT " + line + "\n")
+	without := rulesettest.NewKernel()
+	for table, chains := range k.Tables {
+		for _, r := range chains["OUTPUT"] {
+			if !strings.Contains(strings.Join(r, " "), "SLUICE") {
+				without.Tables[table]["OUTPUT"] = append(without.Tables[table]["OUTPUT"], r)
+			}
 		}
 	}
-	return b.String()
+	return without.String()
 }
 
 var errCrash = errors.New("crash")
@@ -189,7 +221,7 @@ var errCrash = errors.New("crash")
 func TestARunThatDiedAtAnyStepIsFinishedByTheNextOne(t *testing.T) {
 	same, other := mustConfig("10.96.0.0/16"), mustConfig("10.97.0.0/16")
 	crashes := 0
-	for name, script := range starts {
+	for name, script := range startsOfBoth() {
 		for _, next := range []config.Config{same, other} {
 			for n := 0; ; n++ {
 				w := newWorld()
@@ -204,12 +236,14 @@ func TestARunThatDiedAtAnyStepIsFinishedByTheNextOne(t *testing.T) {
 				if err := w.system().Apply(t.Context(), next); err != nil {
 					t.Fatalf("%s, died before change %d, then: %v", name, n, err)
 				}
-				have, err := read(k)
-				if err != nil {
-					t.Fatal(err)
-				}
-				if left := plan(have, ruleset.Build(next, ruleset.IPv4)); len(left) > 0 {
-					t.Fatalf("%s, died before change %d: still to do %v in\n%v", name, n, left, k)
+				for _, ch := range ruleset.Chains {
+					have, err := read(k, ch)
+					if err != nil {
+						t.Fatal(err)
+					}
+					if left := plan(have, ch.Build(next, ruleset.IPv4)); len(left) > 0 {
+						t.Fatalf("%s, died before change %d: still to do %v in\n%v", name, n, left, k)
+					}
 				}
 			}
 		}
@@ -232,13 +266,18 @@ func dieAt(t *testing.T, w *world, k *rulesettest.Kernel, n int, c config.Config
 	}
 	defer func() { k.Before = nil }()
 	s := w.system()
-	sd := s.look(ruleset.IPv4, config.ModeNFT)
-	want := ruleset.Build(c, ruleset.IPv4)
-	err := s.run(t.Context(), s.Log, ruleset.IPv4, sd, plan(sd.have, want), want)
-	if err != nil && !errors.Is(err, errCrash) {
-		t.Fatal(err)
+	for _, ch := range ruleset.Chains {
+		sd := s.look(ruleset.IPv4, config.ModeNFT, ch)
+		want := ch.Build(c, ruleset.IPv4)
+		err := s.run(t.Context(), s.Log, ruleset.IPv4, sd, plan(sd.have, want), want)
+		if err != nil && !errors.Is(err, errCrash) {
+			t.Fatal(err)
+		}
+		if err != nil {
+			return false
+		}
 	}
-	return err == nil
+	return true
 }
 
 // From rules to rules: whatever old and new settings agree on holds after every single change.
@@ -259,7 +298,7 @@ func TestThereIsNoHoleAndNoDoubleRedirectOnTheWay(t *testing.T) {
 			packets, before = append(packets, p), append(before, k.Walk(p))
 		}
 		after := rulesettest.NewKernel()
-		if err := after.Load(ruleset.Script(ruleset.Build(to, ruleset.IPv4))); err != nil {
+		if err := after.Load(ruleset.Script(to, ruleset.IPv4)); err != nil {
 			t.Fatal(err)
 		}
 		k.After = func(command string) {
@@ -289,7 +328,8 @@ func randomSettings(t *testing.T, rng *rand.Rand) config.Config {
 
 func randomPacket(rng *rand.Rand) rulesettest.Packet {
 	dsts := []string{"10.96.0.9:80", "10.96.0.8:80", "10.96.0.8:81", "10.96.7.7:443", "10.97.0.1:80", "10.200.0.1:80", "8.8.8.8:53"}
-	return rulesettest.Packet{Protocol: "tcp", Out: "eth0", UID: []uint32{0, 1000, 15301}[rng.IntN(3)],
+	src := netip.AddrPortFrom(netip.MustParseAddr([]string{"10.77.0.2", "127.0.0.1"}[rng.IntN(2)]), []uint16{4000, 15301, 40000}[rng.IntN(3)])
+	return rulesettest.Packet{Protocol: "tcp", Out: "eth0", Src: src, Invalid: rng.IntN(2) == 0, UID: []uint32{0, 1000, 15301}[rng.IntN(3)],
 		Dst: netip.MustParseAddrPort(dsts[rng.IntN(len(dsts))])}
 }
 
@@ -321,7 +361,7 @@ func TestAStoppedRunSaysWhereItStopped(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	w := newWorld()
 	w.tables["iptables-nft"].After = func(command string) {
-		if strings.HasPrefix(command, "-N") {
+		if strings.HasPrefix(command, "-t nat -N") {
 			cancel()
 		}
 	}
@@ -338,9 +378,9 @@ func TestVerifyNoticesAKernelThatDoesSomethingElse(t *testing.T) {
 	w := newWorld()
 	k := w.tables["iptables-nft"]
 	k.After = func(command string) {
-		if strings.HasPrefix(command, "-A OUTPUT") {
+		if strings.HasPrefix(command, "-t nat -A OUTPUT") {
 			k.After = nil
-			if err := k.Append("nat", "OUTPUT", ruleset.Jump(ruleset.ChainA)...); err != nil {
+			if err := k.Append("nat", "OUTPUT", ruleset.Redirects.Jump(ruleset.Redirects.A)...); err != nil {
 				t.Error(err)
 			}
 		}

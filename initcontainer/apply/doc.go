@@ -8,6 +8,10 @@
 //	removes the old jump, then the old chain,
 //	reads everything back.
 //
+// It does so for each chain of ruleset: first for the redirect, then for what drops invalid packets (SLUICE_INVALID_A or
+// SLUICE_INVALID_B in the filter table, in the same implementation). The second is not essential: a kernel that cannot have
+// it is logged and gone on with.
+//
 // So at every moment each packet meets a complete chain: there is no hole in which it would pass by, and a packet is
 // redirected at most once, because REDIRECT ends the walk. Between the two jump commands old and new rules are both in
 // force, the old ones first.

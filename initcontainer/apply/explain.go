@@ -14,13 +14,13 @@ import (
 // explain turns a side's error into one that says what was being done, what the kernel or iptables said, and what is
 // missing as far as that can be told.
 func (s System) explain(f ruleset.Family, sd *side, st *step) error {
-	doing := "look at its " + ruleset.Table + " table"
+	doing := "look at its " + sd.chain.Table + " table"
 	var rule []string
 	if st != nil {
 		doing, rule = st.String(), st.rule
 	}
 	said := oneLine{sd.err}
-	advice := advise(f, sd.mode, s.Host, sd.err, rule)
+	advice := advise(f, sd.mode, sd.chain.Table, s.Host, sd.err, rule)
 	if advice == "" {
 		return fmt.Errorf("%s: %s: %w", program(f, sd.mode), doing, said)
 	}
@@ -34,11 +34,11 @@ func (o oneLine) Error() string { return strings.Join(strings.Fields(o.error.Err
 func (o oneLine) Unwrap() error { return o.error }
 
 // extensionMissing is how iptables names a match or target the kernel does not have.
-var extensionMissing = regexp.MustCompile(`(?:Extension|match|target) .?(owner|tcp|REDIRECT).? .*(?:not supported|missing)`)
+var extensionMissing = regexp.MustCompile(`(?:Extension|match|target) .?(owner|tcp|conntrack|REDIRECT).? .*(?:not supported|missing)`)
 
 // advise says what is missing. The iptables programs tell their errors apart by text only, so this is the one place
 // that reads it; texts are those of iptables 1.8, in both modes. An error it does not know gives no advice.
-func advise(f ruleset.Family, m config.Mode, h Host, err error, rule []string) string {
+func advise(f ruleset.Family, m config.Mode, table string, h Host, err error, rule []string) string {
 	text := err.Error()
 	says := func(words ...string) bool {
 		for _, w := range words {
@@ -60,10 +60,7 @@ func advise(f ruleset.Family, m config.Mode, h Host, err error, rule []string) s
 	case says("you must be root", "Operation not permitted", "Permission denied"):
 		return adviseCapability(m, h)
 	case says("Table does not exist", "do you need to insmod", "can't initialize", "Module ip_tables not found"):
-		if f == ruleset.IPv6 {
-			return "the node's kernel lacks legacy IPv6 nat: modules ip6_tables, ip6table_nat, nf_nat"
-		}
-		return "the node's kernel lacks legacy nat: modules ip_tables, iptable_nat, nf_nat"
+		return adviseLegacy(f, table)
 	case says("Protocol not supported", "Failed to initialize nft", "Could not fetch rule set generation id"):
 		return "the node's kernel lacks nf_tables: module nf_tables"
 	}
@@ -74,9 +71,20 @@ func advise(f ruleset.Family, m config.Mode, h Host, err error, rule []string) s
 		return "the node's kernel lacks module xt_" + found[1]
 	}
 	if says("No such file or directory", "No chain/target/match by that name", "Could not process rule") {
-		return adviseModule(m, text, rule)
+		return adviseModule(m, table, text, rule)
 	}
 	return ""
+}
+
+func adviseLegacy(f ruleset.Family, table string) string {
+	what, modules := table, fmt.Sprintf("ip_tables, iptable_%s", table)
+	if f == ruleset.IPv6 {
+		what, modules = "IPv6 "+table, fmt.Sprintf("ip6_tables, ip6table_%s", table)
+	}
+	if table == ruleset.Redirects.Table {
+		modules += ", nf_nat"
+	}
+	return fmt.Sprintf("the node's kernel lacks legacy %s: modules %s", what, modules)
 }
 
 func adviseCapability(m config.Mode, h Host) string {
@@ -100,20 +108,22 @@ func adviseCapability(m config.Mode, h Host) string {
 }
 
 // adviseModule guesses from what was being done: the kernel says only that something was not found.
-func adviseModule(m config.Mode, text string, rule []string) string {
+func adviseModule(m config.Mode, table, text string, rule []string) string {
 	line := strings.Join(rule, " ")
 	compat := ""
 	if m == config.ModeNFT {
 		compat = ", nft_compat"
 	}
 	switch {
-	case strings.Contains(text, "CHAIN_ADD") || strings.Contains(text, "TABLE_ADD"):
+	case table == ruleset.Redirects.Table && (strings.Contains(text, "CHAIN_ADD") || strings.Contains(text, "TABLE_ADD")):
 		return "the node's kernel probably lacks nf_tables nat: modules nft_chain_nat, nf_nat"
 	case strings.Contains(line, "--uid-owner"):
 		return "the node's kernel probably lacks a module: xt_owner" + compat
+	case strings.Contains(line, "--ctstate"):
+		return "the node's kernel probably lacks a module: xt_conntrack" + compat
 	case strings.Contains(line, string(ruleset.Redirect)):
 		return "the node's kernel probably lacks a module: xt_REDIRECT, nf_nat_redirect" + compat
-	case strings.Contains(line, "--dport"):
+	case strings.Contains(line, "--dport"), strings.Contains(line, "--sport"):
 		return "the node's kernel probably lacks a module: xt_tcpudp" + compat
 	}
 	return ""

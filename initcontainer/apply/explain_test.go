@@ -76,13 +76,43 @@ func TestErrorsSayWhatIsMissing(t *testing.T) {
 			"iptables v1.8.9 (nf_tables): chain `OUTPUT' in table `nat' is incompatible, use 'nft' tool.", nil, "--iptables-mode=legacy"},
 		"something new": {config.ModeNFT, ruleset.IPv4, admin, 0, "the moon is full", nil, ""},
 	} {
-		got := advise(c.family, c.mode, Host{UID: c.uid, CapEff: c.caps}, errors.New(c.text), c.rule)
+		got := advise(c.family, c.mode, "nat", Host{UID: c.uid, CapEff: c.caps}, errors.New(c.text), c.rule)
 		if !strings.Contains(got, c.want) || c.want == "" && got != "" {
 			t.Errorf("%s: the advice is %q, want %q in it", name, got, c.want)
 		}
 	}
 	gone := fmt.Errorf("opening: %w", &exec.Error{Name: "iptables-nft", Err: exec.ErrNotFound})
-	if got := advise(ruleset.IPv4, config.ModeNFT, Host{}, gone, nil); !strings.Contains(got, "iptables 1.8") {
+	if got := advise(ruleset.IPv4, config.ModeNFT, "nat", Host{}, gone, nil); !strings.Contains(got, "iptables 1.8") {
 		t.Errorf("a missing program: the advice is %q", got)
+	}
+}
+
+func TestErrorsOfTheFilterTableSayWhatIsMissing(t *testing.T) {
+	state := strings.Fields("-p tcp -m conntrack --ctstate INVALID -j SLUICE_INVALID_A")
+	for name, c := range map[string]struct {
+		mode   config.Mode
+		family ruleset.Family
+		text   string
+		rule   []string
+		want   string
+	}{
+		"legacy filter is not in the kernel": {config.ModeLegacy, ruleset.IPv4,
+			"iptables v1.8.9 (legacy): can't initialize iptables table `filter': Table does not exist (do you need to insmod?)", nil,
+			"lacks legacy filter: modules ip_tables, iptable_filter"},
+		"legacy IPv6 filter is not in the kernel": {config.ModeLegacy, ruleset.IPv6,
+			"ip6tables v1.8.9 (legacy): can't initialize ip6tables table `filter': Table does not exist (do you need to insmod?)", nil,
+			"lacks legacy IPv6 filter: modules ip6_tables, ip6table_filter"},
+		"the match is not in the kernel": {config.ModeNFT, ruleset.IPv4, // from the program's source
+			"Warning: Extension conntrack revision 0 not supported, missing kernel module?", state, "module xt_conntrack"},
+		"nft cannot append the jump": {config.ModeNFT, ruleset.IPv4, // from the program's source
+			"iptables v1.8.9 (nf_tables):  RULE_APPEND failed (No such file or directory): rule in chain OUTPUT", state,
+			"xt_conntrack, nft_compat"},
+		"legacy cannot append the jump": {config.ModeLegacy, ruleset.IPv4,
+			"iptables: No chain/target/match by that name.", state, "a module: xt_conntrack"},
+	} {
+		got := advise(c.family, c.mode, "filter", Host{CapEff: ^uint64(0)}, errors.New(c.text), c.rule)
+		if !strings.Contains(got, c.want) {
+			t.Errorf("%s: the advice is %q, want %q in it", name, got, c.want)
+		}
 	}
 }

@@ -2,7 +2,6 @@ package apply
 
 import (
 	"os"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -12,9 +11,9 @@ import (
 // Host is what the process may do and what its network namespace has, as far as decisions and advice need it.
 type Host struct {
 	UID     int
-	CapEff  uint64                  // effective capabilities, a bit each (capabilities(7))
-	HasIPv6 bool                    // an interface has an IPv6 address that is neither loopback nor link-local
-	Legacy  map[ruleset.Family]bool // the namespace has a legacy nat table already, be it empty
+	CapEff  uint64                      // effective capabilities, a bit each (capabilities(7))
+	HasIPv6 bool                        // an interface has an IPv6 address that is neither loopback nor link-local
+	Legacy  map[ruleset.Family][]string // the legacy tables that the namespace has already, be they empty
 }
 
 // Bits of CapEff, from linux/capability.h.
@@ -35,9 +34,9 @@ func ReadHost() Host {
 		UID:     os.Geteuid(),
 		CapEff:  capEff(text("status")),
 		HasIPv6: hasIPv6(text("net/if_inet6")),
-		Legacy: map[ruleset.Family]bool{
-			ruleset.IPv4: hasLine(text("net/ip_tables_names"), ruleset.Table),
-			ruleset.IPv6: hasLine(text("net/ip6_tables_names"), ruleset.Table),
+		Legacy: map[ruleset.Family][]string{
+			ruleset.IPv4: strings.Fields(text("net/ip_tables_names")),
+			ruleset.IPv6: strings.Fields(text("net/ip6_tables_names")),
 		},
 	}
 }
@@ -63,8 +62,4 @@ func hasIPv6(table string) bool {
 		}
 	}
 	return false
-}
-
-func hasLine(text, line string) bool {
-	return slices.Contains(strings.Fields(text), line)
 }

@@ -16,9 +16,6 @@ func TestProcIsReadForWhatDecisionsNeed(t *testing.T) {
 			t.Errorf("%q has IPv6: %v", table, got)
 		}
 	}
-	if hasLine("filter\nnat6\n", "nat") || !hasLine("filter\nnat\n", "nat") {
-		t.Error("table names are read wrongly")
-	}
 	if h := ReadHost(); h.Legacy == nil {
 		t.Error("this machine was not read")
 	}

@@ -43,9 +43,9 @@ func plan(have state, want []ruleset.Rule) (steps []step) {
 
 	keep := "" // the chain that is to be in force in the end
 	if len(want) > 0 {
-		i := slices.IndexFunc(jumps, func(j jump) bool { return j.exact() && have.holds(j.chain, want) })
+		i := slices.IndexFunc(jumps, func(j jump) bool { return have.exact(j) && have.holds(j.to, want) })
 		if i >= 0 {
-			keep = jumps[i].chain
+			keep = jumps[i].to
 			jumps = slices.Delete(jumps, i, i+1) // what is left of jumps is to go
 		} else {
 			keep = free(have)
@@ -53,7 +53,7 @@ func plan(have state, want []ruleset.Rule) (steps []step) {
 				// A run ended between the two jump commands and the settings have changed since. The other chain,
 				// which packets meet first, stays in force.
 				for i := len(jumps) - 1; i >= 0; i-- {
-					if jumps[i].chain == keep {
+					if jumps[i].to == keep {
 						dropJump(i)
 					}
 				}
@@ -67,18 +67,18 @@ func plan(have state, want []ruleset.Rule) (steps []step) {
 				do(appendRule, keep, r.Args()...)
 			}
 			do(checkChain, keep)
-			do(appendRule, ruleset.HookedIn, ruleset.Jump(keep)...)
+			do(appendRule, ruleset.HookedIn, have.chain.Jump(keep)...)
 		}
 	}
 	for len(jumps) > 0 {
 		dropJump(0)
 	}
-	for _, chain := range []string{ruleset.ChainA, ruleset.ChainB} {
-		if rules, exists := have.chains[chain]; exists && chain != keep {
+	for _, name := range have.chain.Names() {
+		if rules, exists := have.chains[name]; exists && name != keep {
 			if len(rules) > 0 {
-				do(clearChain, chain)
+				do(clearChain, name)
 			}
-			do(deleteChain, chain)
+			do(deleteChain, name)
 		}
 	}
 	return steps
@@ -88,25 +88,25 @@ func plan(have state, want []ruleset.Rule) (steps []step) {
 // meet second.
 func free(have state) string {
 	switch {
-	case !have.live(ruleset.ChainA):
-		return ruleset.ChainA
-	case !have.live(ruleset.ChainB):
-		return ruleset.ChainB
-	case have.jumps[0].chain == ruleset.ChainA:
-		return ruleset.ChainB
+	case !have.live(have.chain.A):
+		return have.chain.A
+	case !have.live(have.chain.B):
+		return have.chain.B
+	case have.jumps[0].to == have.chain.A:
+		return have.chain.B
 	default:
-		return ruleset.ChainA
+		return have.chain.A
 	}
 }
 
 // leftovers lists the steps that remove chains nothing leads to: what an attempt has left that failed while building.
 func leftovers(have state) (steps []step) {
-	for _, chain := range []string{ruleset.ChainA, ruleset.ChainB} {
-		if rules, exists := have.chains[chain]; exists && !have.live(chain) {
+	for _, name := range have.chain.Names() {
+		if rules, exists := have.chains[name]; exists && !have.live(name) {
 			if len(rules) > 0 {
-				steps = append(steps, step{op: clearChain, chain: chain})
+				steps = append(steps, step{op: clearChain, chain: name})
 			}
-			steps = append(steps, step{op: deleteChain, chain: chain})
+			steps = append(steps, step{op: deleteChain, chain: name})
 		}
 	}
 	return steps

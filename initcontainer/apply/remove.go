@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/sluice-mesh/sluice/initcontainer/config"
 	"github.com/sluice-mesh/sluice/initcontainer/ruleset"
@@ -14,18 +15,24 @@ import (
 func (s System) Remove(ctx context.Context) error {
 	var errs error
 	for _, f := range families {
-		nft, legacy := s.look(f, config.ModeNFT), s.look(f, config.ModeLegacy)
-		if err := s.clean(ctx, f, nft, legacy, nil); err != nil {
-			errs = errors.Join(errs, fmt.Errorf("%s: %w", f, err))
-		}
-		for _, sd := range []*side{nft, legacy} {
-			switch {
-			case sd.err == nil:
-			case sd == nft && legacy.usable(), f == ruleset.IPv6 && !s.Host.HasIPv6:
-				// Rules cannot have been made there either, or not for anybody.
-				s.Log.Warn("not looked at", "family", f.String(), "mode", string(sd.mode), "error", s.explain(f, sd, nil))
-			default:
-				errs = errors.Join(errs, fmt.Errorf("%s: %w", f, s.explain(f, sd, nil)))
+		var unreadable []config.Mode // the first chain's table; the second stands beside it, so that this is said once
+		for _, ch := range ruleset.Chains {
+			nft, legacy := s.look(f, config.ModeNFT, ch), s.look(f, config.ModeLegacy, ch)
+			if err := s.clean(ctx, f, nft, legacy, nil); err != nil {
+				errs = errors.Join(errs, fmt.Errorf("%s: %w", f, err))
+			}
+			for _, sd := range []*side{nft, legacy} {
+				switch {
+				case sd.err == nil, slices.Contains(unreadable, sd.mode):
+				case sd == nft && legacy.usable(), f == ruleset.IPv6 && !s.Host.HasIPv6:
+					// Rules cannot have been made there either, or not for anybody.
+					s.Log.Warn("not looked at", "family", f.String(), "table", sd.chain.Table, "mode", string(sd.mode), "error", s.explain(f, sd, nil))
+				default:
+					errs = errors.Join(errs, fmt.Errorf("%s: %w", f, s.explain(f, sd, nil)))
+				}
+				if sd.err != nil {
+					unreadable = append(unreadable, sd.mode)
+				}
 			}
 		}
 	}
@@ -42,7 +49,7 @@ func (s System) clean(ctx context.Context, f ruleset.Family, nft, legacy, used *
 		if s.read(f, sd); sd.err != nil {
 			continue
 		}
-		log := s.Log.With("family", f.String(), "mode", string(sd.mode))
+		log := s.Log.With("family", f.String(), "mode", string(sd.mode), "table", sd.chain.Table)
 		if !sd.have.ours() {
 			if used == nil {
 				log.Info("unchanged", "rules", 0)
@@ -61,15 +68,15 @@ func (s System) clean(ctx context.Context, f ruleset.Family, nft, legacy, used *
 }
 
 // tidy removes what is left of ours in a family in which nothing is to be redirected any more.
-func (s System) tidy(ctx context.Context, f ruleset.Family) {
-	nft, legacy := s.look(f, config.ModeNFT), s.look(f, config.ModeLegacy)
+func (s System) tidy(ctx context.Context, f ruleset.Family, ch ruleset.Chain) {
+	nft, legacy := s.look(f, config.ModeNFT, ch), s.look(f, config.ModeLegacy, ch)
 	if nft.err != nil {
 		// Not asked for, so no reason to fail: an image or a kernel without this family is fine.
-		s.Log.Debug("not looked at", "family", f.String(), "mode", string(nft.mode), "error", nft.err)
+		s.Log.Debug("not looked at", "family", f.String(), "table", ch.Table, "mode", string(nft.mode), "error", nft.err)
 	}
 	if nft.have.ours() || legacy.have.ours() {
 		if err := s.clean(ctx, f, nft, legacy, nil); err != nil {
-			s.Log.Warn("rules of an earlier run stay", "family", f.String(), "error", err)
+			s.Log.Warn("rules of an earlier run stay", "family", f.String(), "table", ch.Table, "error", err)
 		}
 	}
 }

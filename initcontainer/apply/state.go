@@ -7,66 +7,67 @@ import (
 	"github.com/sluice-mesh/sluice/initcontainer/ruleset"
 )
 
-// state is what there is of ours in one nat table, and how much of others.
+// state is what there is of one chain of ours in its table, and how much of others.
 type state struct {
+	chain   ruleset.Chain
 	jumps   []jump                // rules of OUTPUT that lead to a chain of ours, in order
-	chains  map[string][][]string // our chains that exist: each rule's arguments
+	chains  map[string][][]string // which of the chain's names exist: each rule's arguments
 	foreign int                   // other rules of OUTPUT
 }
 
 // jump is a rule of OUTPUT whose target is a chain of ours.
 type jump struct {
-	chain string
-	rule  []string // its arguments
+	to   string
+	rule []string // its arguments
 }
 
 // exact reports whether the jump is spelled as we make it.
-func (j jump) exact() bool { return slices.Equal(j.rule, ruleset.Jump(j.chain)) }
+func (s state) exact(j jump) bool { return slices.Equal(j.rule, s.chain.Jump(j.to)) }
 
 // ours reports whether there is anything of ours.
 func (s state) ours() bool { return len(s.jumps)+len(s.chains) > 0 }
 
-// live reports whether OUTPUT leads to the chain.
-func (s state) live(chain string) bool {
-	return slices.ContainsFunc(s.jumps, func(j jump) bool { return j.chain == chain })
+// live reports whether OUTPUT leads to the chain of this name.
+func (s state) live(name string) bool {
+	return slices.ContainsFunc(s.jumps, func(j jump) bool { return j.to == name })
 }
 
-// holds reports whether the chain exists and has exactly these rules.
-func (s state) holds(chain string, want []ruleset.Rule) bool {
-	rules, ok := s.chains[chain]
+// holds reports whether the chain of this name exists and has exactly these rules.
+func (s state) holds(name string, want []ruleset.Rule) bool {
+	rules, ok := s.chains[name]
 	return ok && slices.EqualFunc(rules, want, func(have []string, w ruleset.Rule) bool {
 		r, ok := ruleset.ParseRule(have)
 		return ok && r == w
 	})
 }
 
-// read looks at a nat table.
-func read(t Tables) (state, error) {
-	s := state{chains: make(map[string][][]string)}
-	lines, err := t.List(ruleset.Table, ruleset.HookedIn)
+// read looks at a chain's table.
+func read(t Tables, ch ruleset.Chain) (state, error) {
+	s := state{chain: ch, chains: make(map[string][][]string)}
+	lines, err := t.List(ch.Table, ruleset.HookedIn)
 	if err != nil {
 		return s, err
 	}
 	for _, rule := range parseList(lines, ruleset.HookedIn) {
-		if c := target(rule); c == ruleset.ChainA || c == ruleset.ChainB {
-			s.jumps = append(s.jumps, jump{c, rule})
+		if to := target(rule); slices.Contains(ch.Names(), to) {
+			s.jumps = append(s.jumps, jump{to, rule})
 		} else {
 			s.foreign++
 		}
 	}
-	for _, chain := range []string{ruleset.ChainA, ruleset.ChainB} {
-		exists, err := t.ChainExists(ruleset.Table, chain)
+	for _, name := range ch.Names() {
+		exists, err := t.ChainExists(ch.Table, name)
 		if err != nil {
 			return s, err
 		}
 		if !exists {
 			continue
 		}
-		lines, err := t.List(ruleset.Table, chain)
+		lines, err := t.List(ch.Table, name)
 		if err != nil {
 			return s, err
 		}
-		s.chains[chain] = parseList(lines, chain)
+		s.chains[name] = parseList(lines, name)
 	}
 	return s, nil
 }

@@ -69,14 +69,14 @@ func FuzzReadAndPlan(f *testing.F) {
 		f.Add(script, "-N SLUICE_OUTPUT_A\n-A SLUICE_OUTPUT_A -o lo -j RETURN", "-N SLUICE_OUTPUT_B")
 	}
 	f.Add(`-A OUTPUT -m comment --comment "say \"hi\" \\ there" -g SLUICE_OUTPUT_B`, "", "")
-	want := ruleset.Build(mustConfig("10.96.0.0/16"), ruleset.IPv4)
+	want := ruleset.Redirects.Build(mustConfig("10.96.0.0/16"), ruleset.IPv4)
 	f.Fuzz(func(t *testing.T, output, a, b string) {
 		l := listing{chains: map[string][]string{
-			"OUTPUT":       strings.Split(output, "\n"),
-			ruleset.ChainA: strings.Split(a, "\n"),
-			ruleset.ChainB: strings.Split(b, "\n"),
+			"OUTPUT":            strings.Split(output, "\n"),
+			ruleset.Redirects.A: strings.Split(a, "\n"),
+			ruleset.Redirects.B: strings.Split(b, "\n"),
 		}}
-		have, err := read(l)
+		have, err := read(l, ruleset.Redirects)
 		if err != nil {
 			t.Fatal(err)
 		}

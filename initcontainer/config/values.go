@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// MaxListLen is how many values one list may have. Each is a rule of its own, made by a program run of some
-// milliseconds while the pod waits to start.
+// MaxListLen is how many values one list may have. Each is a rule of its own in two chains, made by program
+// runs of some milliseconds while the pod waits to start.
 const MaxListLen = 128
 
 // MaxUID is the largest user id the kernel's owner match takes; the one above it means "no user".

@@ -14,7 +14,7 @@ const dnsPort = 53
 // Build returns the chain's rules for a family, or none when no range of that family is to be redirected. The result
 // depends on the settings' values only, not on the order of lists: ranges read from an API may come in any order, and
 // the kernel's rules are not to be changed for that.
-func Build(c config.Config, f Family) []Rule {
+func (ch Chain) Build(c config.Config, f Family) []Rule {
 	if f == IPv6 && c.IPv6 == config.IPv6Off {
 		return nil
 	}
@@ -22,10 +22,14 @@ func Build(c config.Config, f Family) []Rule {
 	if len(ranges) == 0 {
 		return nil
 	}
-	rules := []Rule{
-		{Out: "lo", Target: Return},
-		{UIDs: config.UIDs{First: c.ProxyUID, Last: c.ProxyUID}, HasUID: true, Target: Return},
+	var rules []Rule
+	if ch.target == Drop {
+		rules = append(rules, Rule{Src: loopback(f), TCP: true, SrcPort: c.ProxyPort, Target: Drop})
 	}
+	rules = append(rules,
+		Rule{Out: "lo", Target: Return},
+		Rule{UIDs: config.UIDs{First: c.ProxyUID, Last: c.ProxyUID}, HasUID: true, Target: Return},
+	)
 	for _, u := range ordered(c.ExcludeUIDs, func(a, b config.UIDs) int {
 		return cmp.Or(cmp.Compare(a.First, b.First), cmp.Compare(a.Last, b.Last))
 	}) {
@@ -46,9 +50,21 @@ func Build(c config.Config, f Family) []Rule {
 		rules = append(rules, Rule{Dst: condition(p), Target: Return})
 	}
 	for _, p := range ranges {
-		rules = append(rules, Rule{Dst: condition(p), TCP: true, Target: Redirect, ToPort: c.ProxyPort})
+		r := Rule{Dst: condition(p), TCP: true, Target: ch.target}
+		if ch.target == Redirect {
+			r.ToPort = c.ProxyPort
+		}
+		rules = append(rules, r)
 	}
 	return rules
+}
+
+// loopback is where REDIRECT in OUTPUT leads to, and where the proxy answers from.
+func loopback(f Family) netip.Prefix {
+	if f == IPv6 {
+		return netip.PrefixFrom(netip.IPv6Loopback(), 128)
+	}
+	return netip.MustParsePrefix("127.0.0.1/32")
 }
 
 // prefixes picks a family's prefixes, in order and each one once.

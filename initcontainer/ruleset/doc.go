@@ -1,8 +1,10 @@
-// Package ruleset says which nat rules the settings ask for. It is pure: settings in, ordered rules out; apply brings
-// them into the kernel.
+// Package ruleset says which rules the settings ask for. It is pure: settings in, ordered rules out; apply brings them
+// into the kernel.
 //
-// All rules of a family stand in one chain, which OUTPUT jumps to for TCP. Nat rules see the first packet of a
-// connection only; everything after it costs a connection-tracking lookup. In their order:
+// The rules of a family stand in two chains, to which OUTPUT leads.
+//
+// Redirects, in the nat table, takes TCP. Nat rules see the first packet of a connection only; everything after it costs
+// a connection-tracking lookup. In their order:
 //
 //  1. -o lo: RETURN. What stays inside the pod is never touched, not even when the ranges are as wide as 0.0.0.0/0.
 //  2. The proxy's user: RETURN. This is the loop guard: what the proxy sends (to a pod, or on to the ClusterIP when it
@@ -16,6 +18,16 @@
 //     destination the application asked for is what SO_ORIGINAL_DST then says.
 //
 // Whatever reaches the end of the chain goes on as if the chain were not there.
+//
+// Drops, in the filter table, takes TCP packets that connection tracking calls invalid, such as one from outside the
+// window. They belong to no connection as far as the kernel knows, so that it does not translate them: to the wrong
+// address they cause a reset, which ends the connection they came from. They are dropped, and TCP sends them again if
+// they mattered. In their order:
+//
+//  1. From the proxy's port on loopback: DROP. Untranslated, an answer would reach the application from an address it
+//     has no connection to, whichever user is said to send it: what the kernel sends for a closed socket has none.
+//  2. Rules 1 to 6 above: what is not redirected is not touched here either.
+//  3. Each Service range: DROP. Untranslated, it would leave the pod for the Service, past the proxy.
 //
 // A pod that calls its own Service is redirected like any other; the proxy then connects to the pod's own address over
 // lo, without the detour through the node. Two connections from one source port to two Services become one tuple

@@ -2,6 +2,7 @@ package ruleset
 
 import (
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -32,28 +33,34 @@ func (f Family) Of(a netip.Addr) bool {
 // Target is where a matching packet goes.
 type Target string
 
-// Return leaves the chain, Redirect goes to the local port ToPort.
+// Return leaves the chain, Redirect goes to the local port ToPort, Drop goes nowhere.
 const (
 	Return   Target = "RETURN"
 	Redirect Target = "REDIRECT"
+	Drop     Target = "DROP"
 )
 
 // Rule is one rule of the chain. All its conditions must hold; the zero value of a field is no condition. Rules are
 // compared with ==.
 type Rule struct {
-	Dst    netip.Prefix // destination address; never with length 0, which is no condition
-	Out    string       // outgoing interface
-	TCP    bool         // protocol
-	UIDs   config.UIDs  // owner of the sending socket, when HasUID
-	HasUID bool         //
-	Ports  config.Ports // destination port; needs TCP
-	Target Target       //
-	ToPort uint16       // for Redirect, which needs TCP
+	Src     netip.Prefix // source address; neither it nor Dst ever with length 0, which is no condition
+	Dst     netip.Prefix // destination address
+	Out     string       // outgoing interface
+	TCP     bool         // protocol
+	UIDs    config.UIDs  // owner of the sending socket, when HasUID
+	HasUID  bool         //
+	SrcPort uint16       // source port; needs TCP
+	Ports   config.Ports // destination port; needs TCP
+	Target  Target       //
+	ToPort  uint16       // for Redirect, which needs TCP
 }
 
 // Args writes the rule as iptables arguments, spelled and ordered as iptables itself lists them.
 func (r Rule) Args() []string {
 	var a []string
+	if r.Src.IsValid() {
+		a = append(a, "-s", r.Src.String())
+	}
 	if r.Dst.IsValid() {
 		a = append(a, "-d", r.Dst.String())
 	}
@@ -66,8 +73,14 @@ func (r Rule) Args() []string {
 	if r.HasUID {
 		a = append(a, "-m", "owner", "--uid-owner", r.UIDs.String())
 	}
+	if r.SrcPort != 0 || r.Ports != (config.Ports{}) {
+		a = append(a, "-m", "tcp")
+	}
+	if r.SrcPort != 0 {
+		a = append(a, "--sport", strconv.Itoa(int(r.SrcPort)))
+	}
 	if r.Ports != (config.Ports{}) {
-		a = append(a, "-m", "tcp", "--dport", strings.Replace(r.Ports.String(), "-", ":", 1))
+		a = append(a, "--dport", strings.Replace(r.Ports.String(), "-", ":", 1))
 	}
 	a = append(a, "-j", string(r.Target))
 	if r.Target == Redirect {
@@ -84,19 +97,19 @@ func ParseRule(args []string) (r Rule, ok bool) {
 			return Rule{}, false
 		}
 	}
-	plain := r.Target == Return && r.ToPort == 0
+	plain := (r.Target == Return || r.Target == Drop) && r.ToPort == 0
 	redirect := r.Target == Redirect && r.ToPort != 0 && r.TCP
-	ports := r.Ports == (config.Ports{}) || r.TCP
+	ports := r.Ports == (config.Ports{}) && r.SrcPort == 0 || r.TCP
 	return r, len(args)%2 == 0 && ports && (plain || redirect)
 }
 
 // read takes one option with its value. A repeated option, which iptables would take as something else, is refused.
 func (r *Rule) read(option, v string) (ok bool) {
 	switch option {
+	case "-s":
+		ok = readAddress(&r.Src, v)
 	case "-d":
-		p, err := netip.ParsePrefix(v)
-		ok = err == nil && !r.Dst.IsValid() && p.Bits() > 0 && p == p.Masked() && !p.Addr().Is4In6()
-		r.Dst = p
+		ok = readAddress(&r.Dst, v)
 	case "-o":
 		ok = r.Out == "" && v != ""
 		r.Out = v
@@ -111,6 +124,10 @@ func (r *Rule) read(option, v string) (ok bool) {
 		if ok {
 			r.UIDs, r.HasUID = u[0], true
 		}
+	case "--sport":
+		p, err := config.ParsePort(v)
+		ok = err == nil && r.SrcPort == 0
+		r.SrcPort = p
 	case "--dport":
 		p, err := config.ParsePorts(strings.Replace(v, ":", "-", 1))
 		ok = err == nil && len(p) == 1 && r.Ports == (config.Ports{})
@@ -118,7 +135,7 @@ func (r *Rule) read(option, v string) (ok bool) {
 			r.Ports = p[0]
 		}
 	case "-j":
-		ok = r.Target == "" && (v == string(Return) || v == string(Redirect))
+		ok = r.Target == "" && slices.Contains([]Target{Return, Redirect, Drop}, Target(v))
 		r.Target = Target(v)
 	case "--to-ports":
 		p, err := config.ParsePort(v)
@@ -126,4 +143,13 @@ func (r *Rule) read(option, v string) (ok bool) {
 		r.ToPort = p
 	}
 	return ok
+}
+
+func readAddress(into *netip.Prefix, v string) bool {
+	p, err := netip.ParsePrefix(v)
+	if err != nil || into.IsValid() || p.Bits() == 0 || p != p.Masked() || p.Addr().Is4In6() {
+		return false
+	}
+	*into = p
+	return true
 }

@@ -30,7 +30,7 @@ func TestGolden(t *testing.T) {
 			c := readSettings(t, file)
 			var got strings.Builder
 			for _, f := range families {
-				got.WriteString("# " + f.String() + "\n" + ruleset.Script(ruleset.Build(c, f)))
+				got.WriteString("# " + f.String() + "\n" + ruleset.Script(c, f))
 			}
 			golden := strings.TrimSuffix(file, ".flags") + ".rules"
 			if *update {
@@ -70,7 +70,23 @@ func readSettings(t *testing.T, file string) config.Config {
 	return c
 }
 
-// redirected says in plain language what the settings promise.
+// verdict says in plain language what the settings promise.
+func verdict(c config.Config, p rulesettest.Packet) int {
+	loopback := p.Src.Addr() == netip.MustParseAddr("127.0.0.1") || p.Src.Addr() == netip.IPv6Loopback()
+	off := p.Dst.Addr().Is6() && c.IPv6 == config.IPv6Off ||
+		!slices.ContainsFunc(c.RedirectCIDRs, func(r netip.Prefix) bool { return r.Addr().Is6() == p.Dst.Addr().Is6() })
+	switch {
+	case p.Invalid && p.Protocol == "tcp" && loopback && p.Src.Port() == c.ProxyPort && !off:
+		return rulesettest.Dropped // what the proxy answers
+	case p.Invalid && redirected(c, p):
+		return rulesettest.Dropped // what is for the proxy and would miss it
+	case redirected(c, p):
+		return int(c.ProxyPort)
+	}
+	return 0
+}
+
+// redirected says whether the packet's connection is the proxy's.
 func redirected(c config.Config, p rulesettest.Packet) bool {
 	in := func(list []netip.Prefix) bool {
 		return slices.ContainsFunc(list, func(r netip.Prefix) bool { return r.Contains(p.Dst.Addr()) })
@@ -102,31 +118,26 @@ func redirected(c config.Config, p rulesettest.Packet) bool {
 
 func TestRandomPacketsGoWhereTheSettingsSay(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
-	var yes, no int
+	count := map[int]int{}
 	for range 400 {
 		c := randomConfig(rng)
 		for _, f := range families {
-			rules := ruleset.Build(c, f)
 			k := rulesettest.NewKernel()
-			if err := k.Load(ruleset.Script(rules)); err != nil {
+			if err := k.Load(ruleset.Script(c, f)); err != nil {
 				t.Fatal(err)
 			}
-			for range 100 {
+			for range 250 {
 				p := randomPacket(rng, c, f)
-				port := k.Walk(p)
-				if want := redirected(c, p); want != (port != 0) || want && port != int(c.ProxyPort) {
-					t.Fatalf("%+v goes to port %d; redirect should be %v under\n%v\n%v", p, port, want, c.Args(), k)
+				got := k.Walk(p)
+				if want := verdict(c, p); got != want {
+					t.Fatalf("%+v: the verdict is %d and should be %d under\n%v\n%v", p, got, want, c.Args(), k)
 				}
-				if port != 0 {
-					yes++
-				} else {
-					no++
-				}
+				count[got]++
 			}
 		}
 	}
-	if yes < 5000 || no < 5000 {
-		t.Errorf("the packets say little: %d redirected, %d not", yes, no)
+	if count[0] < 5000 || count[int(config.Default().ProxyPort)] < 5000 || count[rulesettest.Dropped] < 5000 {
+		t.Errorf("the packets say little: %v", count)
 	}
 }
 
@@ -158,7 +169,13 @@ func randomPacket(rng *rand.Rand, c config.Config, f ruleset.Family) rulesettest
 	for !f.Of(dst) {
 		dst = addresses[rng.IntN(len(addresses))]
 	}
+	src := addresses[rng.IntN(len(addresses))]
+	for !f.Of(src) {
+		src = addresses[rng.IntN(len(addresses))]
+	}
 	return rulesettest.Packet{
+		Src:      netip.AddrPortFrom(src, []uint16{40000, 80, c.ProxyPort, c.ProxyPort + 1}[rng.IntN(4)]),
+		Invalid:  rng.IntN(2) == 0,
 		Protocol: []string{"tcp", "tcp", "tcp", "tcp", "udp"}[rng.IntN(5)],
 		Dst:      netip.AddrPortFrom(dst, []uint16{53, 78, 79, 80, 81, 82, 83, 84, 443, c.ProxyPort}[rng.IntN(10)]),
 		UID:      []uint32{0, 15298, 15299, 15300, 15301, 15302, 15303, 15304}[rng.IntN(8)],
@@ -181,20 +198,20 @@ func parse[T any](one func(string) T, texts ...string) (out []T) {
 	return out
 }
 
-func TestTheProxysOwnUserIsNeverRedirected(t *testing.T) {
+func TestWhatTheProxysOwnUserSendsGoesWhereItWasGoing(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 4))
 	for range 200 {
 		c := randomConfig(rng)
 		for _, f := range families {
 			k := rulesettest.NewKernel()
-			if err := k.Load(ruleset.Script(ruleset.Build(c, f))); err != nil {
+			if err := k.Load(ruleset.Script(c, f)); err != nil {
 				t.Fatal(err)
 			}
 			for range 50 {
 				p := randomPacket(rng, c, f)
-				p.UID = c.ProxyUID
+				p.UID, p.Src = c.ProxyUID, netip.AddrPort{}
 				if port := k.Walk(p); port != 0 {
-					t.Fatalf("%+v of the proxy goes to port %d under\n%v", p, port, k)
+					t.Fatalf("%+v of the proxy has the verdict %d under\n%v", p, port, k)
 				}
 			}
 		}
@@ -211,8 +228,10 @@ func TestTheOrderOfListsChangesNothing(t *testing.T) {
 		d.ExcludePorts = shuffled(rng, c.ExcludePorts)
 		d.ExcludeUIDs = shuffled(rng, c.ExcludeUIDs)
 		for _, f := range families {
-			if a, b := ruleset.Build(c, f), ruleset.Build(d, f); !slices.Equal(a, b) {
-				t.Fatalf("%v\n%v\ndiffer for\n%v\n%v", a, b, c.Args(), d.Args())
+			for _, ch := range ruleset.Chains {
+				if a, b := ch.Build(c, f), ch.Build(d, f); !slices.Equal(a, b) {
+					t.Fatalf("%v\n%v\ndiffer for\n%v\n%v", a, b, c.Args(), d.Args())
+				}
 			}
 		}
 	}
@@ -228,9 +247,11 @@ func TestEveryBuiltRuleIsReadBackAsItself(t *testing.T) {
 	rng := rand.New(rand.NewPCG(7, 8))
 	for range 300 {
 		for _, f := range families {
-			for _, r := range ruleset.Build(randomConfig(rng), f) {
-				if got, ok := ruleset.ParseRule(r.Args()); !ok || got != r {
-					t.Fatalf("%q is read as %+v, %v; it was %+v", r.Args(), got, ok, r)
+			for _, ch := range ruleset.Chains {
+				for _, r := range ch.Build(randomConfig(rng), f) {
+					if got, ok := ruleset.ParseRule(r.Args()); !ok || got != r {
+						t.Fatalf("%q is read as %+v, %v; it was %+v", r.Args(), got, ok, r)
+					}
 				}
 			}
 		}
@@ -247,7 +268,12 @@ func TestRulesThatAreNotOursAreNotRead(t *testing.T) {
 		"an option without its value":       "-j RETURN -p",
 		"a negated condition":               "! -o lo -j RETURN",
 		"another protocol":                  "-p udp -j RETURN",
-		"a source address":                  "-s 10.0.0.1/32 -j RETURN",
+		"a source address without a length": "-s 10.0.0.1 -j RETURN",
+		"the same source twice":             "-s 10.0.0.1/32 -s 10.0.0.1/32 -j RETURN",
+		"a source port without a protocol":  "--sport 53 -j DROP",
+		"a range of source ports":           "-p tcp -m tcp --sport 53:54 -j DROP",
+		"two source ports":                  "-p tcp -m tcp --sport 53 --sport 54 -j DROP",
+		"a drop with a port":                "-p tcp -j DROP --to-ports 1",
 		"a group owner":                     "-m owner --gid-owner 15301 -j RETURN",
 		"two users":                         "-m owner --uid-owner 1 --uid-owner 2 -j RETURN",
 		"a list of users":                   "-m owner --uid-owner 1,2 -j RETURN",
@@ -280,6 +306,7 @@ func TestRulesThatAreNotOursAreNotRead(t *testing.T) {
 
 func FuzzParseRule(f *testing.F) {
 	f.Add("-o lo -j RETURN")
+	f.Add("-s 127.0.0.1/32 -p tcp -m tcp --sport 15301 -j DROP")
 	f.Add("-m owner --uid-owner 15301 -j RETURN")
 	f.Add("-m owner --uid-owner 100-200 -j RETURN")
 	f.Add("-p tcp -m tcp --dport 8000:8100 -j RETURN")

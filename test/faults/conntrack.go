@@ -40,10 +40,8 @@ func conntrackScenarios() []scenario {
 			run: func(x *trial) error { return x.full(x.client.Namespace) }},
 		{name: "conntrack/ports", title: "a connection for each of 48,000 requests, to four Service ports at once", shape: shape{pods: 2, ports: 4},
 			run: func(x *trial) error { return x.shortToAll(12000) }},
-		{name: "conntrack/invalid", title: "packets that the table takes for invalid, on idle connections", shape: two, quick: true, run: invalid,
-			pending: "the init container has no rule that drops them"},
-		{name: "conntrack/invalid-answer", title: "the same on the way back", shape: two, quick: true, run: invalidAnswer,
-			pending: "the init container has no rule that drops them"},
+		{name: "conntrack/invalid", title: "packets that the table takes for invalid, on idle connections", shape: two, quick: true, run: invalid},
+		{name: "conntrack/invalid-answer", title: "the same on the way back", shape: two, quick: true, run: invalidAnswer},
 	}
 }
 

@@ -64,7 +64,8 @@ type conn struct {
 
 	out     []byte // frames to be sent; borrowed
 	size    int    // of that buffer
-	backlog int    // bytes that the drain coroutine has taken from out and not written yet
+	backlog int    // bytes that the drain coroutine has taken from out; 0 once they are written
+	before  uint64 // what was sent before them
 	// draining says that a coroutine writes; nobody else may meanwhile.
 	draining bool
 	asked    bool  // Flush will be called
@@ -426,4 +427,9 @@ func (c *conn) setMaxStreams(n uint32) {
 }
 
 // position answers how many bytes will have been written when what is in out has gone.
-func (c *conn) position() uint64 { return c.c.Sent() + uint64(c.backlog+len(c.out)) }
+func (c *conn) position() uint64 {
+	if c.backlog > 0 {
+		return c.before + uint64(c.backlog+len(c.out)) // some of the backlog may have been sent
+	}
+	return c.c.Sent() + uint64(len(c.out))
+}

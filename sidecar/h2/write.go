@@ -52,7 +52,7 @@ func (c *conn) flush() {
 	}
 	b, size := c.out, c.size
 	c.out = nil
-	c.backlog, c.draining = len(b)-n, true
+	c.backlog, c.before, c.draining = len(b)-n, c.c.Sent(), true
 	c.l.Go(func() { c.drain(b, n, size) })
 }
 
@@ -91,7 +91,7 @@ func (c *conn) drain(b []byte, from, size int) {
 			return
 		}
 		b, from, size = c.out, 0, c.size
-		c.out, c.backlog = nil, len(b)
+		c.out, c.backlog, c.before = nil, len(b), c.c.Sent()
 	}
 }
 

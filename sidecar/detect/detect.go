@@ -60,6 +60,11 @@ func Detect(b []byte) Result {
 	return requestLine(b)
 }
 
+// MayBecomeHTTP2 reports whether b is the beginning of HTTP/2's preface and not yet all of it.
+func MayBecomeHTTP2(b []byte) bool {
+	return len(b) > 0 && len(b) < len(preface) && string(b) == preface[:len(b)]
+}
+
 // Guess answers what b is when no more bytes came in the time there was to wait: never NeedMore. An unfinished request
 // line counts when its method is one of the usual ones and its target is a path or a URL, as a person types it.
 func Guess(b []byte) Result {

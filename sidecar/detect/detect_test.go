@@ -158,3 +158,11 @@ func BenchmarkDetect(b *testing.B) {
 		})
 	}
 }
+
+func TestTheBeginningOfThePreface(t *testing.T) {
+	for b, want := range map[string]bool{"": false, "P": true, "PRI": true, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r": true, preface: false, "PU": false, "GET": false} {
+		if got := MayBecomeHTTP2([]byte(b)); got != want {
+			t.Errorf("%q: %v, want %v", b, got, want)
+		}
+	}
+}

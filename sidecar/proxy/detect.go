@@ -99,7 +99,7 @@ func (w *Worker) firstBytes(s *h1.Stream, declared cluster.Protocol) kind {
 			return kindOpaque // a client that ends before it is recognised: the server is to see the same
 		}
 		result := detect.Detect(s.Buffered())
-		if result == detect.NeedMore && declared != cluster.HTTP1 {
+		if result == detect.NeedMore && (declared != cluster.HTTP1 || detect.MayBecomeHTTP2(s.Buffered())) {
 			if until == loop.Never {
 				until = w.l.Now() + int64(unfinished)
 			}

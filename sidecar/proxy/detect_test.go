@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/sluice-mesh/sluice/sidecar/cluster"
+	"github.com/sluice-mesh/sluice/sidecar/h2/frame"
 )
 
 // impatient makes the rig dial ahead of silent clients at once, as a loaded machine would.
@@ -209,6 +210,22 @@ func TestFirstBytesByteByByte(t *testing.T) {
 			s.close()
 		})
 	}
+	t.Run("HTTP/2's preface, on a port that declares HTTP", func(t *testing.T) {
+		server := newH2Server(t, named("web"))
+		r := newRig(t)
+		r.declare(cluster.HTTP1, server.addr)
+		client := r.dial()
+		for i := range frame.ClientPreface {
+			client.send(frame.ClientPreface[i : i+1])
+			time.Sleep(100 * time.Microsecond)
+		}
+		client.send(string(frame.AppendSettings(nil)))
+		first := make([]byte, frame.HeaderLen)
+		if _, err := io.ReadFull(client.c, first); err != nil || frame.Parse(first).Type != frame.Settings {
+			t.Errorf("got %q, %v, want SETTINGS", first, err)
+		}
+		client.close()
+	})
 	t.Run("a request line that is typed slowly", func(t *testing.T) {
 		r, o := one(t)
 		client := r.dial()

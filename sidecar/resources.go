@@ -66,7 +66,8 @@ func limitMemory() {
 // descriptorsSpared are those that are no connection's: listeners, event loops, the API server, health and metrics, files, pipes.
 const descriptorsSpared = 64
 
-// mostConnections answers how many connections of applications there are descriptors for, each with one to an endpoint.
+// mostConnections answers how many connections of applications there are descriptors for, with half as many to endpoints: idle ones have none,
+// and a connect that finds no descriptor closes an idle connection to another endpoint.
 func mostConnections() int {
 	var limit syscall.Rlimit // whose soft part Go's runtime has raised
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
@@ -77,7 +78,7 @@ func mostConnections() int {
 
 func connectionsFor(descriptors uint64) int {
 	n := min(descriptors, 2*math.MaxInt32)
-	return int(max(n, descriptorsSpared+2)-descriptorsSpared) / 2
+	return max(int(max(n, descriptorsSpared)-descriptorsSpared)/3*2, 1)
 }
 
 func number(file string) (float64, bool) {

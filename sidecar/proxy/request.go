@@ -23,8 +23,11 @@ type request struct {
 	tried  [8]*cluster.Endpoint // the first of pick.Tried
 	// unsent says that no attempt so far got further than a connect.
 	unsent bool
-	// pardoned says that a kept connection was cut, and that its endpoint may be asked again for it; only once.
-	pardoned bool
+	// pardons are the endpoints, the first pardoned of them, that may be asked again since it was a kept connection that failed; cut says
+	// that one of these was cut.
+	pardons  [4]*cluster.Endpoint
+	pardoned int
+	cut      bool
 	// limit is how many attempts the process may have at one endpoint at a time, 0 without limit; full says that the last pick found
 	// none but for that. A pick takes a place, at placed, which start makes the attempt's.
 	limit  int64
@@ -81,7 +84,7 @@ func (q *request) begin(r *route) {
 	q.pick.Tried = q.tried[:0]
 	q.began = q.pick.Now
 	q.within = q.rules.Timeout
-	q.unsent, q.pardoned = true, false
+	q.unsent, q.pardoned, q.cut = true, 0, false
 	q.ranOut, q.rounds = false, 0
 	q.extra, q.unsure, q.better = 0, 0, false
 	q.limit, q.full, q.placed = 0, false, nil
@@ -221,7 +224,7 @@ func (q *request) blame(ep *cluster.Endpoint, since outlier.Since, after time.Du
 }
 
 // again decides whether the request is sent once more behind attempt a, and answers where to; nil is nowhere. A kept connection that
-// failed says nothing of its endpoint, which may be asked again on a new one.
+// failed says nothing of its endpoint, which may be asked once more.
 func (q *request) again(a *attempt, replayable, idempotent bool) (*cluster.Endpoint, metrics.Choice) {
 	r := q.route
 	o := a.outcome
@@ -231,11 +234,7 @@ func (q *request) again(a *attempt, replayable, idempotent bool) (*cluster.Endpo
 	if decision == classify.No {
 		return nil, 0
 	}
-	switch {
-	case a.reused && o == classify.Unprocessed:
-	case a.reused && o == classify.Cut && !q.pardoned:
-		q.pardoned = true
-	default:
+	if !a.reused || !q.pardon(a.ep, o) {
 		q.failed(a.ep, o != classify.ConnectFailed)
 	}
 	ep, choice := q.next()
@@ -246,6 +245,21 @@ func (q *request) again(a *attempt, replayable, idempotent bool) (*cluster.Endpo
 	}
 	r.stats.Retries[o].Add(1)
 	return ep, choice
+}
+
+// pardon reports whether ep may be asked again, one of whose kept connections has failed with o: once in a request, for an endpoint may
+// end every connection, and only once at all where it may have seen the request.
+func (q *request) pardon(ep *cluster.Endpoint, o classify.Outcome) bool {
+	switch {
+	case o != classify.Unprocessed && (o != classify.Cut || q.cut):
+		return false
+	case q.pardoned == len(q.pardons) || slices.Contains(q.pardons[:q.pardoned], ep):
+		return false
+	}
+	q.pardons[q.pardoned] = ep
+	q.pardoned++
+	q.cut = q.cut || o == classify.Cut
+	return true
 }
 
 // answered counts the status of the request's final answer; 0 is none.

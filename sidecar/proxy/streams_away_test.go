@@ -1,0 +1,86 @@
+package proxy
+
+import (
+	"bytes"
+	"io"
+	"net"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+
+	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
+)
+
+// asked serves a connection of HTTP/2 and calls act for each request. What act writes is sent at once.
+func asked(c net.Conn, act func(out *http2.Framer, id uint32, path string)) {
+	if _, err := io.ReadFull(c, make([]byte, len(http2.ClientPreface))); err != nil {
+		return
+	}
+	var out bytes.Buffer
+	w, in := http2.NewFramer(&out, nil), http2.NewFramer(nil, c)
+	in.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
+	w.WriteSettings()
+	for {
+		if _, err := out.WriteTo(c); err != nil {
+			return
+		}
+		f, err := in.ReadFrame()
+		if err != nil {
+			return
+		}
+		switch f := f.(type) {
+		case *http2.SettingsFrame:
+			if !f.IsAck() {
+				w.WriteSettingsAck()
+			}
+		case *http2.MetaHeadersFrame:
+			act(w, f.StreamID, f.PseudoValue("path"))
+		}
+	}
+}
+
+// An endpoint that ends each of its connections with GOAWAY, and has looked at none of the streams, gets a request once more at most.
+func TestAnEndpointThatAlwaysGoesAwayIsAskedOnceMore(t *testing.T) {
+	const requests = 8
+	var mu sync.Mutex
+	times, all := map[string]int{}, 0
+	bad := newServer(t, func(_ int, c *net.TCPConn) {
+		asked(c, func(out *http2.Framer, _ uint32, path string) {
+			mu.Lock()
+			defer mu.Unlock()
+			times[path]++
+			if all++; all >= requests { // until then they gather on the first connection
+				out.WriteGoAway(0, http2.ErrCodeNo, nil)
+			}
+		})
+	})
+	good := newH2Server(t, named("good"))
+	r := newRig(t)
+	r.inOrder(bad.addr, good.addr)
+	c := r.h2Client()
+	var wg sync.WaitGroup
+	for i := range requests {
+		wg.Go(func() {
+			res, err := c.Post("http://web/"+strconv.Itoa(i), "", strings.NewReader("x"))
+			if got := body(t, res, err); got != "good" {
+				t.Errorf("got %q", got)
+			}
+		})
+	}
+	wg.Wait()
+	mu.Lock()
+	defer mu.Unlock()
+	twice := 0
+	for path, n := range times {
+		if n > 2 {
+			t.Errorf("%s went to the endpoint that goes away %d times, want 2 at most", path, n)
+		} else if n == 2 {
+			twice++
+		}
+	}
+	if twice == 0 {
+		t.Error("no request went to it again")
+	}
+}

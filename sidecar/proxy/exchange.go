@@ -86,8 +86,7 @@ func (w *Worker) try(r *route, x *h1.Exchange) {
 			if ep, choice, gone = w.pause(r, x, wait); gone {
 				return
 			}
-		} else if q.full && q.unsent && a.outcome == classify.ConnectFailed {
-			// Those that have not been tried are full, and the request has been nowhere.
+		} else if q.crowdedOut(&a.attempt) && r.held.up == nil {
 			if ep, choice = w.queue(r, x); ep == nil {
 				return
 			}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/sluice-mesh/sluice/sidecar/balancer"
+	"github.com/sluice-mesh/sluice/sidecar/classify"
 	"github.com/sluice-mesh/sluice/sidecar/cluster"
 	"github.com/sluice-mesh/sluice/sidecar/h1"
 	"github.com/sluice-mesh/sluice/sidecar/loop"
@@ -149,6 +150,12 @@ func (q *request) looks(k *queue, v *waiter) (*cluster.Endpoint, metrics.Choice)
 		k.pass(v) // the room may be where this one does not go
 	}
 	return ep, choice
+}
+
+// crowdedOut reports whether the request waits for room behind attempt a, once again has found no endpoint: those that have not been tried are
+// full, and a's has not looked at the request.
+func (q *request) crowdedOut(a *attempt) bool {
+	return q.full && (a.outcome == classify.ConnectFailed || a.outcome == classify.Unprocessed)
 }
 
 // limited answers a request that met a limit.

@@ -251,8 +251,7 @@ func (s streams) lost(x *h2.Exchange, c *call, f h2.Failure) {
 		s.ownerAway(x, c, a)
 		return
 	}
-	if c.full && c.unsent && a.outcome == classify.ConnectFailed {
-		// Those that have not been tried are full, and the request has been nowhere.
+	if c.crowdedOut(a) && c.held.ep == nil {
 		c.attempt = attempt{}
 		s.w.times.remove(c)
 		s.queue(x, c)

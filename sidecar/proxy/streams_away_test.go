@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"net"
+	"net/http"
 	"strconv"
 	"strings"
 	"sync"
@@ -11,6 +12,9 @@ import (
 
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
+
+	"github.com/sluice-mesh/sluice/sidecar/classify"
+	"github.com/sluice-mesh/sluice/sidecar/rules"
 )
 
 // asked serves a connection of HTTP/2 and calls act for each request. What act writes is sent at once.
@@ -82,5 +86,49 @@ func TestAnEndpointThatAlwaysGoesAwayIsAskedOnceMore(t *testing.T) {
 	}
 	if twice == 0 {
 		t.Error("no request went to it again")
+	}
+}
+
+// Of two endpoints one is at its limit and the other does not look at the request: there is room soon, whatever the method.
+func TestAStreamWaitsForWhoHasMostRequestsWhenTheOthersDoNotLookAtIt(t *testing.T) {
+	for name, act := range map[string]func(out *http2.Framer, id uint32){
+		"REFUSED_STREAM": func(out *http2.Framer, id uint32) { out.WriteRSTStream(id, http2.ErrCodeRefusedStream) },
+		"GOAWAY":         func(out *http2.Framer, _ uint32) { out.WriteGoAway(0, http2.ErrCodeNo, nil) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			h, release := hanging(t, named("good"))
+			busy := newH2Server(t, h)
+			bad := newServer(t, func(_ int, c *net.TCPConn) {
+				asked(c, func(out *http2.Framer, id uint32, _ string) { act(out, id) })
+			})
+			r := newRig(t)
+			r.serve(busy.addr)
+			limit := func() {
+				r.with(func(r *rules.Rules) { r.Limits.Requests, r.Limits.Queue = 1, patience })
+			}
+			limit()
+			c := r.h2Client()
+			var wg sync.WaitGroup
+			defer wg.Wait()
+			wg.Go(func() {
+				res, err := c.Post("http://web/", "", strings.NewReader("x"))
+				body(t, res, err)
+			})
+			r.eventually("the first request", func() bool { return r.m.Loop(0).Upstreams.Load() == 1 })
+			r.serve(busy.addr, bad.addr)
+			limit()
+			wg.Go(func() {
+				defer release()
+				r.eventually("the second to be turned away", func() bool { return r.attempts(classify.Unprocessed) > 0 })
+				r.eventually("the second to wait", func() bool { return r.waiting() == 1 })
+			})
+			res, err := c.Post("http://web/", "", strings.NewReader("y"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := body(t, res, err); res.StatusCode != http.StatusOK || got != "good" {
+				t.Errorf("got %d %q", res.StatusCode, got)
+			}
+		})
 	}
 }

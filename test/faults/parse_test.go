@@ -3,6 +3,7 @@ package main
 import (
 	"reflect"
 	"testing"
+	"time"
 )
 
 const abReport = `
@@ -78,5 +79,12 @@ func TestPromisesAreJudged(t *testing.T) {
 		if got := p.judge(c.r, c.timed); len(got) != c.want {
 			t.Errorf("%s: %q, want %d", c.name, got, c.want)
 		}
+	}
+}
+
+func TestRetriesAreBounded(t *testing.T) {
+	// 2000 calls, a fifth more, ten a second and a burst of 100, whatever the number of loops.
+	if got := mostUpstream(2000, 4*time.Second); got != 2540 {
+		t.Errorf("%.0f requests may reach the pods, want 2540", got)
 	}
 }

@@ -69,12 +69,13 @@ func TestPromisesAreJudged(t *testing.T) {
 		want  int
 	}{
 		{"kept", result{Requests: 10, Longest: 100, Slow: 5}, true, 0},
-		{"a failure", result{Failed: 1}, true, 1},
-		{"another status", result{Non2xx: 1}, false, 1},
-		{"too slow", result{Longest: 101, Slow: 6}, true, 2},
-		{"too slow, and times do not count", result{Longest: 101, Slow: 6}, false, 0},
-		{"too slow, on a machine that was busy before", result{Longest: 101, Slow: 6, P99Before: calm + 1}, true, 0},
-		{"the client gave up", result{Failed: 3, Note: "gave up", Longest: unknown, Slow: unknown}, true, 2},
+		{"nothing was asked", result{}, false, 1},
+		{"a failure", result{Requests: 10, Failed: 1}, true, 1},
+		{"another status", result{Requests: 10, Non2xx: 1}, false, 1},
+		{"too slow", result{Requests: 10, Longest: 101, Slow: 6}, true, 2},
+		{"too slow, and times do not count", result{Requests: 10, Longest: 101, Slow: 6}, false, 0},
+		{"too slow, on a machine that was busy before", result{Requests: 10, Longest: 101, Slow: 6, P99Before: calm + 1}, true, 0},
+		{"the client gave up", result{Requests: 10, Failed: 3, Note: "gave up", Longest: unknown, Slow: unknown}, true, 2},
 	} {
 		if got := p.judge(c.r, c.timed); len(got) != c.want {
 			t.Errorf("%s: %q, want %d", c.name, got, c.want)

@@ -34,6 +34,9 @@ const calm = 20
 // judge answers what of the promise was broken.
 func (p promise) judge(r result, timed bool) (broken []string) {
 	add := func(format string, args ...any) { broken = append(broken, fmt.Sprintf(format, args...)) }
+	if r.Requests == 0 {
+		add("no request was made")
+	}
 	if r.Failed > 0 {
 		add("%d failed", r.Failed)
 	}

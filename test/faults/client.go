@@ -60,14 +60,14 @@ func allClients() []client {
 	return []client{
 		{name: "ab", program: "ab", run: ab()},
 		{name: "ab -k", program: "ab", run: ab("-k")},
-		// wrk looks for requests that take too long every other second only.
+		// wrk does not count requests that are never answered; report.lua does.
 		{name: "wrk", program: "wrk", timed: true, run: func(ctx context.Context, n *network, a amount) (result, error) {
 			script, err := n.file("report.lua", wrkReport)
 			if err != nil {
 				return result{}, err
 			}
 			out := n.runClient(ctx, "wrk", "-t", "1", "-c", strconv.Itoa(connections), "-d", seconds(a.duration)+"s",
-				"--timeout", "2s", "-s", script, serviceURL+"/pod")
+				"--timeout", "2s", "-s", script, serviceURL+"/pod", "--", seconds(a.duration))
 			return parseWrk(out)
 		}},
 		// An answer without a body is one frame. Of a longer one Go's server sends the head first, beside those of all other streams: who

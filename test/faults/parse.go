@@ -113,8 +113,8 @@ func parseAb(out, file string, asked int) (result, error) {
 // would have been sent meanwhile.
 func parseWrk(out string) (result, error) {
 	var w struct {
-		Requests, Connect, Read, Write, Timeout, Status int
-		P99, Max                                        float64
+		Requests, Connect, Read, Write, Timeout, Open, Status int
+		P99, Max                                              float64
 	}
 	i := strings.LastIndex(out, "{")
 	if i < 0 {
@@ -124,7 +124,7 @@ func parseWrk(out string) (result, error) {
 	if err := json.Unmarshal([]byte(text), &w); err != nil {
 		return result{}, fmt.Errorf("wrk: %q: %w", text, err)
 	}
-	failed := w.Connect + w.Read + w.Write + w.Timeout
+	failed := w.Connect + w.Read + w.Write + w.Timeout + w.Open
 	return result{Requests: w.Requests + failed, Failed: failed, Non2xx: w.Status, P99: w.P99, Longest: w.Max, Slow: unknown}, nil
 }
 

@@ -37,8 +37,8 @@ func TestReportsAreRead(t *testing.T) {
 		{"ab that was killed", func() (result, error) { return parseAb("signal: killed", "", 5000) },
 			result{Requests: 5000, Failed: 5000, P99: unknown, Longest: unknown, Slow: unknown, Note: "gave up after 0: "}},
 		{"wrk", func() (result, error) {
-			return parseWrk("Requests/sec: 1\n" + `{"requests":100,"connect":1,"read":2,"write":3,"timeout":4,"status":5,"p99":5.5,"max":9.8}` + "\n")
-		}, result{Requests: 110, Failed: 10, Non2xx: 5, P99: 5.5, Longest: 9.8, Slow: unknown}},
+			return parseWrk("Requests/sec: 1\n" + `{"requests":100,"connect":1,"read":2,"write":3,"timeout":4,"open":6,"status":5,"p99":5.5,"max":9.8}` + "\n")
+		}, result{Requests: 116, Failed: 16, Non2xx: 5, P99: 5.5, Longest: 9.8, Slow: unknown}},
 		{"h2load", func() (result, error) {
 			return parseH2load("requests: 10 total, 10 started, 9 done, 7 succeeded, 2 failed, 1 errored, 0 timeout\n"+
 				"status codes: 7 2xx, 0 3xx, 0 4xx, 1 5xx\n", "1795224648264357\t200\t1834\n1795224648264358\t500\t100001\n1795224648264358\t-1\t5\n")

@@ -17,6 +17,7 @@ type pump struct {
 	consumed bool // bytes of the body were taken that are nowhere in memory any more
 	done     bool // the request went out whole
 	cancel   bool
+	waits    bool // for the client
 	err      error
 	side     Side
 }
@@ -68,7 +69,10 @@ func (x *Exchange) moveRequest(up *Upstream) (Side, error) {
 	l, d := x.d.Conn.Loop(), x.d.Conn
 	for x.Request.Body == Chunked && !x.chunks.Done() || x.Request.Body == Length && x.rest > 0 {
 		// While nothing comes no buffer is held.
-		if err := l.Wait(loop.Never, d, nil, func() bool { return d.Readable() || x.pump.cancel }); err != nil {
+		x.pump.waits = true
+		err := l.Wait(loop.Never, d, nil, func() bool { return d.Readable() || x.pump.cancel })
+		x.pump.waits = false
+		if err != nil {
 			return SideDownstream, err
 		}
 		if x.pump.cancel {
@@ -79,7 +83,6 @@ func (x *Exchange) moveRequest(up *Upstream) (Side, error) {
 			large = x.chunks.Remaining()
 		}
 		var side Side
-		var err error
 		if large < spliceFrom {
 			side, err = x.moveSome(up)
 		} else {

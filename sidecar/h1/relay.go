@@ -79,6 +79,10 @@ func (x *Exchange) Await(up *Upstream, until int64, cut *bool) Result {
 	}
 }
 
+// Owed reports whether the running attempt waits for the client: the rest of the request is still to come, the endpoint has taken what came so
+// far, and it is not 100 (Continue) that the client waits for.
+func (x *Exchange) Owed() bool { return x.pump.running && x.pump.waits && !x.withheld() }
+
 // Leave ends an attempt that is not awaited any more, for an answer or for its end. The connection is of no further use.
 func (x *Exchange) Leave(up *Upstream) { x.cancelPump(up) }
 

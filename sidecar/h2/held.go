@@ -35,6 +35,10 @@ func (x *Exchange) Hold() {
 // Sent reports whether the whole request has gone out in the running attempt.
 func (x *Exchange) Sent() bool { return x.req.sent }
 
+// Owed reports whether the running attempt waits for the client: the rest of the request is still to come, and the endpoint has taken what
+// came so far.
+func (x *Exchange) Owed() bool { return !x.req.ended && x.req.waiting() == 0 }
+
 // Held answers the head of the held attempt's answer; ok is false when there is none.
 func (x *Exchange) Held() (head Head, ok bool) {
 	if x.held == nil || !x.held.answered || x.held.pending != nil {

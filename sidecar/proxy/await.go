@@ -131,6 +131,7 @@ func (w *Worker) await(r *route, x *h1.Exchange) h1.Result {
 			v = w.challenge(r, x)
 			continue
 		case res.Err == h1.ErrLate:
+			a.owed = x.Owed()
 			x.Leave(a.up)
 			res = h1.Result{Err: errAttemptTime, Side: h1.SideUpstream}
 			if why == requestDeadline {

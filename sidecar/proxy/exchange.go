@@ -176,7 +176,7 @@ func (w *Worker) heard(r *route, a *exchangeAttempt, res h1.Result, steady bool)
 	q := &r.one
 	a.status, a.err, a.outcome = res.Status, res.Err, outcomeOf(res, false)
 	if res.Err != nil {
-		q.judge(&a.attempt, classify.HealthOf(a.outcome, 0, a.reused))
+		q.judge(&a.attempt, a.health())
 		w.end(r, a, false)
 		return
 	}

@@ -67,6 +67,7 @@ type attempt struct {
 	reused  bool  // on a connection that was kept
 	heard   bool  // the head of an answer came
 	came    int64 // when that came, where it waited to be told; else 0
+	owed    bool  // its time was over before the client had sent the request whole
 	outcome classify.Outcome
 	status  int
 	after   time.Duration // how long the endpoint asked to be left alone
@@ -157,6 +158,14 @@ func (q *request) done(a *attempt) {
 	q.route.w.giveUpPlace(a.ep, &a.place)
 	q.trace.add(a, now)
 	q.route.stats.Attempts[a.choice][a.outcome].Add(1)
+}
+
+// health answers what an attempt without an answer says of its endpoint: nothing, where the client kept it waiting.
+func (a *attempt) health() classify.Health {
+	if a.owed {
+		return classify.Silent
+	}
+	return classify.HealthOf(a.outcome, 0, a.reused)
 }
 
 // took answers how long the head of an attempt's answer took, which is told now.

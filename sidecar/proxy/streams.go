@@ -241,7 +241,7 @@ func outcomeOfStream(f h2.Failure) classify.Outcome {
 // lost goes on behind the running attempt, which has ended without an answer.
 func (s streams) lost(x *h2.Exchange, c *call, f h2.Failure) {
 	a := &c.attempt
-	c.judge(a, classify.HealthOf(a.outcome, 0, a.reused))
+	c.judge(a, a.health())
 	c.done(a)
 	if ep, choice := c.again(a, x.Replayable(), s.idempotent(x, c)); ep != nil {
 		s.send(x, c, ep, choice)

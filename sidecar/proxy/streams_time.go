@@ -123,9 +123,10 @@ func (s streams) overdue(x *h2.Exchange, c *call, now int64) {
 	case c.within > 0 && now >= c.request.began+int64(c.within):
 		s.r.stats.Timeouts[requestDeadline-attemptDeadline].Add(1)
 		a.outcome, a.err = classify.TimedOut, errRequestTime
+		a.owed = x.Owed()
 		x.Drop()
 		if !c.hurried() { // else it was the caller who had no patience
-			c.judge(a, classify.HealthOf(a.outcome, 0, false))
+			c.judge(a, a.health())
 		}
 		c.done(a)
 		s.drop(c, classify.TimedOut)
@@ -138,6 +139,7 @@ func (s streams) overdue(x *h2.Exchange, c *call, now int64) {
 			s.rivalFailed(x, c, a.outcome)
 			return
 		}
+		a.owed = x.Owed()
 		x.Drop()
 		s.lost(x, c, h2.Failure{})
 	case late != loop.Never && now >= late:

@@ -19,12 +19,8 @@ var (
 // timedOut says which limit a request met.
 func timedOut(r *route, q *request, last *attempt) string {
 	if last.err == errRequestTime {
-		whose := "its sluice.mesh/timeout"
-		if q.hurried() {
-			whose = "the call's grpc-timeout"
-		}
 		return fmt.Sprintf("no answer of %s within %v, which is %s; the last of %d attempts was at %s",
-			r.name(), q.within, whose, len(q.pick.Tried)+1, last.ep.Addr)
+			r.name(), q.within, q.whose(), len(q.pick.Tried)+1, last.ep.Addr)
 	}
 	return fmt.Sprintf("no answer of endpoint %s of %s within %v, which is its sluice.mesh/per-try-timeout",
 		last.ep.Addr, r.name(), q.rules.PerTryTimeout)
@@ -42,6 +38,14 @@ func (q *request) hurry(d time.Duration) {
 
 // hurried reports whether it is the caller who allows no more time.
 func (q *request) hurried() bool { return q.within != q.rules.Timeout }
+
+// whose says what bounds the request's time.
+func (q *request) whose() string {
+	if q.hurried() {
+		return "the call's grpc-timeout"
+	}
+	return "its sluice.mesh/timeout"
+}
 
 // left answers what is left of the request's time, at least a millisecond; 0 where it is not bounded.
 func (q *request) left() time.Duration {

@@ -121,6 +121,12 @@ func (w *Worker) queue(r *route, x *h1.Exchange) (*cluster.Endpoint, metrics.Cho
 			found = true
 			return ep, choice
 		}
+		if q.overdue() {
+			r.stats.Timeouts[requestDeadline-attemptDeadline].Add(1)
+			q.answered(504)
+			x.Reply(504, q.timedOutWaiting())
+			return nil, 0
+		}
 		if w.l.Now() >= until {
 			r.stats.Limited[metrics.LimitQueue].Add(1)
 			w.limited(r, x, fmt.Sprintf("this one has waited %v (sluice.mesh/queue-timeout)", s.Queue))
@@ -136,6 +142,11 @@ func (q *request) queueUntil() int64 {
 		until = min(until, q.began+int64(d))
 	}
 	return until
+}
+
+// timedOutWaiting says that the request's time was over before an endpoint was below its limit.
+func (q *request) timedOutWaiting() string {
+	return fmt.Sprintf("no endpoint of %s was below its limit within %v, which is %s", q.route.name(), q.within, q.whose())
 }
 
 // looks looks for room where it is v's turn to.

@@ -51,6 +51,12 @@ func (s streams) queue(x *h2.Exchange, c *call) {
 				s.send(x, c, ep, choice)
 				return
 			}
+			if c.overdue() {
+				x.Wait(nil)
+				s.r.stats.Timeouts[requestDeadline-attemptDeadline].Add(1)
+				s.reply(x, 504, codeDeadlineExceeded, c.timedOutWaiting())
+				return
+			}
 			if w.l.Now() >= until {
 				x.Wait(nil)
 				s.r.stats.Limited[metrics.LimitQueue].Add(1)

@@ -330,7 +330,8 @@ func (s streams) giveUp(x *h2.Exchange, c *call, f h2.Failure) {
 	case f.Away:
 		// "REFUSED_STREAM … Any request that was sent on the reset stream can be safely retried": RFC 9113, section 7. It says of the
 		// stream what GOAWAY would have told the client.
-		r.stats.Answered(0)
+		c.answered(0)
+		s.log(x, c)
 		x.Reset(frame.RefusedStream)
 	case f.Malformed:
 		s.reply(x, 502, codeInternal, fmt.Sprintf("endpoint %s of %s: malformed answer", a.ep.Addr, r.name()))

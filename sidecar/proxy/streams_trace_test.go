@@ -1,9 +1,14 @@
 package proxy
 
 import (
+	"bytes"
+	"encoding/json"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
+
+	"golang.org/x/net/http2"
 
 	"github.com/sluice-mesh/sluice/sidecar/rules"
 )
@@ -40,5 +45,28 @@ func TestAnAnswerOverHTTP2Explained(t *testing.T) {
 	res, err = c.Do(q)
 	if body(t, res, err); res.StatusCode != 503 {
 		t.Errorf("a nested attempt got %d", res.StatusCode)
+	}
+}
+
+// A stream that the endpoint has not processed when it goes away, and that may not be sent again, is in the log as any other.
+func TestAStreamThatGOAWAYEndedIsInTheAccessLog(t *testing.T) {
+	var out bytes.Buffer
+	log := NewAccessLog(&out)
+	s := newGRPCServer(t, func(s *said) { s.WriteGoAway(0, http2.ErrCodeNo, nil) })
+	r := newRig(t, func(o *Options) { o.AccessLog = log })
+	r.serve(s.addr)
+	r.with(func(r *rules.Rules) { r.AccessLog = 1 })
+	res, err := r.h2Client().Post("http://web/path", "", io.MultiReader(strings.NewReader("x"))) // which the client cannot send again
+	if err == nil {
+		res.Body.Close()
+		t.Errorf("got %d", res.StatusCode)
+	}
+	r.counts("requests that were not answered", 1, r.service().Classes[0].Load)
+	r.end()
+	r.stopped = true
+	log.Close()
+	var got access
+	if err := json.Unmarshal(out.Bytes(), &got); err != nil || got.Path != "/path" || got.Status != 0 || len(got.Attempts) == 0 {
+		t.Errorf("%v: logged %q", err, out.String())
 	}
 }

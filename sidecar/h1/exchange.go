@@ -40,8 +40,7 @@ type Exchange struct {
 
 	answer Chunks
 
-	segments [8][]byte
-	scratch  [96]byte
+	out outgoing // not the pump's, which has its own: an answer may come while it still sends
 }
 
 type readAhead struct {

@@ -25,7 +25,7 @@ type pump struct {
 // startPump sends the request from its head on in a coroutine of its own and wakes the calling one at its end.
 func (x *Exchange) startPump(up *Upstream) {
 	l := x.d.Conn.Loop()
-	main := l.Current()
+	main, out := l.Current(), &x.d.space.pumped
 	x.pump = pump{running: true, consumed: x.pump.consumed}
 	l.Go(func() {
 		side, err := SideDownstream, errPumpPanicked // what is left of a panic
@@ -38,7 +38,7 @@ func (x *Exchange) startPump(up *Upstream) {
 			}
 			main.Wake()
 		}()
-		side, err = x.moveRequest(up)
+		side, err = x.moveRequest(up, out)
 	})
 }
 
@@ -62,8 +62,8 @@ func (x *Exchange) cancelPump(up *Upstream) {
 	up.Conn.SetWriteDeadline(loop.Never)
 }
 
-func (x *Exchange) moveRequest(up *Upstream) (Side, error) {
-	if err := x.sendTaken(up); err != nil {
+func (x *Exchange) moveRequest(up *Upstream, out *outgoing) (Side, error) {
+	if err := x.sendTaken(up, out); err != nil {
 		return SideUpstream, err
 	}
 	l, d := x.d.Conn.Loop(), x.d.Conn
@@ -145,12 +145,9 @@ func (x *Exchange) moveSome(up *Upstream) (Side, error) {
 }
 
 // sendTaken sends what is there of the request: the head, edited for the upstream connection, the body bytes that were read with it
-// and those that were kept.
-func (x *Exchange) sendTaken(up *Upstream) error {
-	return x.sendBy(up, x.segments[:0], x.scratch[:0])
-}
-
-func (x *Exchange) sendBy(up *Upstream, segs [][]byte, scratch []byte) error {
+// and those that were kept. It uses out, which nobody else may meanwhile.
+func (x *Exchange) sendTaken(up *Upstream, out *outgoing) error {
+	segs, scratch := out.segments[:0], out.scratch[:0]
 	if x.d.bound != nil {
 		segs, _ = x.Request.AppendBound(segs, scratch)
 	} else {

@@ -22,7 +22,7 @@ func (x *Exchange) Start(up *Upstream) Result {
 	x.finSeen, x.told = false, false
 	if x.InMemory() {
 		// A bound connection's endpoint may have answered before it closed.
-		if err := x.sendTaken(up); err != nil && x.d.bound == nil {
+		if err := x.sendTaken(up, &x.out); err != nil && x.d.bound == nil {
 			return x.fail(up, SideUpstream, err)
 		}
 		up.whole = true
@@ -216,9 +216,9 @@ func (x *Exchange) Forward(up *Upstream) Result {
 	if err != nil {
 		return failed(SideUpstream, err)
 	}
-	segs := append(x.segments[:0], res.Head)
+	segs := append(x.out.segments[:0], res.Head)
 	if d.bound == nil {
-		segs, _ = res.appendDownstream(x.segments[:0], x.scratch[:0], x.Request.Minor, keep, x.Extra)
+		segs, _ = res.appendDownstream(x.out.segments[:0], x.out.scratch[:0], x.Request.Minor, keep, x.Extra)
 	}
 	x.begun = true
 	if len(segs) == 1 && len(segs[0]) == up.answerHead {

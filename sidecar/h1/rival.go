@@ -7,8 +7,7 @@ import "github.com/sluice-mesh/sluice/sidecar/loop"
 // with Await. It passes nothing on and minds the client in nothing.
 func (x *Exchange) Rival(up *Upstream) Result {
 	up.begin()
-	// The exchange's own segments are the other attempt's.
-	if err := x.sendBy(up, make([][]byte, 0, cap(x.segments)), make([]byte, 0, len(x.scratch))); err != nil {
+	if err := x.sendTaken(up, new(outgoing)); err != nil { // the exchange's own is the other attempt's
 		return x.fail(up, SideUpstream, err)
 	}
 	up.whole = true

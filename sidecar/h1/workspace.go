@@ -4,6 +4,13 @@ package h1
 type workspace struct {
 	request  Request
 	exchange Exchange
+	pumped   outgoing
+}
+
+// outgoing is room for the segments of a head and for what is written into it. It is in use until they have been sent.
+type outgoing struct {
+	segments [8][]byte
+	scratch  [96]byte
 }
 
 // Workspaces lends them to the connections of one loop, so that an idle connection holds none. The zero value is ready.

@@ -84,3 +84,25 @@ func TestAnErrorDuringARaceWhileTheBodyIsStuck(t *testing.T) {
 	client.send(get)
 	client.close()
 }
+
+// An endpoint may answer while what was kept of the request still waits for it to read. The answer goes its way, and so does the request.
+func TestAnAnswerWhileTheBodyIsStuck(t *testing.T) {
+	const size = 120_000
+	head, body := fmt.Sprintf("PUT / HTTP/1.1\r\nHost: web\r\nContent-Length: %d\r\n\r\n", 2*size), strings.Repeat("b", 2*size)
+	r, cut, stuck := newRig(t), newOrigin(t), narrow(t)
+	r.ruled(func(ru *rules.Rules) { ru.ReplayLimit = 1 << 20 }, r.eps(cut.addr, stuck.addr)...)
+	client := r.dial()
+	client.send(head + body[:size])
+	first := cut.accept()
+	first.expect(head+body[:size], "the first half")
+	first.close()
+	second := stuck.accept()
+	second.expect(head, "the head once more, of what is sent again as one")
+	second.send(status(413))
+	client.expect(status(413), "the answer that came before the request had gone out")
+	second.expect(body[:size], "what was sent again")
+	client.send(body[size:])
+	second.expect(body[size:], "the second half")
+	client.send(get)
+	client.close()
+}

@@ -25,16 +25,11 @@ func TestMain(m *testing.M) { meshtest.Main(m) }
 
 var quiet = slog.New(slog.DiscardHandler)
 
-// freePorts answers ports where nothing listens.
+// freePorts answers ports where nobody listens but the test, if it does.
 func freePorts(t *testing.T, n int) (ports []uint16) {
 	t.Helper()
 	for range n {
-		ln, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer ln.Close() // all at the end, so that they differ
-		ports = append(ports, uint16(ln.Addr().(*net.TCPAddr).Port))
+		ports = append(ports, meshtest.HoldPort(t).Port())
 	}
 	return ports
 }

@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/sluice-mesh/sluice/test/meshtest"
 )
 
 // peer is one end of a connection in a linear test: send this, expect that. Whatever it waits for is bounded by patience.
@@ -69,17 +71,8 @@ type origin struct {
 
 func newOrigin(t *testing.T) *origin {
 	t.Helper()
-	return originAt(t, "127.0.0.1:0")
-}
-
-func originAt(t *testing.T, addr string) *origin {
-	t.Helper()
-	ln, err := net.Listen("tcp", addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { ln.Close() })
-	return &origin{t, ln.(*net.TCPListener), ln.Addr().(*net.TCPAddr).AddrPort()}
+	ln := meshtest.ListenHeld(t)
+	return &origin{t, ln, ln.Addr().(*net.TCPAddr).AddrPort()}
 }
 
 // accept waits for a connection of the proxy.
@@ -224,13 +217,13 @@ type server struct {
 	wg    sync.WaitGroup
 }
 
-func serveAt(t *testing.T, addr string, each func(n int, c *net.TCPConn)) *server {
+func serveAt(t *testing.T, addr netip.AddrPort, each func(n int, c *net.TCPConn)) *server {
 	t.Helper()
-	ln, err := net.Listen("tcp", addr)
+	ln, err := net.Listen("tcp", addr.String())
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &server{addr: ln.Addr().(*net.TCPAddr).AddrPort(), ln: ln, conns: map[net.Conn]struct{}{}}
+	s := &server{addr: addr, ln: ln, conns: map[net.Conn]struct{}{}}
 	s.wg.Add(1)
 	go func() {
 		defer s.wg.Done()
@@ -261,10 +254,10 @@ func serveAt(t *testing.T, addr string, each func(n int, c *net.TCPConn)) *serve
 
 func newServer(t *testing.T, each func(n int, c *net.TCPConn)) *server {
 	t.Helper()
-	return serveAt(t, "127.0.0.1:0", each)
+	return serveAt(t, meshtest.HoldPort(t), each)
 }
 
-// stop closes the listener and every connection, as a killed server does.
+// stop closes the listener and every connection, as a killed server does. Nobody listens there then, unless the test does.
 func (s *server) stop() {
 	s.ln.Close()
 	s.mu.Lock()

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/netip"
 	"sync"
 	"testing"
@@ -353,20 +352,5 @@ func (r *resolver) unknown(reason discovery.Reason, resolve func(done func(disco
 func (r *resolver) Run(context.Context) error { return nil }
 func (r *resolver) Status() discovery.Status  { return discovery.Status{Synced: true} }
 
-// closedPort answers an address where nothing listens, and each only once.
-func closedPort(t *testing.T) netip.AddrPort {
-	t.Helper()
-	for {
-		ln, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		addr := ln.Addr().(*net.TCPAddr).AddrPort()
-		ln.Close()
-		if _, again := closedPorts.LoadOrStore(addr, nil); !again {
-			return addr
-		}
-	}
-}
-
-var closedPorts sync.Map // netip.AddrPort
+// closedPort answers an address where nothing listens as long as the test lasts.
+func closedPort(t *testing.T) netip.AddrPort { return meshtest.HoldPort(t) }

@@ -2,13 +2,14 @@ package proxy
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
-	"net/netip"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -17,6 +18,7 @@ import (
 	"github.com/sluice-mesh/sluice/sidecar/rules"
 	"github.com/sluice-mesh/sluice/sidecar/shard"
 	"github.com/sluice-mesh/sluice/sidecar/shardkey"
+	"github.com/sluice-mesh/sluice/test/meshtest"
 )
 
 // pods are servers of HTTP/1.1 and HTTP/2 in the place of a StatefulSet's pods, web-0 and so on.
@@ -37,19 +39,19 @@ func newPods(t *testing.T, n int, change func(*rules.Rules), with ...func(*Optio
 	p.rules.Ejection.On = false
 	change(p.rules)
 	for i := range n {
-		s := p.start(t, i, "127.0.0.1:0")
-		ep := p.r.eps(s)[0]
+		ep := p.r.eps(meshtest.HoldPort(t))[0]
 		ep.Name = fmt.Sprintf("web-%d", i)
 		p.eps = append(p.eps, ep)
+		p.start(t, i)
 	}
 	p.publish()
 	return p
 }
 
-// start runs a pod.
-func (p *pods) start(t *testing.T, i int, addr string) netip.AddrPort {
+// start runs a pod at its address.
+func (p *pods) start(t *testing.T, i int) {
 	t.Helper()
-	ln, err := net.Listen("tcp", addr)
+	ln, err := net.Listen("tcp", p.eps[i].Addr.String())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,7 +70,6 @@ func (p *pods) start(t *testing.T, i int, addr string) netip.AddrPort {
 	go srv.Serve(ln)
 	t.Cleanup(func() { srv.Close() })
 	p.servers[i] = srv
-	return ln.Addr().(*net.TCPAddr).AddrPort()
 }
 
 func (p *pods) does(handle func(pod int, w http.ResponseWriter, q *http.Request)) {
@@ -97,10 +98,16 @@ func (p *pods) publish(down ...int) {
 	p.r.target.Publish(s)
 }
 
-// kill ends a pod's server; revive starts it again.
+// kill ends a pod's server; start starts it again. Meanwhile its address is nobody else's.
 func (p *pods) kill(i int) { p.servers[i].Close() }
 
-func (p *pods) revive(t *testing.T, i int) { p.start(t, i, p.eps[i].Addr.String()) }
+// move gives a pod another address, as a restart does.
+func (p *pods) move(t *testing.T, i int) {
+	t.Helper()
+	ep := p.r.eps(meshtest.HoldPort(t))[0]
+	ep.Name = p.eps[i].Name
+	p.eps[i] = ep
+}
 
 // owner answers whose a key is.
 func (p *pods) owner(key string) string {
@@ -264,4 +271,24 @@ func TestRequestsWithoutAKey(t *testing.T) {
 			cl.CloseIdleConnections()
 		})
 	})
+}
+
+func TestAKilledPodKeepsItsAddress(t *testing.T) {
+	p := newPods(t, 1, func(*rules.Rules) {})
+	p.kill(0)
+	p.r.eventually("connects to be refused", func() bool {
+		c, err := net.Dial("tcp", p.eps[0].Addr.String())
+		if err == nil {
+			c.Close()
+		}
+		return errors.Is(err, syscall.ECONNREFUSED)
+	})
+	d := net.Dialer{LocalAddr: net.TCPAddrFromAddrPort(p.eps[0].Addr)}
+	c, err := d.Dial("tcp", p.r.addr.String())
+	if err == nil {
+		c.Close()
+	}
+	if !errors.Is(err, syscall.EADDRINUSE) {
+		t.Errorf("another can have its address: %v", err)
+	}
 }

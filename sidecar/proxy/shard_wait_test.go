@@ -110,7 +110,7 @@ func TestStrict(t *testing.T) {
 		p.publish()
 		p.kill(2)
 		refused("pod web-2 of default/web:80 owns the key of this request and cannot be reached at " + p.eps[2].Addr.String())
-		p.revive(t, 2)
+		p.start(t, 2)
 		p.does(func(pod int, w http.ResponseWriter, q *http.Request) { w.WriteHeader(503) })
 		if status, pod, _ := ask(t, cl, "GET", "/", "", "account: "+key); status != 503 || pod != "web-2" {
 			t.Errorf("%d %q, want the owner's own answer", status, pod)
@@ -182,7 +182,7 @@ func TestWaitForTheOwner(t *testing.T) {
 				done <- pod
 			}()
 			p.r.eventually("a second connect to fail", func() bool { return p.r.m.Loop(0).ConnectFailures.Load() >= 2 })
-			p.revive(t, 2)
+			p.start(t, 2)
 			if pod := got(t, done, "an answer"); pod != "web-2" {
 				t.Errorf("%q answered", pod)
 			}

@@ -251,7 +251,7 @@ func TestServerRestartsBehindKeptConnections(t *testing.T) {
 				c.expect(ok, "the first answer")
 			}
 			s.stop()
-			serveAt(t, s.addr.String(), answer)
+			serveAt(t, s.addr, answer)
 			for _, c := range clients {
 				c.send(request)
 				c.expect(ok, "the answer of the restarted server")

@@ -29,17 +29,13 @@ type rig struct {
 
 func newRig(t *testing.T, o Options) *rig {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { ln.Close() })
+	ln := meshtest.ListenHeld(t)
 	l, err := loop.New(loop.Options{OnPanic: func(v any, stack []byte) { t.Errorf("panic: %v\n%s", v, stack) }})
 	if err != nil {
 		t.Fatal(err)
 	}
 	stats := metrics.New(1, metrics.Words{}).Loop(0)
-	r := &rig{t: t, l: l, p: New(l, o, stats), stats: stats, ln: ln.(*net.TCPListener),
+	r := &rig{t: t, l: l, p: New(l, o, stats), stats: stats, ln: ln,
 		ep: cluster.NewEndpoint(ln.Addr().(*net.TCPAddr).AddrPort(), 1)}
 	go l.Run()
 	t.Cleanup(func() { l.Stop(); <-l.Done() })

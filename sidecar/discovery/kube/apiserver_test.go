@@ -21,6 +21,8 @@ import (
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/client-go/rest"
+
+	"github.com/sluice-mesh/sluice/test/meshtest"
 )
 
 // apiServer speaks as much of the Kubernetes API as list and watch of Services, EndpointSlices, StatefulSets and ConfigMaps need,
@@ -56,7 +58,7 @@ type event struct {
 }
 
 func newAPIServer(t *testing.T, tls bool) *apiServer {
-	a := &apiServer{t: t, tls: tls, changed: make(chan struct{}), version: 100, objects: map[string]object{}}
+	a := &apiServer{t: t, addr: meshtest.HoldPort(t).String(), tls: tls, changed: make(chan struct{}), version: 100, objects: map[string]object{}}
 	a.put(service("default", "kubernetes", "10.96.0.1"))
 	a.start()
 	t.Cleanup(func() {
@@ -68,31 +70,16 @@ func newAPIServer(t *testing.T, tls bool) *apiServer {
 }
 
 func (a *apiServer) start() {
-	var l net.Listener
-	var err error
-	for range 100 { // the port may take a moment to be free again
-		if l, err = net.Listen("tcp", "127.0.0.1:"+portOf(a.addr)); err == nil {
-			break
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
+	l, err := net.Listen("tcp", a.addr)
 	if err != nil {
 		a.t.Fatal(err)
 	}
-	a.addr = l.Addr().String()
 	a.http = &httptest.Server{Listener: l, Config: &http.Server{Handler: a}, EnableHTTP2: true}
 	if a.tls {
 		a.http.StartTLS()
 	} else {
 		a.http.Start()
 	}
-}
-
-func portOf(addr string) string {
-	if _, port, err := net.SplitHostPort(addr); err == nil {
-		return port
-	}
-	return "0"
 }
 
 // kill ends all connections at once and answers no more.

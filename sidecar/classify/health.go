@@ -10,7 +10,8 @@ const (
 	Good
 	// Bad speaks against it.
 	Bad
-	// Doubtful speaks against it unless another endpoint answers the same request in the same way: then it is the request.
+	// Doubtful speaks against it unless another endpoint answers the same request in the same way, or, where none is asked, others answer
+	// other requests no better: then it is the request.
 	Doubtful
 )
 

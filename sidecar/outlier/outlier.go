@@ -1,7 +1,8 @@
 // Package outlier says which endpoints are to be avoided because of what was observed of them. It keeps its state in each
 // endpoint's Load, so each loop judges by what it saw itself.
 //
-// A failed connect makes an endpoint suspect at once. Bad outcomes in a row (see classify.Health) eject it, unless it is the last.
+// A failed connect makes an endpoint suspect at once. Bad outcomes in a row (see classify.Health) eject it, unless it is the last, or
+// others do no better, see Doubts.
 // Both last for a time that doubles with each repetition; while it lasts, Load.SuspectUntil lies ahead, and pickers pass the
 // endpoint over while others are left. When it is over, one attempt finds out (Load.Probing): SuspectUntil lies ahead again while
 // it runs, its success returns the endpoint, its failure takes it out for longer.
@@ -89,6 +90,9 @@ type Scene struct {
 	Jitter float64
 	// AtLeast is how long the endpoint asked to be left alone (Retry-After); at most Most of it is granted.
 	AtLeast time.Duration
+	// Doubtful says that the outcome may be due to the request; Doubts are the Service's.
+	Doubtful bool
+	Doubts   *Doubts
 }
 
 // Bad notes that the attempt of since failed for a reason that speaks against ep's health. It reports whether ep was ejected.
@@ -101,10 +105,11 @@ func Bad(ep *cluster.Endpoint, since Since, s Scene) bool {
 		if l.Bad == ejected {
 			return false // picked for want of others
 		}
+		s.doubt(ep)
 		if l.Bad < ejected-1 {
 			l.Bad++
 		}
-		if int(l.Bad) < s.Errors || !s.spare(ep) {
+		if int(l.Bad) < s.Errors || int(l.Bad)-s.excused(ep) < s.Errors || !s.spare(ep) {
 			return false
 		}
 	}

@@ -42,9 +42,10 @@ func TestScenarios(t *testing.T) {
 
 // stage is what a script plays on: endpoints a, b, c and a clock.
 type stage struct {
-	eps   []*cluster.Endpoint
-	now   int64
-	since map[string]Since
+	eps    []*cluster.Endpoint
+	now    int64
+	since  map[string]Since
+	doubts Doubts
 }
 
 func play(t *testing.T, script string) string {
@@ -66,8 +67,8 @@ func play(t *testing.T, script string) string {
 	return out.String()
 }
 
-// do plays one command: endpoints N | wait D | begin E X | good E X | bad E X | refuse E | connect E | fail E N, where E is an
-// endpoint and X an attempt's name.
+// do plays one command: endpoints N | wait D | begin E X | good E X | bad E X | refuse E | connect E | ask E N | answer E N | fail E N |
+// doubt E N, where E is an endpoint, X an attempt's name and N a number.
 func (s *stage) do(t *testing.T, f []string) (answers []string) {
 	if f[0] == "endpoints" {
 		for _, name := range f[1:] {
@@ -95,22 +96,32 @@ func (s *stage) do(t *testing.T, f []string) (answers []string) {
 	n := 1
 	x := f[len(f)-1]
 	bad := func(since Since) bool {
-		return Bad(ep, since, Scene{Settings: Defaults(), Endpoints: s.eps, Now: s.now})
+		return Bad(ep, since, Scene{Settings: Defaults(), Endpoints: s.eps, Now: s.now, Doubtful: f[0] == "doubt", Doubts: &s.doubts})
 	}
 	switch f[0] {
 	case "begin":
 		s.since[x] = Began(l, s.now, Defaults())
 	case "good":
 		Good(l, s.since[x], s.now)
+		s.doubts.Good()
+	case "answer": // attempts, one behind the other
+		fmt.Sscan(x, &n)
+		for range n {
+			Good(l, Began(l, s.now, Defaults()), s.now)
+			s.doubts.Good()
+		}
 	case "bad":
 		if bad(s.since[x]) {
 			answers = append(answers, "ejected")
 		}
+	case "ask":
+		fmt.Sscan(x, &n)
+		l.InFlight = int64(n)
 	case "refuse":
 		ConnectFailed(l, s.now)
 	case "connect":
 		Connected(l)
-	case "fail": // attempts, one behind the other
+	case "fail", "doubt": // attempts, one behind the other
 		fmt.Sscan(x, &n)
 		for i := range n {
 			if bad(Began(l, s.now, Defaults())) {

@@ -199,8 +199,9 @@ func (q *request) judge(a *attempt, h classify.Health) {
 	switch h {
 	case classify.Good:
 		outlier.Good(w.load(a.ep), a.since, w.l.Now())
+		q.route.doubts.Good()
 	case classify.Bad:
-		q.blame(a.ep, a.since, a.after)
+		q.blame(a.ep, a.since, a.after, false)
 	case classify.Doubtful:
 		if q.unsure < len(q.doubts) {
 			q.doubts[q.unsure] = doubt{a.ep, a.since}
@@ -210,23 +211,24 @@ func (q *request) judge(a *attempt, h classify.Health) {
 }
 
 // settle resolves the doubts, once it is known how the request ends: what two endpoints answer, and none answers better, is due to
-// the request.
+// the request. What nobody else was asked about stays doubtful, and others' answers to other requests decide.
 func (q *request) settle() {
 	if q.better || q.unsure == 1 {
 		for _, d := range q.doubts[:q.unsure] {
-			q.blame(d.ep, d.since, 0)
+			q.blame(d.ep, d.since, 0, !q.better)
 		}
 	}
 	q.unsure = 0
 }
 
-func (q *request) blame(ep *cluster.Endpoint, since outlier.Since, after time.Duration) {
+func (q *request) blame(ep *cluster.Endpoint, since outlier.Since, after time.Duration, doubtful bool) {
 	r := q.route
 	if r.target == nil {
 		return
 	}
 	s := outlier.Scene{Settings: outlier.Settings(q.rules.Ejection), Endpoints: r.target.Snapshot().Set.Endpoints,
-		Loop: r.w.l.Index(), Now: r.w.l.Now(), Jitter: r.w.rand.Float64(), AtLeast: after}
+		Loop: r.w.l.Index(), Now: r.w.l.Now(), Jitter: r.w.rand.Float64(), AtLeast: after,
+		Doubtful: doubtful, Doubts: &r.doubts}
 	if outlier.Bad(ep, since, s) {
 		r.stats.Ejections.Add(1)
 	}

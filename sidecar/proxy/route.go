@@ -7,6 +7,7 @@ import (
 	"github.com/sluice-mesh/sluice/sidecar/discovery"
 	"github.com/sluice-mesh/sluice/sidecar/h1"
 	"github.com/sluice-mesh/sluice/sidecar/metrics"
+	"github.com/sluice-mesh/sluice/sidecar/outlier"
 	"github.com/sluice-mesh/sluice/sidecar/retry"
 	"github.com/sluice-mesh/sluice/sidecar/rules"
 )
@@ -66,6 +67,7 @@ type service struct {
 	rules  *rules.Rules // what budget's settings were last read from
 	// latency is of the answers' heads, to tell which attempt takes strangely long.
 	latency retry.Latency
+	doubts  outlier.Doubts
 	sharding
 }
 

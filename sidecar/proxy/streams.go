@@ -290,7 +290,9 @@ func (s streams) Ended(x *h2.Exchange, e h2.End) {
 	default:
 		a.outcome = classify.Answered
 		if h := healthOf(h2.Head{Status: e.Status, GRPC: e.GRPC}); h == classify.Good || e.GRPC > 0 && !c.told {
-			c.judge(a, h) // the rest was said of the head
+			// The rest was said of the head, which is no better answer than what comes behind it.
+			c.better = c.better && h != classify.Doubtful
+			c.judge(a, h)
 		}
 	}
 	s.w.times.remove(c)

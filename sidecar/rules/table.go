@@ -180,8 +180,9 @@ var table = []Setting{
 	{
 		Name: "ejection-errors", Group: ejection, Example: "10",
 		Allowed: "a whole number from 1 to 1000",
-		Doc: "How many failures in a row eject an endpoint. Failures are connections that end before the answer, statuses from 500, gRPC's UNAVAILABLE and the " +
-			"like.",
+		Doc: "How many failures in a row eject an endpoint. Failures are connections that end before the answer, the statuses 500, 502, 503 and 504, and " +
+			"gRPC's UNAVAILABLE, UNKNOWN and INTERNAL. 500, UNKNOWN and INTERNAL may be the request's fault: they count as far as other endpoints of " +
+			"the Service answer well meanwhile, so where all fail alike none is ejected for them.",
 		Effect: "sidecar/outlier",
 		value:  at(func(r *Rules) *int { return &r.Ejection.Errors }, count(1, 1000), strconv.Itoa),
 	},

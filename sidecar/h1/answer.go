@@ -28,6 +28,11 @@ func Answer(status int, text string, head bool) []byte {
 
 // AppendAnswer appends what Answer makes to dst. It allocates only when dst is too small.
 func AppendAnswer(dst []byte, status int, text string, head bool) []byte {
+	return appendAnswer(dst, status, text, head, nil)
+}
+
+// appendAnswer is AppendAnswer with extra, whole lines, in the head.
+func appendAnswer(dst []byte, status int, text string, head bool, extra []byte) []byte {
 	const prefix = "sluice: "
 	dst = append(dst, "HTTP/1.1 "...)
 	dst = strconv.AppendInt(dst, int64(status), 10)
@@ -35,7 +40,9 @@ func AppendAnswer(dst []byte, status int, text string, head bool) []byte {
 	dst = append(dst, answerPhrases[status]...)
 	dst = append(dst, "\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: "...)
 	dst = strconv.AppendInt(dst, int64(len(prefix)+len(text)+1), 10)
-	dst = append(dst, "\r\nConnection: close\r\n\r\n"...)
+	dst = append(dst, "\r\nConnection: close\r\n"...)
+	dst = append(dst, extra...)
+	dst = append(dst, "\r\n"...)
 	if head {
 		return dst
 	}

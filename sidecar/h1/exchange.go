@@ -10,7 +10,7 @@ import (
 type Exchange struct {
 	// Request is the request's head; its views hold until the exchange ends.
 	Request *Request
-	// Extra goes into the head of the answer that is passed on.
+	// Extra goes into the head of the answer that is passed on, or made by Reply.
 	Extra Extra
 
 	d       *Downstream
@@ -138,7 +138,8 @@ func (x *Exchange) Reply(status int, text string) {
 		return
 	}
 	x.begun, x.end = true, closing
-	if _, err := x.d.Conn.Write(Answer(status, text, string(x.Request.Method) == "HEAD")); err != nil {
+	answer := appendAnswer(nil, status, text, string(x.Request.Method) == "HEAD", x.Extra.Line)
+	if _, err := x.d.Conn.Write(answer); err != nil {
 		x.end = broken
 	}
 }

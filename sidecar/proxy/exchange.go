@@ -340,15 +340,13 @@ func (w *Worker) giveUp(r *route, x *h1.Exchange, last *attempt) {
 	switch last.outcome {
 	case classify.ConnectFailed:
 		if r.target != nil && len(r.target.Snapshot().Set.Endpoints) > 0 {
-			r.one.answered(503)
-			x.Reply(503, fmt.Sprintf("no endpoint of %s can be reached: %d addresses tried, the last was %s: %v",
+			w.reply(r, x, 503, fmt.Sprintf("no endpoint of %s can be reached: %d addresses tried, the last was %s: %v",
 				r.target.Name, len(r.one.pick.Tried), last.ep.Addr, last.err))
 			return
 		}
 		x.Abort()
 	case classify.BadAnswer:
-		r.one.answered(502)
-		x.Reply(502, fmt.Sprintf("endpoint %s of %s: %v", last.ep.Addr, r.name(), last.err))
+		w.reply(r, x, 502, fmt.Sprintf("endpoint %s of %s: %v", last.ep.Addr, r.name(), last.err))
 		return
 	case classify.ClientGone:
 		if _, unreadable := h1.ReasonOf(last.err); unreadable {
@@ -358,8 +356,7 @@ func (w *Worker) giveUp(r *route, x *h1.Exchange, last *attempt) {
 		}
 		x.Abort()
 	case classify.TimedOut:
-		r.one.answered(504)
-		x.Reply(504, timedOut(r, &r.one, last))
+		w.reply(r, x, 504, timedOut(r, &r.one, last))
 		return
 	case classify.Truncated:
 		// Forward has decided how the client is told.

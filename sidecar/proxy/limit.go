@@ -123,8 +123,7 @@ func (w *Worker) queue(r *route, x *h1.Exchange) (*cluster.Endpoint, metrics.Cho
 		}
 		if q.overdue() {
 			r.stats.Timeouts[requestDeadline-attemptDeadline].Add(1)
-			q.answered(504)
-			x.Reply(504, q.timedOutWaiting())
+			w.reply(r, x, 504, q.timedOutWaiting())
 			return nil, 0
 		}
 		if w.l.Now() >= until {
@@ -171,11 +170,10 @@ func (q *request) crowdedOut(a *attempt) bool {
 
 // limited answers a request that met a limit.
 func (w *Worker) limited(r *route, x *h1.Exchange, text string) {
-	r.one.answered(503)
 	s := r.one.rules.Limits
 	what := fmt.Sprintf("%d requests (sluice.mesh/max-requests)", s.Requests)
 	if s.Requests == 0 || s.Connections > 0 && s.Connections < s.Requests {
 		what = fmt.Sprintf("%d connections (sluice.mesh/max-connections)", s.Connections)
 	}
-	x.Reply(503, fmt.Sprintf("every endpoint of %s has its most of %s, and %s", r.name(), what, text))
+	w.reply(r, x, 503, fmt.Sprintf("every endpoint of %s has its most of %s, and %s", r.name(), what, text))
 }

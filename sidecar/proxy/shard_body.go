@@ -37,8 +37,7 @@ func (w *Worker) readKey(r *route, x *h1.Exchange) (shardkey.Outcome, bool) {
 			x.Refuse(err)
 			return 0, false
 		case err == loop.ErrTimeout:
-			q.answered(408)
-			x.Reply(408, "the request's body, which its shard key is in, did not come in time (sluice.mesh/timeout)")
+			w.reply(r, x, 408, "the request's body, which its shard key is in, did not come in time (sluice.mesh/timeout)")
 			return 0, false
 		default:
 			return 0, w.unrefused(r, x, refusal{}, true)

@@ -38,8 +38,7 @@ func (w *Worker) unrefused(r *route, x *h1.Exchange, ref refusal, gone bool) boo
 		r.one.answered(0)
 		x.Abort()
 	case ref.status != 0:
-		r.one.answered(ref.status)
-		x.Reply(ref.status, ref.text)
+		w.reply(r, x, ref.status, ref.text)
 	default:
 		return true
 	}

@@ -356,15 +356,19 @@ const (
 
 // reply answers the request with a status and a text: to a gRPC client with trailers that say the same in its terms.
 func (s streams) reply(x *h2.Exchange, status, grpc int, text string) {
+	var explained []hpack.Field
 	if c, ok := x.State.(*call); ok {
 		c.answered(status)
+		if c.trace.explained {
+			explained = []hpack.Field{{Name: explainField, Value: c.request.explain(nil)}}
+		}
 		s.log(x, c)
 		c.leave()
 	}
 	if x.Request.GRPC {
 		s.r.stats.GRPC(grpc)
-		x.Reply([]hpack.Field{{Name: ":status", Value: "200"}, {Name: "content-type", Value: "application/grpc"},
-			{Name: "grpc-status", Value: strconv.Itoa(grpc)}, {Name: "grpc-message", Value: "sluice: " + text}}, "")
+		x.Reply(append([]hpack.Field{{Name: ":status", Value: "200"}, {Name: "content-type", Value: "application/grpc"},
+			{Name: "grpc-status", Value: strconv.Itoa(grpc)}, {Name: "grpc-message", Value: "sluice: " + text}}, explained...), "")
 		return
 	}
 	text = "sluice: " + text + "\n"
@@ -373,7 +377,7 @@ func (s streams) reply(x *h2.Exchange, status, grpc int, text string) {
 	if x.Request.Method == "HEAD" {
 		text = ""
 	}
-	x.Reply(fields, text)
+	x.Reply(append(fields, explained...), text)
 }
 
 // notHTTP2 reports whether the endpoint does not speak HTTP/2: its bytes begin with no SETTINGS. One that speaks it, and breaks its rules

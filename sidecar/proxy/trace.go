@@ -100,12 +100,28 @@ func (q *request) explanation(a *attempt) h1.Extra {
 	return h1.Extra{Name: explainField, Line: []byte(explainField + ": " + q.explain(a) + "\r\n")}
 }
 
-// explain says in one line how the answer of attempt a came about.
+// reply answers a request ourselves, with a text for a person.
+func (w *Worker) reply(r *route, x *h1.Exchange, status int, text string) {
+	q := &r.one
+	q.answered(status)
+	x.Extra = h1.Extra{}
+	if q.trace.explained {
+		x.Extra = q.explanation(nil)
+	}
+	x.Reply(status, text)
+}
+
+// explain says in one line how the answer of attempt a came about; nil is an answer of our own.
 func (q *request) explain(a *attempt) string {
 	now := q.route.w.l.Now()
 	var b strings.Builder
-	fmt.Fprintf(&b, "service=%s; policy=%s; endpoint=%s; pod=%s; attempts=%d; time=%v", q.route.name(), q.rules.Policy, a.ep.Addr, a.ep.Name,
-		q.begun, time.Duration(now-q.began).Round(time.Microsecond))
+	fmt.Fprintf(&b, "service=%s; policy=%s; ", q.route.name(), q.rules.Policy)
+	if a == nil {
+		b.WriteString("endpoint=none; ")
+	} else {
+		fmt.Fprintf(&b, "endpoint=%s; pod=%s; ", a.ep.Addr, a.ep.Name)
+	}
+	fmt.Fprintf(&b, "attempts=%d; time=%v", q.begun, time.Duration(now-q.began).Round(time.Microsecond))
 	for i := range q.trace.steps {
 		if s := &q.trace.steps[i]; s.outcome != classify.Answered {
 			fmt.Fprintf(&b, "; tried=%s", s.String())

@@ -228,8 +228,8 @@ var table = []Setting{
 	{
 		Name: "explain", Group: seeing, Example: "on",
 		Allowed: "off, on, or header",
-		Doc: "Whether answers say how they came about. A header `sluice-explain` has the endpoint, the policy, the attempts with reason and time. With " +
-			"`header`, only those to requests that have a header of that name.",
+		Doc: "Whether answers say how they came about. A header `sluice-explain` has the endpoint, the policy, the attempts with reason and time. In " +
+			"answers of the proxy's own, such as 503 or 504, the endpoint is none. With `header`, only answers to requests that have a header of that name.",
 		Effect: "sidecar/proxy",
 		value:  at(func(r *Rules) *Explain { return &r.Explain }, parseExplain, Explain.String),
 	},

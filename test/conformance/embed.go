@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"embed"
+	"errors"
 	"os"
 	"path/filepath"
 )
@@ -12,7 +13,7 @@ import (
 //go:embed clients
 var clients embed.FS
 
-// clientFile puts a file of clients into dir and answers its path.
+// clientFile puts a file of clients into dir and answers its path. Columns that do so at once, and read it, find it whole.
 func clientFile(dir, name string) (string, error) {
 	text, err := clients.ReadFile("clients/" + name)
 	if err != nil {
@@ -22,5 +23,16 @@ func clientFile(dir, name string) (string, error) {
 	if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, text) {
 		return path, nil // another column may be reading it
 	}
-	return path, os.WriteFile(path, text, 0o644)
+	part, err := os.CreateTemp(dir, name+".*")
+	if err != nil {
+		return "", err
+	}
+	_, err = part.Write(text)
+	if err = errors.Join(err, part.Chmod(0o644), part.Close()); err == nil {
+		err = os.Rename(part.Name(), path)
+	}
+	if err != nil {
+		os.Remove(part.Name())
+	}
+	return path, err
 }

@@ -28,7 +28,7 @@ const (
 
 // attacks makes a suite of attacks from clients, on one connection each, while an innocent client is served.
 func attacks(differences ...difference) *suite {
-	s := &suite{name: "attacks from clients", source: "test/attack", quick: true, figures: true, columns: []string{asAService}, differences: differences}
+	s := &suite{name: "attacks from clients", source: "test/attack", quick: true, figures: true, least: len(attack.Clients), columns: []string{asAService}, differences: differences}
 	run := func(ctx context.Context, r *rig, names ...string) (results, error) {
 		if err := r.renew(); err != nil { // what was there before is not this suite's memory
 			return nil, err
@@ -52,7 +52,10 @@ func attacks(differences ...difference) *suite {
 	s.run = func(ctx context.Context, _ string, r *rig) (results, error) { return run(ctx, r) }
 	s.again = func(ctx context.Context, _ string, r *rig, name string) (verdict, error) {
 		rs, err := run(ctx, r, name)
-		return rs[name], err
+		if err != nil {
+			return verdict{}, err
+		}
+		return rs.again(name)
 	}
 	return s
 }
@@ -121,7 +124,7 @@ func tryAttack(ctx context.Context, r *rig, a attack.Client, v *victim) (verdict
 // badServers makes a suite of servers that misbehave: their clients get an answer or an error, in time, and the client of another
 // server notices nothing.
 func badServers(differences ...difference) *suite {
-	s := &suite{name: "attacks from servers", source: "test/attack", quick: true, figures: true, columns: []string{asAService}, differences: differences}
+	s := &suite{name: "attacks from servers", source: "test/attack", quick: true, figures: true, least: len(attack.Servers), columns: []string{asAService}, differences: differences}
 	run := func(ctx context.Context, r *rig, names ...string) (results, error) {
 		if err := r.renew(); err != nil {
 			return nil, err
@@ -145,7 +148,10 @@ func badServers(differences ...difference) *suite {
 	s.run = func(ctx context.Context, _ string, r *rig) (results, error) { return run(ctx, r) }
 	s.again = func(ctx context.Context, _ string, r *rig, name string) (verdict, error) {
 		rs, err := run(ctx, r, name)
-		return rs[name], err
+		if err != nil {
+			return verdict{}, err
+		}
+		return rs.again(name)
 	}
 	return s
 }

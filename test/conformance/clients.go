@@ -21,7 +21,7 @@ const callLimit = 30 * time.Second
 
 // calls makes a suite of command lines; the programs are Debian's. start starts what they call, in the rig.
 func calls(name, source string, start func(ctx context.Context, r *rig) (stop func(), err error), rows ...call) *suite {
-	s := &suite{name: name, source: source}
+	s := &suite{name: name, source: source, least: len(rows)}
 	s.run = func(ctx context.Context, dir string, r *rig) (results, error) {
 		stop, err := start(ctx, r)
 		if err != nil {

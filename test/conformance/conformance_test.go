@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -136,6 +137,81 @@ func TestEveryReasonIsForOneOfOurColumns(t *testing.T) {
 			if d.reason == "" || d.column != "" && d.column != throughUs && d.column != asAService {
 				t.Errorf("%s: %+v", s.name, d)
 			}
+		}
+	}
+}
+
+func TestWhatDoesNotRunIsADifference(t *testing.T) {
+	good, bad := verdict{ok: true}, verdict{detail: "why"}
+	for _, c := range []struct {
+		name    string
+		suite   suite
+		results map[string]results
+		want    []string
+	}{
+		{"a case that runs directly only", suite{}, map[string]results{directly: {"a": good, "b": good}, throughUs: {"a": good}, asAService: {"a": good, "b": good}},
+			[]string{"Sluice: b: did not run"}},
+		{"a case that fails directly and does not run", suite{}, map[string]results{directly: {"a": good, "b": bad}, throughUs: {"a": good}}, nil},
+		{"a case that runs through us only, and fails", suite{}, map[string]results{directly: {"a": good}, throughUs: {"a": good, "b": bad}},
+			[]string{"Sluice: b: why"}},
+		{"it is known to differ", suite{differences: []difference{{"b", "", "because"}}},
+			map[string]results{directly: {"a": good, "b": good}, throughUs: {"a": good}}, nil},
+		{"a run that ends badly", suite{}, map[string]results{directly: {"a": good}, asAService: {"a": good, theRun: bad}}, []string{"as a Service: the-run: why"}},
+		{"a run that ends badly directly as well", suite{}, map[string]results{directly: {"a": good, theRun: bad}, asAService: {"a": good, theRun: bad}}, nil},
+		{"a run that ends badly directly only", suite{}, map[string]results{directly: {"a": good, theRun: bad}, asAService: {"a": good}}, nil},
+		{"a suite without a direct column", suite{}, map[string]results{copied: {"a": good, "b": bad}, asAService: {"a": good}},
+			[]string{"as a Service: b: did not run"}},
+		{"fewer cases than there are", suite{least: 3}, map[string]results{directly: {"a": good, "b": good}, throughUs: {"a": good, "b": good}},
+			[]string{"Sluice: cases: 2 cases ran, at least 3 were expected", "directly: cases: 2 cases ran, at least 3 were expected"}},
+		{"no case at all", suite{}, map[string]results{directly: {}, throughUs: {}},
+			[]string{"Sluice: cases: 0 cases ran, at least 1 were expected", "directly: cases: 0 cases ran, at least 1 were expected"}},
+	} {
+		var got []string
+		for _, d := range (&report{suite: &c.suite, results: c.results}).differences() {
+			if !d.explained {
+				got = append(got, d.column+": "+d.name+": "+d.detail)
+			}
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%s: got %q, want %q", c.name, got, c.want)
+		}
+	}
+}
+
+func TestWhatDidNotRunIsRunAgain(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		again verdict
+		err   error
+		want  int
+	}{
+		{"it passes when it is alone", verdict{ok: true}, nil, 0},
+		{"it fails", verdict{}, nil, 1},
+		{"it does not run alone either", verdict{}, errors.New("did not run"), 1},
+	} {
+		s := &suite{again: func(_ context.Context, _ string, r *rig, _ string) (verdict, error) {
+			if r.name == directly {
+				return verdict{ok: true}, nil
+			}
+			return c.again, c.err
+		}}
+		rep := &report{suite: s, results: map[string]results{directly: {"a": {ok: true}, "b": {ok: true}}, throughUs: {"a": {ok: true}}}}
+		rep.repeat(t.Context(), "", []*rig{{name: directly}, {name: throughUs}})
+		if got := rep.differences(); len(got) != c.want {
+			t.Errorf("%s: %+v", c.name, got)
+		}
+	}
+}
+
+func TestGoTestRan(t *testing.T) {
+	for out, want := range map[string]bool{
+		"=== RUN   TestA\n--- PASS: TestA (0.01s)\nPASS\n":                                                     true,
+		"=== RUN   TestA\n    a_test.go:7: not here\n--- SKIP: TestA (0.00s)\nPASS\n":                          false,
+		"=== RUN   TestA\n=== RUN   TestA/h2\n--- PASS: TestA (0.01s)\n    --- SKIP: TestA/h2 (0.00s)\nPASS\n": true,
+		"testing: warning: no tests to run\nPASS\n":                                                            false,
+	} {
+		if got := goTestRan(out, "TestA"); got != want {
+			t.Errorf("%q: %v", out, got)
 		}
 	}
 }

@@ -19,7 +19,7 @@ const (
 	goTestParallel = 3
 )
 
-// goTests makes a suite of a Go package's own tests: every top-level test is a case and a process of its own. module is "" for the
+// goTests makes a suite of a Go package's own tests: every top-level test is a case and a process of its own; one that is skipped is none. module is "" for the
 // standard library, else MODULE@VERSION, whose package pkg is tested.
 func goTests(name, module, pkg string, differences ...difference) *suite {
 	s := &suite{name: name, source: "Go " + pkg, quick: true, differences: differences}
@@ -54,7 +54,11 @@ func goTests(name, module, pkg string, differences ...difference) *suite {
 		if err != nil {
 			return verdict{}, err
 		}
-		return runGoTest(ctx, r, filepath.Join(dir, "test"), src, name), nil
+		v, ran := runGoTest(ctx, r, filepath.Join(dir, "test"), src, name)
+		if !ran {
+			return v, fmt.Errorf("%s did not run", name)
+		}
+		return v, nil
 	}
 	s.run = func(ctx context.Context, dir string, r *rig) (results, error) {
 		list := exec.CommandContext(ctx, filepath.Join(dir, "test"), "-test.list", ".")
@@ -79,10 +83,12 @@ func goTests(name, module, pkg string, differences ...difference) *suite {
 			sem <- struct{}{}
 			wg.Go(func() {
 				defer func() { <-sem }()
-				v := runGoTest(ctx, r, filepath.Join(dir, "test"), src, name)
+				v, ran := runGoTest(ctx, r, filepath.Join(dir, "test"), src, name)
 				mu.Lock()
 				defer mu.Unlock()
-				all[name] = v
+				if ran {
+					all[name] = v
+				}
 			})
 		}
 		wg.Wait()
@@ -91,18 +97,24 @@ func goTests(name, module, pkg string, differences ...difference) *suite {
 	return s
 }
 
-func runGoTest(ctx context.Context, r *rig, bin, dir, name string) verdict {
+// runGoTest runs one test; ran is false when it was skipped.
+func runGoTest(ctx context.Context, r *rig, bin, dir, name string) (v verdict, ran bool) {
 	ctx, cancel := context.WithTimeout(ctx, goTestLimit+5*time.Second)
 	defer cancel()
-	cmd := r.Command(ctx, bin, "-test.short", "-test.timeout", goTestLimit.String(), "-test.run", "^"+name+"$")
+	cmd := r.Command(ctx, bin, "-test.short", "-test.v", "-test.timeout", goTestLimit.String(), "-test.run", "^"+name+"$")
 	cmd.Dir = dir
 	began := time.Now()
 	out, err := cmd.CombinedOutput()
-	v := verdict{ok: err == nil, took: time.Since(began)}
+	v = verdict{ok: err == nil, took: time.Since(began)}
 	if !v.ok {
 		v.detail = fmt.Sprintf("%v\n%s", err, out)
 	}
-	return v
+	return v, !v.ok || goTestRan(string(out), name)
+}
+
+// goTestRan reads what a test that ended well printed under -test.v.
+func goTestRan(out, name string) bool {
+	return strings.Contains(out, "--- PASS: "+name+" (")
 }
 
 // fetchModule copies a module to dst, out of the module cache, where it may not be written to.

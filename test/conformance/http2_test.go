@@ -33,7 +33,7 @@ func TestParseConnect(t *testing.T) {
 		{"one passes, one fails", "Sending request for \"Basic/a\"...\nReceived response for \"Basic/a\"...\nSending request for \"Basic/b\"...\n" +
 			"FAILED: Basic/b:\n\tgot 1\n\twant 2\n\nTotal cases: 2\n1 passed, 1 failed\n", results{"Basic/a": {ok: true}, "Basic/b": {detail: "got 1 want 2"}}},
 		{"not all were run", "Sending request for \"Basic/a\"...\nTotal cases: 2\n0 passed, 0 failed, 2 could not be run\n",
-			results{"Basic/a": {ok: true}, "all run": {detail: "0 passed, 0 failed, 2 could not be run"}}},
+			results{"Basic/a": {ok: true}, theRun: {detail: "0 passed, 0 failed, 2 could not be run"}}},
 		{"nothing", "", results{}},
 	} {
 		if got := parseConnect(c.text); !maps.Equal(got, c.want) {

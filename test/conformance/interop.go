@@ -26,7 +26,7 @@ var interopCases = strings.Fields(`empty_unary large_unary client_streaming serv
 
 // interop makes a suite of grpc-go's interop client against its interop server.
 func interop(differences ...difference) *suite {
-	s := &suite{name: "gRPC interop", source: interopVersion, quick: true, prepare: buildPrograms(interopServer, interopClient),
+	s := &suite{name: "gRPC interop", source: interopVersion, quick: true, least: len(interopCases), prepare: buildPrograms(interopServer, interopClient),
 		differences: differences}
 	run := func(ctx context.Context, dir string, r *rig, cases ...string) (results, error) {
 		stop, err := background(ctx, r, interopPort, 0, filepath.Join(dir, programName(interopServer)), "-port", fmt.Sprint(interopPort))
@@ -45,7 +45,10 @@ func interop(differences ...difference) *suite {
 	}
 	s.again = func(ctx context.Context, dir string, r *rig, name string) (verdict, error) {
 		rs, err := run(ctx, dir, r, name)
-		return rs[name], err
+		if err != nil {
+			return verdict{}, err
+		}
+		return rs.again(name)
 	}
 	return s
 }
@@ -62,7 +65,7 @@ func interopCase(ctx context.Context, r *rig, client, name string) verdict {
 	return v
 }
 
-// connectFeatures restrict Connect's suite to gRPC over HTTP/2 without TLS: 304 cases.
+// connectFeatures restrict Connect's suite to gRPC over HTTP/2 without TLS: connectCases of them.
 const connectFeatures = `features:
   versions: [HTTP_VERSION_2]
   protocols: [PROTOCOL_GRPC]
@@ -74,13 +77,14 @@ const connectFeatures = `features:
 
 const (
 	connectPrograms = "connectrpc.com/conformance/cmd/"
+	connectCases    = 304
 	connectLimit    = 2 * time.Minute
 )
 
 // connect makes a suite of Connect's conformance tests: their reference client against their reference server, which listens on a port
 // that the system picks.
 func connect(differences ...difference) *suite {
-	s := &suite{name: "Connect conformance, gRPC", source: "connectrpc.com/conformance@v1.0.5", quick: true, differences: differences,
+	s := &suite{name: "Connect conformance, gRPC", source: "connectrpc.com/conformance@v1.0.5", quick: true, least: connectCases, differences: differences,
 		prepare: buildPrograms(connectPrograms+"connectconformance", connectPrograms+"referenceclient", connectPrograms+"referenceserver")}
 	run := func(ctx context.Context, dir string, r *rig, args ...string) (results, error) {
 		conf := filepath.Join(dir, fileName(r.name)+".yaml")
@@ -99,12 +103,20 @@ func connect(differences ...difference) *suite {
 		if len(rs) == 0 {
 			return nil, fmt.Errorf("connectconformance: no results: %v: %s", err, lastLine(out.String()))
 		}
+		rs.endedBadly(err, lastLine(out.String()))
 		return rs, nil
 	}
 	s.run = func(ctx context.Context, dir string, r *rig) (results, error) { return run(ctx, dir, r) }
 	s.again = func(ctx context.Context, dir string, r *rig, name string) (verdict, error) {
-		rs, err := run(ctx, dir, r, "--run", name)
-		return rs[name], err
+		var only []string
+		if name != theRun {
+			only = []string{"--run", name}
+		}
+		rs, err := run(ctx, dir, r, only...)
+		if err != nil {
+			return verdict{}, err
+		}
+		return rs.again(name)
 	}
 	return s
 }
@@ -115,7 +127,7 @@ var (
 	connectPassed = regexp.MustCompile(`(?m)^(\d+) passed, `)
 )
 
-// parseConnect reads the cases that were begun and those that failed. Cases that were begun and came to no end fail as one.
+// parseConnect reads the cases that were begun and those that failed. Cases that were begun and came to no end fail as theRun.
 func parseConnect(text string) results {
 	rs := results{}
 	for _, m := range connectSent.FindAllStringSubmatch(text, -1) {
@@ -125,7 +137,7 @@ func parseConnect(text string) results {
 		rs[m[1]] = verdict{detail: strings.Join(strings.Fields(m[2]), " ")}
 	}
 	if m := connectPassed.FindStringSubmatch(text); len(rs) > 0 && (m == nil || m[1] != fmt.Sprint(rs.passed())) {
-		rs["all run"] = verdict{detail: lastLine(text)}
+		rs[theRun] = verdict{detail: lastLine(text)}
 	}
 	return rs
 }

@@ -4,30 +4,37 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"os/exec"
 	"strconv"
 	"strings"
 	"time"
 )
 
-// program is a command that tries something and prints a line a case: "ok NAME [SECONDS]" or "not ok NAME [SECONDS] WHY".
+// program is a command that tries something and prints a line a case: "ok NAME [SECONDS]" or "not ok NAME [SECONDS] WHY". Of what is wrong
+// outside its cases it may print a line named as theRun is.
 type program struct {
 	argv  []string
 	env   []string // besides this process's
 	dir   string
 	limit time.Duration
-	// alone is how one case is run again; nil runs all of them.
+	// alone is how one case is run again; nil runs all of them, as does the run as a whole.
 	alone func(name string) []string
 }
 
-// runLines runs the program in a rig and reads its lines. A program that ends badly before it printed any is an error.
+// runLines runs the program in a rig and reads its lines. A program that printed none is an error; one that ends badly behind
+// lines that all are good, or not in time, fails as theRun.
 func (p program) runLines(ctx context.Context, r *rig, argv []string) (results, error) {
 	ctx, cancel := context.WithTimeout(ctx, p.limit)
 	defer cancel()
 	cmd := r.Command(ctx, argv[0], argv[1:]...)
+	return p.readLines(ctx, cmd.Cmd, cmd.Run)
+}
+
+func (p program) readLines(ctx context.Context, cmd *exec.Cmd, run func() error) (results, error) {
 	cmd.Dir, cmd.Env = p.dir, append(cmd.Environ(), p.env...)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
-	err := cmd.Run()
+	err := run()
 	rs := results{}
 	for line := range strings.Lines(out.String()) {
 		if name, v, ok := parseLine(line); ok {
@@ -35,12 +42,13 @@ func (p program) runLines(ctx context.Context, r *rig, argv []string) (results, 
 		}
 	}
 	if err != nil && ctx.Err() != nil {
-		rs["in time"] = verdict{detail: fmt.Sprintf("not done within %v", p.limit)}
+		rs[theRun] = verdict{detail: fmt.Sprintf("not done within %v", p.limit)}
 		return rs, nil
 	}
 	if len(rs) == 0 {
-		return nil, fmt.Errorf("%s: no results: %v: %s", strings.Join(argv, " "), err, lastLine(errs.String()))
+		return nil, fmt.Errorf("%s: no results: %v: %s", strings.Join(cmd.Args, " "), err, lastLine(errs.String()))
 	}
+	rs.endedBadly(err, lastLine(errs.String()))
 	return rs, nil
 }
 
@@ -80,11 +88,14 @@ func linesSuite(s *suite, find func(dir string) (program, error)) *suite {
 			return verdict{}, err
 		}
 		argv := p.argv
-		if p.alone != nil {
+		if p.alone != nil && name != theRun {
 			argv = p.alone(name)
 		}
 		rs, err := p.runLines(ctx, r, argv)
-		return rs[name], err
+		if err != nil {
+			return verdict{}, err
+		}
+		return rs.again(name)
 	}
 	return s
 }

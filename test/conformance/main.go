@@ -5,7 +5,7 @@
 //
 // It ends with 0 when there is no difference without a reason, 1 when there is one or a suite could not be run, 2 when nothing could.
 //
-//	conformance [--quick] [--only PATTERN] [--keep]
+//	conformance [--quick] [--only PATTERN] [-v]
 //
 // It needs root. What it fetches is kept under ${SLUICE_CACHE:-~/.cache/sluice}/conformance.
 package main

@@ -111,19 +111,33 @@ func (rep *report) add(column string, rs results) {
 // repeats is how often what failed is run again, alone, before it counts.
 const repeats = 3
 
-// repeat runs again what passes directly and failed elsewhere without a reason. A case that goes on failing has to pass directly as
-// often: one that fails there by chance, on a busy machine, says nothing.
+// repeatedMissing is how many cases that did not run are run again, alone. More of them are no chance.
+const repeatedMissing = 30
+
+// repeat runs again what passes directly and failed elsewhere, or did not run there, without a reason. A case that goes on failing has
+// to pass directly as often: one that fails there by chance, on a busy machine, says nothing.
 func (rep *report) repeat(ctx context.Context, dir string, rigs []*rig) {
 	direct := rep.results[directly]
 	for _, r := range rigs {
-		for name, v := range rep.results[r.name] {
-			if v.ok || r.name == directly || direct != nil && !direct[name].ok {
+		if r.name == directly || rep.results[r.name] == nil {
+			continue
+		}
+		missing := 0
+		for name := range rep.names() {
+			if !rep.differs(r.name, name) {
 				continue
 			}
 			if _, explained := rep.suite.explain(name, r.name); explained {
 				continue
 			}
-			if again, passed := rep.tryAgain(ctx, dir, r, name, false); passed {
+			if !rep.results[r.name].has(name) {
+				if missing++; missing > repeatedMissing {
+					continue
+				}
+			}
+			if again, passed := rep.tryAgain(ctx, dir, r, name, false); passed && name == theRun {
+				delete(rep.results[r.name], name)
+			} else if passed {
 				rep.results[r.name][name] = again
 			} else if direct != nil {
 				if again, failed := rep.tryAgain(ctx, dir, rigs[0], name, true); failed {
@@ -151,14 +165,47 @@ type found struct {
 	explained                    bool
 }
 
-// differences are the cases that pass directly, or have to pass without that column, and fail through us.
+// names are those of the cases that ran in any column.
+func (rep *report) names() map[string]bool {
+	all := map[string]bool{}
+	for _, rs := range rep.results {
+		for name := range rs {
+			all[name] = true
+		}
+	}
+	return all
+}
+
+// differs reports whether a case tells a proxy's column from the direct one: it fails there and does not fail directly, or it does not run
+// there though it passes directly. Without a direct column each has to pass, and to run in all columns.
+func (rep *report) differs(column, name string) bool {
+	direct := rep.results[directly]
+	if rep.results[column].has(name) {
+		return !rep.results[column][name].ok && (direct[name].ok || !direct.has(name))
+	}
+	return name != theRun && (direct == nil || direct[name].ok)
+}
+
+// differences are the cases in which our columns differ. Besides them, a column may have fewer cases than the suite has at least.
 func (rep *report) differences() (ds []found) {
+	for _, column := range columns {
+		rs, ran := rep.results[column]
+		if least := max(rep.suite.least, 1); ran && rep.err == nil && len(rs) < least {
+			ds = append(ds, found{column: column, name: "cases", detail: fmt.Sprintf("%d cases ran, at least %d were expected", len(rs), least)})
+		}
+	}
 	for _, column := range []string{throughUs, asAService} {
-		for name, v := range rep.results[column] {
-			if base, ran := rep.results[directly]; v.ok || ran && !base[name].ok {
+		if rep.results[column] == nil {
+			continue
+		}
+		for name := range rep.names() {
+			if !rep.differs(column, name) {
 				continue
 			}
-			d := found{column: column, name: name, detail: v.detail}
+			d := found{column: column, name: name, detail: rep.results[column][name].detail}
+			if !rep.results[column].has(name) {
+				d.detail = "did not run"
+			}
 			d.reason, d.explained = rep.suite.explain(name, column)
 			ds = append(ds, d)
 		}
@@ -220,13 +267,7 @@ func table(w io.Writer, reports []*report) (unexplained int) {
 			fmt.Fprintf(w, row, rep.suite.name, "-", "-", "-", "-", "-", "not run: "+rep.err.Error())
 			continue
 		}
-		cases := map[string]bool{}
-		for _, rs := range rep.results {
-			for name := range rs {
-				cases[name] = true
-			}
-		}
-		cells := []any{rep.suite.name, fmt.Sprint(len(cases))}
+		cells := []any{rep.suite.name, fmt.Sprint(len(rep.names()))}
 		for _, c := range columns {
 			cell := "-"
 			if rs, ran := rep.results[c]; ran {

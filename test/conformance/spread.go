@@ -35,7 +35,7 @@ type row struct {
 
 // rowSuite makes a suite of such cases.
 func rowSuite(name string, quick bool, rows ...row) *suite {
-	s := &suite{name: name, source: "test/conformance, test/grpc", quick: quick, figures: true, columns: []string{asAService}, prepare: buildPrograms(grpcBox)}
+	s := &suite{name: name, source: "test/conformance, test/grpc", quick: quick, figures: true, least: len(rows), columns: []string{asAService}, prepare: buildPrograms(grpcBox)}
 	try := func(ctx context.Context, dir string, r *rig, w row) (verdict, error) {
 		ctx, cancel := context.WithTimeout(ctx, loadLimit)
 		defer cancel()

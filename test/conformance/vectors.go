@@ -64,7 +64,10 @@ func vectorSuite(name, file string, differences ...difference) *suite {
 	s.run = func(ctx context.Context, _ string, r *rig) (results, error) { return run(ctx, r, "") }
 	s.again = func(ctx context.Context, _ string, r *rig, name string) (verdict, error) {
 		rs, err := run(ctx, r, name)
-		return rs[name], err
+		if err != nil {
+			return verdict{}, err
+		}
+		return rs.again(name)
 	}
 	return s
 }

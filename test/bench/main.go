@@ -6,7 +6,7 @@
 // during the run changes the figures, and hardly the ratios. CPU time is what the kernel's scheduler counted for the
 // proxy's threads, not how much a client got through: client, proxy and servers share the machine.
 //
-// It ends with 0 when all targets hold, 1 when it could not measure, 2 when it was asked wrongly, 3 when the machine was too
+// It ends with 0 when all targets hold, 1 when it could not measure, or not all of what a target is about, 2 when it was asked wrongly, 3 when the machine was too
 // noisy to conclude, 4 when a target is missed. What was measured is written to the directory of -out.
 package main
 
@@ -116,6 +116,11 @@ func parse(args []string) (o options, err error) {
 // chosen tells whether a case is to be done.
 func (o options) chosen(c testcase) bool {
 	return len(o.cases) == 0 || slices.Contains(o.cases, c.name)
+}
+
+// judges tells whether a target's case is to be done, and by Sluice.
+func (o options) judges(t target) bool {
+	return (len(o.cases) == 0 || slices.Contains(o.cases, t.Case)) && (len(o.peers) == 0 || slices.Contains(o.peers, sluice))
 }
 
 // modes are those of the chosen cases.

@@ -19,7 +19,7 @@ type bench struct {
 	samples []sample
 }
 
-// do makes all rounds of a case. A peer that fails in a round has no figure in it; Sluice or HAProxy failing ends the run.
+// do makes all rounds of a case. A peer that fails in a round has no figure in it; a proxy that is gone ends the run.
 func (b *bench) do(c testcase) error {
 	rounds := b.rounds
 	if c.once {

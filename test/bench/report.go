@@ -26,6 +26,8 @@ type report struct {
 	Outcomes []outcome         `json:"outcomes"`
 	Targets  []targetResult    `json:"targets"`
 	Samples  []sample          `json:"samples"`
+
+	options options
 }
 
 // targetResult is a target and what came of it.
@@ -40,7 +42,7 @@ type targetResult struct {
 
 func newReport(m machine, o options) *report {
 	return &report{Date: time.Now().UTC().Format(time.DateOnly), Machine: m, Threads: o.threads, Rounds: o.rounds, Quick: o.quick,
-		Partial: len(o.cases)+len(o.peers) > 0, Limits: o.limits}
+		Partial: len(o.cases)+len(o.peers) > 0, Limits: o.limits, options: o}
 }
 
 // outcome answers a case's, nil when it was not done.
@@ -110,9 +112,10 @@ func (r *report) finish(out io.Writer, dir string) (code int, err error) {
 	fmt.Fprintln(out, "\nTargets")
 	t := tabwriter.NewWriter(out, 2, 0, 2, ' ', 0)
 	reasons := make(map[string]bool)
+	var lacking []string
 	for _, target := range allTargets() {
 		v, x, why := target.check(r.Outcomes)
-		if v == missing && r.outcome(target.Case) == nil && r.Partial {
+		if v == missing && !r.options.judges(target) {
 			continue // nobody asked for it
 		}
 		res := targetResult{Text: target.Text, Gate: target.limit(target.Gate), Verdict: v, value: x}
@@ -132,9 +135,12 @@ func (r *report) finish(out io.Writer, dir string) (code int, err error) {
 			code = missed
 		case v == unsure:
 			reasons[why] = true
+		case v == missing:
+			lacking = append(lacking, res.Text)
 		}
 	}
 	t.Flush()
+	lacking = append(lacking, r.failures()...)
 	for _, s := range r.LeftOut {
 		fmt.Fprintln(out, "Left out:", s)
 	}
@@ -145,11 +151,41 @@ func (r *report) finish(out io.Writer, dir string) (code int, err error) {
 		}
 		code = noisy
 	}
+	if len(lacking) > 0 {
+		fmt.Fprintln(out, "\nNot measured, or not in every round:")
+		for _, what := range lacking {
+			fmt.Fprintf(out, "  %s\n", what)
+		}
+		if code == 0 {
+			code = failed
+		}
+	}
 	if err := r.write(dir); err != nil {
 		return 0, err
 	}
 	fmt.Fprintf(out, "\n%.0f s; load average before %.2f; written: %s\n", r.Seconds, r.Machine.Load, dir)
 	return code, nil
+}
+
+// failures says in which cases measurements of Sluice failed. What the other rounds show is not all of it.
+func (r *report) failures() (all []string) {
+	made, void, last := make(map[string]int), make(map[string]int), make(map[string]string)
+	for _, s := range r.Samples {
+		if s.Peer != sluice {
+			continue
+		}
+		made[s.Case]++
+		if s.Error != "" {
+			void[s.Case]++
+			last[s.Case] = s.Error
+		}
+	}
+	for _, c := range allCases() {
+		if void[c.name] > 0 {
+			all = append(all, fmt.Sprintf("%s: Sluice failed in %d of %d rounds, at last: %s", c.name, void[c.name], made[c.name], last[c.name]))
+		}
+	}
+	return all
 }
 
 func dash(s string) string {

@@ -90,6 +90,54 @@ func TestTheReport(t *testing.T) {
 	golden(t, "example.txt", []byte(strings.ReplaceAll(b.String(), dir, "DIR")))
 }
 
+func TestWhatWasNotMeasuredIsNoSuccess(t *testing.T) {
+	run := func(o options, change func(samples []sample)) (code int, text string) {
+		r := newReport(machine{}, o)
+		for round := range 2 {
+			for _, peer := range []string{haproxy, sluice} {
+				r.Samples = append(r.Samples, sample{Case: "full", Peer: peer, Round: round + 1, Values: values{"cpu_us": 10, "switches": 0.5, "rps": 20000}})
+			}
+		}
+		change(r.Samples)
+		r.Outcomes = []outcome{judge(allCases()[0], r.Samples, limits{Moved: 0.2, Others: 0.3})}
+		var b bytes.Buffer
+		code, err := r.finish(&b, t.TempDir())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return code, b.String()
+	}
+	lose := func(peer string, rounds int) func(samples []sample) {
+		return func(samples []sample) {
+			for i := range samples {
+				if s := &samples[i]; s.Peer == peer && s.Round <= rounds {
+					s.Values, s.Error = nil, "3 of 100 requests failed"
+				}
+			}
+		}
+	}
+	full := options{cases: []string{"full"}}
+	for _, c := range []struct {
+		name string
+		o    options
+		lose func([]sample)
+		code int
+		says string
+	}{
+		{"everything that was asked for", full, lose("", 0), 0, ""},
+		{"Sluice fails in all rounds", full, lose(sluice, 2), failed, "\n  CPU per request at full speed\n"},
+		{"Sluice fails in one round", full, lose(sluice, 1), failed, "full: Sluice failed in 1 of 2 rounds, at last: 3 of 100 requests failed"},
+		{"a case that was asked for is not done", options{cases: []string{"full", "memory"}}, lose("", 0), failed, "\n  RSS per idle connection\n"},
+		{"everything was asked for", options{}, lose("", 0), failed, "\n  RSS per idle connection\n"},
+		{"only some peers, and a case is not done", options{peers: []string{direct, haproxy, sluice}}, lose("", 0), failed, "\n  RSS per idle connection\n"},
+		{"nobody asked for Sluice", options{peers: []string{direct, haproxy}}, func(s []sample) { s[1].Peer, s[3].Peer = direct, direct }, 0, ""},
+	} {
+		if code, text := run(c.o, c.lose); code != c.code || !strings.Contains(text, c.says) {
+			t.Errorf("%s: code %d, want %d, and %q:\n%s", c.name, code, c.code, c.says, text)
+		}
+	}
+}
+
 func TestFlagsAreChecked(t *testing.T) {
 	for name, args := range map[string][]string{
 		"a case that does not exist":      {"-cases=ful"},

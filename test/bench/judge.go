@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"math"
 	"slices"
+	"strings"
 )
 
 // sample is one measurement of a peer in a round of a case.
@@ -32,6 +33,37 @@ type figure struct {
 	Max        float64 `json:"max"`
 	Ratio      float64 `json:"ratio,omitempty"` // to HAProxy in the same round: the median of the rounds; 0 is unknown
 	RatioWorst float64 `json:"ratioWorst,omitempty"`
+	Apart      *apart  `json:"apart,omitempty"` // of what a proxy adds to none
+}
+
+// apart is how far a figure is above HAProxy's of the same round. No proxy's figure is in both and goes out, however much it is.
+type apart struct {
+	Median float64 `json:"median"`
+	Most   float64 `json:"most"`
+	Rounds int     `json:"rounds"`
+	Above  int     `json:"above"` // rounds in which it is above
+}
+
+func apartOf(all []float64) *apart {
+	if len(all) == 0 {
+		return nil
+	}
+	a := &apart{Median: median(all), Most: slices.Max(all), Rounds: len(all)}
+	for _, x := range all {
+		if x > 0 {
+			a.Above++
+		}
+	}
+	return a
+}
+
+// sure reports whether two thirds of the rounds are on the median's side.
+func (a *apart) sure() bool {
+	agree := a.Above
+	if a.Median <= 0 {
+		agree = a.Rounds - a.Above
+	}
+	return 3*agree >= 2*a.Rounds
 }
 
 // outcome is a case's result: figures by peer and metric, from the rounds that count.
@@ -70,6 +102,7 @@ func judge(c testcase, samples []sample, lim limits) outcome {
 	}
 	list := make(map[string]map[string][]float64)
 	ratios := make(map[string]map[string][]float64)
+	differences := make(map[string]map[string][]float64)
 	put := func(m map[string]map[string][]float64, peer, key string, v float64) {
 		if m[peer] == nil {
 			m[peer] = make(map[string][]float64)
@@ -80,7 +113,10 @@ func judge(c testcase, samples []sample, lim limits) outcome {
 		for peer, v := range byRound[r] {
 			for key, x := range v {
 				put(list, peer, key, x)
-				if base := byRound[r][haproxy][key]; base > 0 {
+				base, ok := byRound[r][haproxy][key]
+				if _, added := strings.CutPrefix(key, addedPrefix); added && ok {
+					put(differences, peer, key, x-base)
+				} else if base > 0 {
 					put(ratios, peer, key, x/base)
 				}
 			}
@@ -89,7 +125,7 @@ func judge(c testcase, samples []sample, lim limits) outcome {
 	for peer, metrics := range list {
 		o.Figures[peer] = make(map[string]figure)
 		for key, all := range metrics {
-			f := figure{Median: median(all), Min: slices.Min(all), Max: slices.Max(all)}
+			f := figure{Median: median(all), Min: slices.Min(all), Max: slices.Max(all), Apart: apartOf(differences[peer][key])}
 			if r := ratios[peer][key]; len(r) > 0 {
 				f.Ratio, f.RatioWorst = median(r), slices.Max(r)
 			}
@@ -98,6 +134,9 @@ func judge(c testcase, samples []sample, lim limits) outcome {
 	}
 	return o
 }
+
+// addedPrefix begins the names of what a proxy adds to none.
+const addedPrefix = "added_"
 
 // addDifferences adds to every peer's values what it adds to those without a proxy.
 func addDifferences(c testcase, byRound map[int]map[string]values) {
@@ -109,7 +148,7 @@ func addDifferences(c testcase, byRound map[int]map[string]values) {
 		for peer, v := range peers {
 			for _, key := range c.added {
 				if peer != direct {
-					v["added_"+key] = v[key] - base[key]
+					v[addedPrefix+key] = v[key] - base[key]
 				}
 			}
 		}

@@ -100,11 +100,45 @@ func TestAddedLatencyIsTheDifferenceToNoProxyInTheSameRound(t *testing.T) {
 		}
 	}
 	o := judge(c, s, limits{Moved: 0.2, Others: 1})
-	if f := o.Figures[sluice]["added_p50"]; f.Median != 25 || f.Ratio != 0.5 {
+	if f := o.Figures[sluice]["added_p50"]; f.Median != 25 || f.Ratio != 0 || *f.Apart != (apart{-25, -25, 2, 0}) {
 		t.Errorf("Sluice adds %+v", f)
 	}
 	if _, ok := o.Figures[direct]["added_p50"]; ok {
 		t.Error("no proxy adds something to itself")
+	}
+}
+
+func TestAddedLatencyIsComparedInEveryRound(t *testing.T) {
+	c := testcase{name: "latency", added: []string{"p99"}}
+	gate := target{Case: "latency", Metric: "added_p99", Text: "added p99", Apart: true, Unit: "µs"}
+	for _, tt := range []struct {
+		name            string
+		haproxy, sluice []float64 // added
+		want            verdict
+		x               float64
+	}{
+		// A ratio of the rounds in which HAProxy adds something would be 0.1 here, of one round out of three.
+		{"HAProxy adds less than nothing in most rounds", []float64{-20, -30, 1000}, []float64{100, 110, 100}, short, 120},
+		{"HAProxy adds nothing, and Sluice less", []float64{0, 0, 10}, []float64{-5, -4, 5}, holds, -5},
+		{"below it in two of three", []float64{50, 50, 50}, []float64{40, 45, 70}, holds, -5},
+		{"below it in three of five", []float64{50, 50, 50, 50, 50}, []float64{40, 45, 45, 70, 70}, unsure, -5},
+		{"above it in three of five", []float64{50, 50, 50, 50, 50}, []float64{40, 45, 60, 70, 70}, unsure, 10},
+		{"above it in all", []float64{50, 50}, []float64{51, 53}, short, 2},
+		{"as much", []float64{50, 50}, []float64{50, 50}, holds, 0},
+	} {
+		var s []sample
+		for i := range tt.haproxy {
+			for peer, more := range map[string]float64{direct: 0, haproxy: tt.haproxy[i], sluice: tt.sluice[i]} {
+				s = append(s, sample{Case: "latency", Peer: peer, Round: i + 1, Values: values{"p99": 1000 + more}})
+			}
+		}
+		got, x, why := gate.check([]outcome{judge(c, s, limits{Moved: 0.2, Others: 1})})
+		if got != tt.want || x != tt.x || (got == unsure) != (why != "") {
+			t.Errorf("%s: %q by %v, want %q by %v; %s", tt.name, got, x, tt.want, tt.x, why)
+		}
+	}
+	if got, _, _ := gate.check([]outcome{judge(c, []sample{{Case: "latency", Peer: sluice, Round: 1, Values: values{"p99": 1}}}, limits{})}); got != missing {
+		t.Errorf("without HAProxy: %q", got)
 	}
 }
 
@@ -139,6 +173,8 @@ func TestEveryTargetAndEveryPanelNamesAFigureThatIsMeasured(t *testing.T) {
 			t.Errorf("%q: %s %s is not measured", target.Text, target.Case, target.Metric)
 		} else if target.Ratio && !m.ratio {
 			t.Errorf("%q: %s %s has no ratio", target.Text, target.Case, target.Metric)
+		} else if target.Apart && !m.apart {
+			t.Errorf("%q: %s %s is not compared by difference", target.Text, target.Case, target.Metric)
 		}
 	}
 	for _, p := range panels {

@@ -65,6 +65,9 @@ func (r *report) printCase(out io.Writer, c testcase) {
 		if m.ratio {
 			fmt.Fprint(t, "to HAProxy\tworst\t")
 		}
+		if m.apart {
+			fmt.Fprint(t, "above HAProxy\tmost\tin rounds\t")
+		}
 		fmt.Fprintln(t)
 		for _, p := range allPeers() {
 			f, ok := o.Figures[p.name][m.key]
@@ -74,6 +77,9 @@ func (r *report) printCase(out io.Writer, c testcase) {
 			fmt.Fprintf(t, "%s\t%s\t%s\t%s\t", p.title, m.format(f.Median), m.format(f.Min), m.format(f.Max))
 			if m.ratio && f.Ratio != 0 {
 				fmt.Fprintf(t, "%.2f×\t%.2f×\t", f.Ratio, f.RatioWorst)
+			}
+			if m.apart && f.Apart != nil {
+				fmt.Fprintf(t, "%+.*f\t%+.*f\t%d of %d\t", m.digits, f.Apart.Median, m.digits, f.Apart.Most, f.Apart.Above, f.Apart.Rounds)
 			}
 			fmt.Fprintln(t)
 		}
@@ -124,8 +130,11 @@ func (r *report) finish(out io.Writer, dir string) (code int, err error) {
 		}
 		if v != missing {
 			res.Got = target.limit(x)
-			if worst := r.outcome(target.Case).Figures[sluice][target.Metric].RatioWorst; target.Ratio {
-				res.Got += fmt.Sprintf(" (worst round %.2f×)", worst)
+			switch f := r.outcome(target.Case).Figures[sluice][target.Metric]; {
+			case target.Ratio:
+				res.Got += fmt.Sprintf(" (worst round %.2f×)", f.RatioWorst)
+			case target.Apart:
+				res.Got += fmt.Sprintf(" (worst round %+.3g %s)", f.Apart.Most, target.Unit)
 			}
 		}
 		r.Targets = append(r.Targets, res)

@@ -11,6 +11,7 @@ type target struct {
 	Metric string
 	Text   string
 	Ratio  bool    // to HAProxy in the same round
+	Apart  bool    // from HAProxy in the same round; Gate is how far above it at most
 	Gate   float64 // at most
 	Aim    float64 // better still; 0 for none
 	Unit   string
@@ -31,8 +32,8 @@ func allTargets() []target {
 		{Case: "memory", Metric: "listen_ms", Text: "start to listening", Gate: 40, Unit: "ms"},
 		{Case: "bodies", Metric: "cpu_gib", Text: "CPU per GiB of large bodies", Ratio: true, Gate: 0.6, Aim: 0.5},
 		{Case: "opaque", Metric: "cpu_gib", Text: "CPU per GiB of opaque TCP", Ratio: true, Gate: 0.6, Aim: 0.5},
-		{Case: "latency", Metric: "added_p50", Text: "added p50 at 5,000/s", Ratio: true, Gate: 1},
-		{Case: "latency", Metric: "added_p99", Text: "added p99 at 5,000/s", Ratio: true, Gate: 1},
+		{Case: "latency", Metric: "added_p50", Text: "added p50 at 5,000/s", Apart: true, Unit: "µs"},
+		{Case: "latency", Metric: "added_p99", Text: "added p99 at 5,000/s", Apart: true, Unit: "µs"},
 	}, slices.Concat(crowdTargets(), http2Targets(), keyedTargets())...)
 }
 
@@ -58,11 +59,16 @@ func (t target) check(outcomes []outcome) (verdict, float64, string) {
 		if t.Ratio {
 			x, ok = f.Ratio, ok && f.Ratio != 0
 		}
+		if ok = ok && (f.Apart != nil || !t.Apart); ok && t.Apart {
+			x = f.Apart.Median
+		}
 		switch {
 		case !ok:
 			return missing, 0, ""
 		case o.Noise != "":
 			return unsure, x, o.Noise
+		case t.Apart && !f.Apart.sure():
+			return unsure, x, sentence("%s: Sluice was above HAProxy in %d of %d rounds, and neither side has two thirds of them", t.Text, f.Apart.Above, f.Apart.Rounds)
 		case t.Aim > 0 && x <= t.Aim:
 			return better, x, ""
 		case x <= t.Gate:
@@ -77,6 +83,12 @@ func (t target) check(outcomes []outcome) (verdict, float64, string) {
 func (t target) limit(x float64) string {
 	if t.Ratio {
 		return fmt.Sprintf("%.2f× HAProxy", x)
+	}
+	if t.Apart && x == 0 {
+		return "HAProxy's"
+	}
+	if t.Apart {
+		return fmt.Sprintf("HAProxy's %+.3g %s", x, t.Unit)
 	}
 	if t.Unit == "" {
 		return fmt.Sprintf("%.3g", x)

@@ -19,11 +19,13 @@ type Options struct {
 	Refused func(Reason)
 }
 
-// lingerTime and lingerBytes bound how long a connection that is being closed still takes what the client sends, so that the
-// kernel does not answer those bytes with a reset that overtakes our last answer (RFC 9112, section 9.6).
+// lingerTime and lingerSilence bound how long a connection that is being closed still takes what the client sends, so that the kernel
+// does not answer those bytes with a reset that overtakes our last answer (RFC 9112, section 9.6): in all, and while nothing comes. A client
+// that has been refused an upload may send all of it before it looks for an answer. They are nginx's lingering_time and
+// lingering_timeout, which its clients have without us.
 const (
-	lingerTime  = time.Second
-	lingerBytes = 256 << 10
+	lingerTime    = 30 * time.Second
+	lingerSilence = 5 * time.Second
 )
 
 // Downstream is an application's connection.
@@ -142,7 +144,8 @@ func (d *Downstream) refuse(err error) {
 	d.finish(true)
 }
 
-// finish closes in an orderly way: FIN, then what the client still sends is taken for a while.
+// finish closes in an orderly way: FIN, then what the client still sends is taken for a while. Meanwhile the connection holds no buffer but
+// while it reads.
 func (d *Downstream) finish(unread bool) {
 	defer d.Close()
 	if len(d.Buffered()) == 0 && !unread && !d.Conn.Pending() {
@@ -152,15 +155,16 @@ func (d *Downstream) finish(unread bool) {
 	if d.Conn.CloseWrite() != nil {
 		return
 	}
+	d.giveBack()
 	l := d.Conn.Loop()
-	buf := l.Buffer(loop.Medium)
-	defer l.Release(buf)
-	d.Conn.SetReadDeadline(l.Now() + int64(lingerTime))
-	for n := 0; n < lingerBytes; {
-		k, err := d.Conn.Read(buf)
-		if err != nil {
+	end := l.Now() + int64(lingerTime)
+	d.Conn.SetReadDeadline(end)
+	for err := error(nil); err == nil; {
+		if err = l.Wait(min(end, l.Now()+int64(lingerSilence)), d.Conn, nil, d.Conn.Readable); err != nil {
 			return
 		}
-		n += k
+		buf := l.Buffer(loop.Large)
+		_, err = d.Conn.TryRead(buf)
+		l.Release(buf)
 	}
 }

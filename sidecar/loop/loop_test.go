@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -13,13 +14,17 @@ import (
 func TestManyTimersFireInOrder(t *testing.T) {
 	l, do := run(t)
 	do(func() error {
-		const timers, step, tolerance = 60, 5 * time.Millisecond, 6
-		var order []int
+		const timers, step = 60, 5 * time.Millisecond
+		var order, early []int
 		self, left := l.Current(), timers
+		base := l.Now() + int64(step)
 		for i := range timers {
 			k := (i * 37) % timers
 			l.Go(func() {
-				l.Sleep(time.Duration(k) * step)
+				at := base + int64(k)*int64(step)
+				for l.Park(at); l.Now() < at; l.Park(at) {
+					early = append(early, k) // nobody wakes it
+				}
 				order = append(order, k)
 				if left--; left == 0 {
 					self.Wake()
@@ -29,10 +34,12 @@ func TestManyTimersFireInOrder(t *testing.T) {
 		for left > 0 {
 			l.Park(Never)
 		}
-		for i := 1; i < len(order); i++ {
-			if order[i] < order[i-1]-tolerance {
-				return fmt.Errorf("timers fired more than %v out of order: %v", tolerance*step, order)
-			}
+		if len(early) > 0 {
+			return fmt.Errorf("timers %v fired early", early)
+		}
+		// Over package net each timer is a goroutine of its own, and a busy machine lets them run in any order.
+		if Implementation == "epoll" && !slices.IsSorted(order) {
+			return fmt.Errorf("timers fired out of order: %v", order)
 		}
 		return nil
 	})

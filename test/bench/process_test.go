@@ -55,14 +55,17 @@ func TestOwnUseIsCounted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for began := time.Now(); time.Since(began) < 30*time.Millisecond; {
+	// How long a process has to work for that much of CPU time is for the others on the machine to say.
+	var used time.Duration
+	for began := time.Now(); used < 30*time.Millisecond && time.Since(began) < 20*time.Second; {
+		after, err := usageOf(os.Getpid())
+		if err != nil {
+			t.Fatal(err)
+		}
+		used = after.minus(before).cpu
 	}
-	after, err := usageOf(os.Getpid())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if used := after.minus(before).cpu; used < 2*time.Millisecond || used > time.Minute {
-		t.Errorf("30 ms of work took %v of CPU time", used)
+	if used < 30*time.Millisecond || used > time.Minute {
+		t.Errorf("work of at least 30 ms took %v of CPU time", used)
 	}
 	if kib, err := residentOf(os.Getpid()); err != nil || kib < 1024 {
 		t.Errorf("this process has %v KiB, %v", kib, err)

@@ -2,6 +2,7 @@ package scatter
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -11,6 +12,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -117,7 +119,7 @@ func (r *run) ask(ctx context.Context, e Endpoint) (p Pod) {
 		}
 		return Pod{Pod: p.Pod, Endpoint: p.Endpoint, Error: err.Error()}
 	}
-	q := (&http.Request{Method: r.q.Method, URL: &url.URL{Scheme: "http", Host: e.Addr.String(), Opaque: r.q.Target}, Host: r.q.Authority,
+	q := (&http.Request{Method: r.q.Method, URL: r.q.url(e.Addr), Host: r.q.Authority,
 		Header: http.Header{"User-Agent": nil}, ContentLength: int64(len(r.q.Body))}).WithContext(ctx)
 	if len(r.q.Body) > 0 {
 		q.Body = io.NopCloser(bytes.NewReader(r.q.Body))
@@ -143,6 +145,25 @@ func (r *run) ask(ctx context.Context, e Endpoint) (p Pod) {
 	kept := n <= r.o.MaxBody && r.bodies.Add(n) <= r.o.MaxBodies
 	p.put(body.Bytes(), n, sum.Sum(nil), kept)
 	return p
+}
+
+// url answers a URL that net/http sends as the target that came. One that begins with two slashes it would take for an authority and a path.
+func (q *Request) url(to netip.AddrPort) *url.URL {
+	u := &url.URL{Scheme: "http", Host: to.String(), Opaque: q.Target}
+	if !strings.HasPrefix(q.Target, "//") {
+		return u
+	}
+	u.Opaque = ""
+	u.RawPath, u.RawQuery, u.ForceQuery = strings.Cut(q.Target, "?")
+	if p, err := url.PathUnescape(u.RawPath); err == nil {
+		u.Path = p
+	}
+	if u.RequestURI() != q.Target {
+		// It has what URLs may not have, and net/url would escape it. "A server MUST accept the absolute-form" (RFC 9112, section 3.2.2);
+		// over HTTP/2 net/http takes scheme and authority off again.
+		*u = url.URL{Scheme: "http", Host: u.Host, Opaque: "//" + cmp.Or(q.Authority, u.Host) + q.Target}
+	}
+	return u
 }
 
 // most keeps the first bytes and takes all.

@@ -54,6 +54,14 @@ func (x *Exchange) Prefix() (b []byte, whole bool) {
 	return b, x.InMemory() && !x.prefix.cut
 }
 
+// Cut reports whether the body is known to have more than Prefix may answer.
+func (x *Exchange) Cut() bool {
+	if x.Request.Body == Length {
+		return x.Request.Length > PrefixMost
+	}
+	return x.prefix.cut
+}
+
 // copyPrefix adds more of the body as it is sent, which is known to be sound.
 func (x *Exchange) copyPrefix(b []byte) {
 	p := &x.prefix

@@ -38,18 +38,30 @@ func (q *request) mayScatter(value string, plain bool) refusal {
 		return refusal{400, codeUnimplemented, "neither gRPC, nor CONNECT, nor an upgrade can be sent to every endpoint"}
 	case len(q.route.target.Snapshot().Set.Endpoints) == 0:
 		return refusal{503, codeUnavailable, q.route.name() + " has no endpoints"}
-	case q.route.w.scatters >= scattersMost:
+	}
+	return q.route.w.scatterable()
+}
+
+// scatterable answers why no further request is sent to everybody at present; nothing where it is. Whoever waits for a body counts for
+// nothing yet, and so asks again behind it.
+func (w *Worker) scatterable() refusal {
+	if w.scatters >= scattersMost {
 		return refusal{503, codeUnavailable, fmt.Sprintf("%d requests are on their way to every endpoint already", scattersMost)}
 	}
 	return refusal{}
 }
 
+var scatterTooLarge = refusal{413, codeInvalid, "the body is too large to be sent to every endpoint: at most 64 KiB are"}
+
 // codeUnimplemented is gRPC's UNIMPLEMENTED.
 const codeUnimplemented = 12
 
-// scatter sends a request to every endpoint, and waits. It answers nil when the client has gone.
-func (q *request) scatter(p *patient, s scatter.Request) *scatter.Answer {
+// scatter sends a request to every endpoint, and waits. Without an answer it was refused, or the client has gone.
+func (q *request) scatter(p *patient, s scatter.Request) (*scatter.Answer, refusal) {
 	r, w := q.route, q.route.w
+	if ref := w.scatterable(); ref.status != 0 {
+		return nil, ref
+	}
 	eps := r.target.Snapshot().Set.Endpoints
 	to := make([]scatter.Endpoint, len(eps))
 	limited, waiting := q.limit > 0, &r.common.queue
@@ -85,9 +97,9 @@ func (q *request) scatter(p *patient, s scatter.Request) *scatter.Answer {
 		})
 	}()
 	if !p.wait(loop.Never, func() bool { return answer != nil }) {
-		return nil
+		return nil, refusal{}
 	}
-	return answer
+	return answer, refusal{}
 }
 
 // scattered sends the request to every endpoint where it asks for that and the Service allows it. It reports whether the exchange has ended.
@@ -103,7 +115,7 @@ func (w *Worker) scattered(r *route, x *h1.Exchange) bool {
 		return true
 	}
 	body, whole := x.Prefix()
-	for !whole && len(body) < scatterBody {
+	for !whole && !x.Cut() {
 		err := x.More(loop.Never)
 		if _, unreadable := h1.ReasonOf(err); unreadable {
 			q.answered(400)
@@ -119,25 +131,44 @@ func (w *Worker) scattered(r *route, x *h1.Exchange) bool {
 		}
 		body, whole = x.Prefix()
 	}
-	if !whole {
-		w.unrefused(r, x, refusal{413, codeInvalid, "the body is too large to be sent to every endpoint: at most 64 KiB are"}, false)
+	if !whole || len(body) > scatterBody {
+		w.unrefused(r, x, scatterTooLarge, false)
 		return true
 	}
 	s := scatter.Request{Method: string(req.Method), Target: string(req.Path()), Authority: string(req.Host), Body: bytes.Clone(body)}
 	x.DropPrefix()
+	own := ofConnection(req)
 	for i := range req.Fields {
-		if f := &req.Fields[i]; !unscattered[string(bytes.ToLower(f.Name))] {
+		if f := &req.Fields[i]; !unscattered[string(bytes.ToLower(f.Name))] && !own[string(bytes.ToLower(f.Name))] {
 			s.Fields = append(s.Fields, scatter.Field{Name: string(f.Name), Value: string(f.Value)})
 		}
 	}
-	a := q.scatter(&patient{w: w, conn: x.Downstream().Conn}, s)
+	a, ref := q.scatter(&patient{w: w, conn: x.Downstream().Conn}, s)
 	if a == nil {
-		w.unrefused(r, x, refusal{}, true)
+		w.unrefused(r, x, ref, ref.status == 0)
 		return true
 	}
 	q.answered(a.Status)
 	x.Answer(a.Status, "application/json", a.JSON())
 	return true
+}
+
+// ofConnection answers the names of the fields that belong to the client's connection, as its Connection fields say: "intermediaries MUST …
+// remove" them (RFC 9110, section 7.6.1).
+func ofConnection(req *h1.Request) map[string]bool {
+	var names map[string]bool
+	for i := 0; ; i++ {
+		v, ok := req.Nth("connection", i)
+		if !ok {
+			return names
+		}
+		if names == nil {
+			names = map[string]bool{}
+		}
+		for name := range bytes.SplitSeq(v, []byte(",")) {
+			names[string(bytes.ToLower(bytes.Trim(name, " \t")))] = true
+		}
+	}
 }
 
 // scattered is the same for a stream; where the body has yet to come, Body goes on.
@@ -161,7 +192,7 @@ func (s streams) scatter(x *h2.Exchange, c *call) {
 	body, whole := x.Body()
 	if len(body) > scatterBody {
 		x.Watch(false)
-		s.refuse(x, refusal{413, codeInvalid, "the body is too large to be sent to every endpoint: at most 64 KiB are"})
+		s.refuse(x, scatterTooLarge)
 		return
 	}
 	if !whole {
@@ -176,11 +207,15 @@ func (s streams) scatter(x *h2.Exchange, c *call) {
 		}
 	}
 	s.patiently(x, func(p *patient) {
-		a := c.scatter(p, q)
-		if a == nil {
+		a, ref := c.scatter(p, q)
+		if a == nil && ref.status == 0 {
 			return
 		}
 		x.Wait(nil)
+		if a == nil {
+			s.refuse(x, ref)
+			return
+		}
 		c.answered(a.Status)
 		s.log(x, c)
 		text := a.JSON()

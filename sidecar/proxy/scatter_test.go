@@ -138,6 +138,73 @@ func TestScatter(t *testing.T) {
 			}
 			cl.CloseIdleConnections()
 		})
+		t.Run("the most of a body", func(t *testing.T) {
+			p := newPods(t, 1, on)
+			p.does(func(pod int, w http.ResponseWriter, q *http.Request) {
+				b, _ := io.ReadAll(q.Body)
+				fmt.Fprint(w, len(b), " ")
+			})
+			cl := client(p.r)
+			for _, size := range []int{64 << 10, 64<<10 + 1, 70_000} {
+				for _, chunked := range []bool{false, true} {
+					var b io.Reader = strings.NewReader(strings.Repeat("x", size))
+					if chunked {
+						text, end := b, (*io.PipeWriter)(nil)
+						b, end = io.Pipe()
+						go func() {
+							io.Copy(end, text)
+							time.Sleep(10 * time.Millisecond) // or the end comes with the rest
+							end.Close()
+						}()
+					}
+					req, _ := http.NewRequest("POST", "http://web/", b)
+					req.Header.Set("Sluice-Scatter", "all")
+					res, err := cl.Do(req)
+					want := 413
+					if size == 64<<10 {
+						want = 200
+					}
+					if text := body(t, res, err); err == nil && (res.StatusCode != want || want == 200 && !strings.Contains(text, `"body":"65536 web-0"`)) {
+						t.Errorf("%d bytes, chunked %v: %d %q, want %d", size, chunked, res.StatusCode, text, want)
+					}
+				}
+			}
+			cl.CloseIdleConnections()
+		})
+		t.Run("one more than may be under way", func(t *testing.T) {
+			p := newPods(t, 1, on)
+			hold := make(chan bool)
+			p.does(func(pod int, w http.ResponseWriter, q *http.Request) { <-hold })
+			cl := client(p.r)
+			statuses := make(chan int, scattersMost+1)
+			var bodies []*io.PipeWriter
+			for range scattersMost + 1 {
+				b, end := io.Pipe()
+				bodies = append(bodies, end)
+				req, _ := http.NewRequest("POST", "http://web/", b)
+				req.Header.Set("Sluice-Scatter", "all")
+				go func() {
+					res, err := cl.Do(req)
+					if body(t, res, err); err == nil {
+						statuses <- res.StatusCode
+					}
+				}()
+				io.WriteString(end, "x")
+			}
+			for _, end := range bodies {
+				end.Close()
+			}
+			if s := got(t, statuses, "an answer"); s != 503 {
+				t.Errorf("%d, want 503", s)
+			}
+			close(hold)
+			for range scattersMost {
+				if s := got(t, statuses, "an answer"); s != 200 {
+					t.Errorf("%d, want 200", s)
+				}
+			}
+			cl.CloseIdleConnections()
+		})
 		t.Run("a Service that does not allow it", func(t *testing.T) {
 			p := newPods(t, 2, func(*rules.Rules) {})
 			p.does(func(pod int, w http.ResponseWriter, q *http.Request) {
@@ -171,4 +238,16 @@ func TestScatter(t *testing.T) {
 			close(hold)
 		})
 	})
+}
+
+func TestScatterKeepsWhatIsTheConnections(t *testing.T) {
+	p := newPods(t, 1, func(r *rules.Rules) { r.Scatter = true })
+	p.does(func(pod int, w http.ResponseWriter, q *http.Request) {
+		fmt.Fprint(w, q.Header["X-Own"], q.Header["X-Too"], q.Header["X-Other"], " ")
+	})
+	raw := p.r.dial()
+	raw.send(lines("GET / HTTP/1.1", "Host: web", "X-Own: 1", "Connection: close,  x-OWN ", "X-Other: 2", "X-Too: 3", "connection: x-too", "Sluice-Scatter: all"))
+	if text := raw.rest(); !strings.Contains(text, `"body":"[] [] [2] web-0"`) {
+		t.Errorf("%s", text)
+	}
 }

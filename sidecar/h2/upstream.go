@@ -70,10 +70,15 @@ func NewUpstream(c *loop.Conn, ep *cluster.Endpoint, o *Options, idle time.Durat
 
 // Room answers how many more streams the connection takes now.
 func (u *Upstream) Room() int {
-	if u.away || u.unwell || u.closed || u.failed != nil || u.nextID >= lastStream {
+	if !u.Lives() {
 		return 0
 	}
 	return max(0, int(u.maxStreams)-len(u.streams))
+}
+
+// Lives reports whether the connection takes streams, now or when some of those that are open have ended.
+func (u *Upstream) Lives() bool {
+	return !u.away && !u.unwell && !u.closed && u.failed == nil && u.nextID < lastStream && u.maxStreams > 0
 }
 
 // Expect says how many streams the endpoint is likely to allow; what it says itself takes its place.

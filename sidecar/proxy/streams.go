@@ -247,6 +247,9 @@ func (s streams) lost(x *h2.Exchange, c *call, f h2.Failure) {
 		s.send(x, c, ep, choice)
 		return
 	}
+	if c.held.ep == nil && s.stay(x, c) {
+		return
+	}
 	if c.waits(a) {
 		s.ownerAway(x, c, a)
 		return
@@ -262,6 +265,24 @@ func (s streams) lost(x *h2.Exchange, c *call, f h2.Failure) {
 		return
 	}
 	s.exhausted(x, c, f)
+}
+
+// stay has the request wait for room at an endpoint that no further connection to could be made, and that is there: it has one which is full.
+// It reports false where there is none.
+func (s streams) stay(x *h2.Exchange, c *call) bool {
+	if c.attempt.outcome != classify.ConnectFailed {
+		return false
+	}
+	for _, ep := range c.pick.Tried {
+		if s.w.pools.Lives(x, ep) {
+			c.attempt = c.start(ep, metrics.Again)
+			s.number(x, c)
+			s.arm(x, c)
+			s.w.pools.Stay(x, ep)
+			return true
+		}
+	}
+	return false
 }
 
 // exhausted ends what nothing more can be done for: an answer that was held is better than none.

@@ -19,6 +19,8 @@ const (
 	streamsADial = 100
 	// maxDials bounds the dials to one endpoint at a time, where it allows few streams a connection.
 	maxDials = 16
+	// redialAfter is how long those who wait for room have no further dial, once one has failed: each stream that ends may give them room.
+	redialAfter = 250 * time.Millisecond
 )
 
 // errConnect says that an endpoint does not take extended CONNECT.
@@ -32,6 +34,10 @@ type streams struct {
 	busy     map[*h2.Upstream]bool // counted as in use
 	waiting  []*h2.Exchange        // for a connection
 	extended int                   // of these, those that wait for one that takes extended CONNECT
+	// staying are those of waiting that have heard of a failed dial and wait for room on what there is; pausing, that they are not to be
+	// dialled for just now.
+	staying  map[*h2.Exchange]bool
+	pausing  bool
 	dialling int
 	most     int // streams a new connection takes at first
 	// questions wait for what the endpoint says first.
@@ -57,6 +63,55 @@ func (p *Pools) Send(x *h2.Exchange, ep *cluster.Endpoint, patient bool) {
 	}
 	x.Wait(s)
 	s.dialMore(patient)
+}
+
+// Lives reports whether there is a connection to the endpoint that is of use to the exchange, if it has room again.
+func (p *Pools) Lives(x *h2.Exchange, ep *cluster.Endpoint) bool {
+	s := p.streams[ep]
+	return s != nil && s.lives(x)
+}
+
+func (s *streams) lives(x *h2.Exchange) bool {
+	return slices.ContainsFunc(s.conns, func(u *h2.Upstream) bool {
+		return u.Lives() && (u.Connects() || !u.Started() || !x.Extended())
+	})
+}
+
+// Stay is Send for an exchange that a dial to the endpoint has failed for, and nobody else can take: it waits for room on a connection that
+// Lives, or for a further one, and fails only when there is none any more.
+func (p *Pools) Stay(x *h2.Exchange, ep *cluster.Endpoint) {
+	s := p.streamsOf(ep)
+	for _, u := range s.conns {
+		if u.Takes(x) {
+			s.open(u, x)
+			return
+		}
+	}
+	s.waiting = append(s.waiting, x)
+	if x.Extended() {
+		s.extended++
+	}
+	if s.staying == nil {
+		s.staying = map[*h2.Exchange]bool{}
+	}
+	s.staying[x] = true
+	x.Wait(s)
+	s.pause()
+}
+
+// pause has those who stay dialled for again after a while.
+func (s *streams) pause() {
+	if s.pausing {
+		return
+	}
+	s.pausing = true
+	s.p.l.Go(func() {
+		err := s.p.l.Sleep(redialAfter)
+		s.pausing = false
+		if err == nil {
+			s.dialMore(false)
+		}
+	})
 }
 
 func (p *Pools) streamsOf(ep *cluster.Endpoint) *streams {
@@ -90,6 +145,9 @@ func (s *streams) known() bool {
 // dialMore makes connections for those who wait, but for those who wait for what a connection has yet to say.
 func (s *streams) dialMore(patient bool) {
 	n := len(s.waiting)
+	if s.pausing && slices.ContainsFunc(s.conns, (*h2.Upstream).Lives) {
+		n -= len(s.staying)
+	}
 	if s.extended > 0 && (s.known() || slices.ContainsFunc(s.conns, func(u *h2.Upstream) bool { return !u.Started() })) {
 		n -= s.extended
 	}
@@ -110,6 +168,7 @@ func (s *streams) Forget(x *h2.Exchange) {
 func (s *streams) take(i int) *h2.Exchange {
 	x := s.waiting[i]
 	s.waiting = slices.Delete(s.waiting, i, i+1)
+	delete(s.staying, x)
 	if x.Extended() {
 		s.extended--
 	}
@@ -144,9 +203,14 @@ func (s *streams) dial(patient bool) {
 	c, err := s.p.Dial(s.ep, patient)
 	s.dialling--
 	if err != nil {
-		// Who waits now fails; who comes to wait meanwhile has a dial of its own.
-		for n := len(s.waiting); n > 0 && len(s.waiting) > 0; n-- {
-			s.take(0).Fail(err)
+		// Who waits now fails; who comes to wait meanwhile has a dial of its own. Who stays knows already.
+		for _, x := range slices.Clone(s.waiting) {
+			if i := slices.Index(s.waiting, x); i >= 0 && !(s.staying[x] && s.lives(x)) {
+				s.take(i).Fail(err) // which may change the list
+			}
+		}
+		if len(s.staying) > 0 {
+			s.pause()
 		}
 		s.tell(Unreachable)
 		s.drop()

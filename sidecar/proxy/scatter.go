@@ -114,9 +114,10 @@ func (w *Worker) scattered(r *route, x *h1.Exchange) bool {
 		w.unrefused(r, x, ref, false)
 		return true
 	}
+	q.shard.scattering = true
 	body, whole := x.Prefix()
 	for !whole && !x.Cut() {
-		err := x.More(loop.Never)
+		err := x.More(q.deadline())
 		if _, unreadable := h1.ReasonOf(err); unreadable {
 			q.answered(400)
 			x.Refuse(err)
@@ -124,6 +125,11 @@ func (w *Worker) scattered(r *route, x *h1.Exchange) bool {
 		}
 		if errors.Is(err, h1.ErrNoRoom) {
 			break
+		}
+		if err == loop.ErrTimeout {
+			r.stats.Timeouts[requestDeadline-attemptDeadline].Add(1)
+			w.unrefused(r, x, q.bodyLate(), false)
+			return true
 		}
 		if err != nil {
 			w.unrefused(r, x, refusal{}, true)
@@ -182,8 +188,7 @@ func (s streams) scattered(x *h2.Exchange, c *call) bool {
 		return true
 	}
 	c.shard.scattering = true
-	x.Watch(true)
-	s.Body(x)
+	s.watch(x, c)
 	return true
 }
 
@@ -191,15 +196,15 @@ func (s streams) scattered(x *h2.Exchange, c *call) bool {
 func (s streams) scatter(x *h2.Exchange, c *call) {
 	body, whole := x.Body()
 	if len(body) > scatterBody {
-		x.Watch(false)
+		s.unwatch(x, c)
 		s.refuse(x, scatterTooLarge)
 		return
 	}
 	if !whole {
-		x.More()
+		s.more(x, c)
 		return
 	}
-	x.Watch(false)
+	s.unwatch(x, c)
 	q := scatter.Request{Method: x.Request.Method, Target: x.Request.Path, Authority: x.Request.Authority, Body: bytes.Clone(body), HTTP2: true}
 	for _, f := range x.Fields {
 		if f.Name[0] != ':' && !unscattered[f.Name] {

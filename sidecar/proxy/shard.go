@@ -48,8 +48,8 @@ type affinity struct {
 	since  int64 // when the first wait for the owner began; 0 is not yet
 	tries  int   // attempts that such waits led to
 	ticket *ticket
-	// scattering says that the request goes to every endpoint once its body has come.
-	scattering bool
+	// scattering says that the request goes to every endpoint once its body has come; reading, that a stream waits for its body.
+	scattering, reading bool
 }
 
 // ownership says what fixes a request's endpoint.

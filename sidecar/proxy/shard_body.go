@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"errors"
+	"fmt"
 	"io"
 
 	"github.com/sluice-mesh/sluice/sidecar/h1"
@@ -14,10 +15,7 @@ import (
 func (w *Worker) readKey(r *route, x *h1.Exchange) (shardkey.Outcome, bool) {
 	q := &r.one
 	defer x.DropPrefix()
-	until := loop.Never
-	if d := q.within; d > 0 {
-		until = q.began + int64(d)
-	}
+	until := q.deadline()
 	ended := false // the client has, within the body: what there is goes to the endpoint as it would without us
 	for {
 		b, whole := x.Prefix()
@@ -37,12 +35,30 @@ func (w *Worker) readKey(r *route, x *h1.Exchange) (shardkey.Outcome, bool) {
 			x.Refuse(err)
 			return 0, false
 		case err == loop.ErrTimeout:
-			w.reply(r, x, 408, "the request's body, which its shard key is in, did not come in time (sluice.mesh/timeout)")
-			return 0, false
+			r.stats.Timeouts[requestDeadline-attemptDeadline].Add(1)
+			return 0, w.unrefused(r, x, q.bodyLate(), false)
 		default:
 			return 0, w.unrefused(r, x, refusal{}, true)
 		}
 	}
+}
+
+// deadline answers when the request's time is over, on the loop's clock.
+func (q *request) deadline() int64 {
+	if q.within == 0 {
+		return loop.Never
+	}
+	return q.began + int64(q.within)
+}
+
+// bodyLate is the answer to a request whose time was over before as much of its body had come as is needed.
+func (q *request) bodyLate() refusal {
+	why := "which its shard key is in"
+	if q.shard.scattering {
+		why = "which is to go to every endpoint"
+	}
+	return refusal{504, codeDeadlineExceeded, fmt.Sprintf("the body of the request to %s, %s, did not come within %v, which is %s",
+		q.route.name(), why, q.within, q.whose())}
 }
 
 // Body goes on with the look for the key, as more of the request has come.
@@ -55,15 +71,30 @@ func (s streams) Body(x *h2.Exchange) {
 	b, whole := x.Body()
 	o := c.shard.keys.Body(b, whole)
 	if o == shardkey.NeedMore {
-		x.More()
+		s.more(x, c)
 		return
 	}
-	x.Watch(false)
+	s.unwatch(x, c)
 	s.owned(x, c, o)
 }
 
-// readKey reads as much of the body as the key takes.
-func (s streams) readKey(x *h2.Exchange) {
+// watch has Body told of what comes of the body, as much as the key takes.
+func (s streams) watch(x *h2.Exchange, c *call) {
+	c.shard.reading = true
 	x.Watch(true)
 	s.Body(x)
+}
+
+// more waits for more of the body, until the request's time is over.
+func (s streams) more(x *h2.Exchange, c *call) {
+	if !c.listed {
+		s.w.times.set(s.w, s, x, c, loop.Never)
+	}
+	x.More()
+}
+
+func (s streams) unwatch(x *h2.Exchange, c *call) {
+	c.shard.reading = false
+	x.Watch(false)
+	s.w.times.remove(c)
 }

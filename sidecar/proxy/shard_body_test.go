@@ -3,6 +3,7 @@ package proxy
 import (
 	"bytes"
 	"compress/gzip"
+	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
@@ -254,6 +255,80 @@ func TestContinueIsSaidOnce(t *testing.T) {
 		if status, pod, _ := ask(t, cl, "POST", "/", body, "expect: 100-continue"); status != 200 || pod != p.owner("k") {
 			t.Errorf("%d from %q, want %s", status, pod, p.owner("k"))
 		}
+		cl.CloseIdleConnections()
+	})
+}
+
+// A body that is needed before the first attempt takes of the request's time.
+func TestATimeoutThatEndsWhileTheBodyIsAwaited(t *testing.T) {
+	for name, c := range map[string]struct {
+		rule  func(*rules.Rules)
+		field string
+		text  string
+	}{
+		"a key": {func(r *rules.Rules) { r.Shard.Key = "json:/id" }, "x: y", "which its shard key is in, did not come within 30ms, which is its sluice.mesh/timeout"},
+		"a request to all": {func(r *rules.Rules) { r.Scatter = true }, "sluice-scatter: all",
+			"which is to go to every endpoint, did not come within 30ms, which is its sluice.mesh/timeout"},
+	} {
+		protocols(t, func(t *testing.T, client func(r *rig) *http.Client) {
+			t.Run(name, func(t *testing.T) {
+				p := newPods(t, 3, func(r *rules.Rules) { r.Timeout, r.PerTryTimeout = 30*time.Millisecond, time.Millisecond; c.rule(r) })
+				p.does(func(int, http.ResponseWriter, *http.Request) { t.Error("a pod was asked") })
+				cl := client(p.r)
+				body, end := io.Pipe()
+				defer end.Close()
+				go io.WriteString(end, `{"a":`)
+				q, _ := http.NewRequest("POST", "http://web/", body)
+				field, value, _ := strings.Cut(c.field, ": ")
+				q.Header.Set(field, value)
+				res, err := cl.Do(q)
+				if err != nil {
+					t.Fatal(err)
+				}
+				text, _ := io.ReadAll(res.Body)
+				res.Body.Close()
+				if res.StatusCode != 504 || !strings.Contains(string(text), c.text) {
+					t.Errorf("%d %q, want 504 %q", res.StatusCode, text, c.text)
+				}
+				p.r.counts("timeouts of requests", 1, p.r.service().Timeouts[1].Load)
+				cl.CloseIdleConnections()
+			})
+		})
+	}
+	t.Run("gRPC", func(t *testing.T) {
+		p := newPods(t, 3, func(r *rules.Rules) { r.Shard.Key = "grpc:1" })
+		cl := p.r.h2Client()
+		body, end := io.Pipe()
+		defer end.Close()
+		q, _ := http.NewRequest("POST", "http://web/pkg.Service/Method", body)
+		q.Header.Set("Content-Type", "application/grpc")
+		q.Header.Set("Grpc-Timeout", "30m")
+		res, err := cl.Do(q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		if res.Header.Get("Grpc-Status") != "4" || !strings.Contains(res.Header.Get("Grpc-Message"), "grpc-timeout") {
+			t.Errorf("got %v, want DEADLINE_EXCEEDED", res.Header)
+		}
+		cl.CloseIdleConnections()
+	})
+	t.Run("a client that leaves", func(t *testing.T) {
+		p := newPods(t, 3, func(r *rules.Rules) { r.Shard.Key, r.Timeout = "json:/id", time.Hour })
+		cl := p.r.h2Client()
+		body, end := io.Pipe()
+		defer end.Close()
+		ctx, cancel := context.WithCancel(t.Context())
+		q, _ := http.NewRequestWithContext(ctx, "POST", "http://web/", body)
+		go func() {
+			io.WriteString(end, `{"a":`)
+			p.r.eventually("the wait", func() (waits bool) { p.r.on(func() { waits = p.r.w.times.first != nil }); return waits })
+			cancel()
+		}()
+		if _, err := cl.Do(q); err == nil {
+			t.Error("answered")
+		}
+		p.r.eventually("the end of the wait", func() (none bool) { p.r.on(func() { none = p.r.w.times.first == nil }); return none })
 		cl.CloseIdleConnections()
 	})
 }

@@ -28,7 +28,7 @@ func (s streams) own(x *h2.Exchange, c *call) {
 	h.x, h.client = x, s.r.client
 	o := c.look(h)
 	if o == shardkey.NeedMore {
-		s.readKey(x)
+		s.watch(x, c)
 		return
 	}
 	s.owned(x, c, o)

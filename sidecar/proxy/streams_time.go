@@ -7,7 +7,7 @@ import (
 	"github.com/sluice-mesh/sluice/sidecar/metrics"
 )
 
-// timed is when something is due of a call whose running attempt has no answer yet.
+// timed is when something is due of a call whose running attempt has no answer yet, or whose body is needed before the first.
 type timed struct {
 	due           int64 // the loop's clock; loop.Never is never
 	late          int64 // when the attempt is to be raced, likewise
@@ -58,7 +58,7 @@ func (t *times) set(w *Worker, s streams, x *h2.Exchange, c *call, late int64) {
 			due = at
 		}
 	}
-	if d := c.rules.PerTryTimeout; d > 0 {
+	if d := c.rules.PerTryTimeout; d > 0 && !c.shard.reading {
 		earlier(c.attempt.began + int64(d))
 	}
 	if d := c.within; d > 0 {
@@ -120,6 +120,10 @@ func (s streams) overdue(x *h2.Exchange, c *call, now int64) {
 	s.w.times.remove(c)
 	a := &c.attempt
 	switch {
+	case c.shard.reading:
+		s.r.stats.Timeouts[requestDeadline-attemptDeadline].Add(1)
+		s.unwatch(x, c)
+		s.refuse(x, c.bodyLate())
 	case c.within > 0 && now >= c.request.began+int64(c.within):
 		s.r.stats.Timeouts[requestDeadline-attemptDeadline].Add(1)
 		a.outcome, a.err = classify.TimedOut, errRequestTime

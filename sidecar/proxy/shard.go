@@ -198,7 +198,7 @@ func (q *request) failOver(s *discovery.Snapshot, o shard.Owner) (*cluster.Endpo
 			o, a.passed, a.why = b, metrics.PastBusy, pastBusy
 		}
 	}
-	now := w.l.Now()
+	now, along := w.l.Now(), s.Shard.From(key, o)
 	var spare *cluster.Endpoint
 	for o.Member != nil {
 		ep := o.Endpoint
@@ -226,7 +226,7 @@ func (q *request) failOver(s *discovery.Snapshot, o shard.Owner) (*cluster.Endpo
 		if a.owned == bySession {
 			return nil, false
 		}
-		o = s.Shard.After(key, o.Member)
+		o = along.Next()
 	}
 	if spare != nil && spare == a.owner.Endpoint {
 		a.passed = metrics.ToOwner

@@ -96,6 +96,30 @@ func TestTheOrderOfSuccessorsHasEveryMemberOnce(t *testing.T) {
 	}
 }
 
+// To go along the order is to ask who is next, again and again, from wherever one begins.
+func TestAWalkIsTheOrder(t *testing.T) {
+	for _, text := range append([]string{"ordinal"}, hashedSpecs...) {
+		m := New(mustSpec(t, text), Input{Set: setOf(replicas(30)...), StatefulSet: &StatefulSet{Name: "web", Replicas: 33}})
+		for i := range 50 {
+			k := sampleKey(m, i)
+			begin := m.After(k, nil)
+			for range i % 4 {
+				begin = m.After(k, begin.Member)
+			}
+			w, want := m.From(k, begin), begin
+			for step := 0; want.Member != nil; step++ {
+				want = m.After(k, want.Member)
+				if got := w.Next(); got != want {
+					t.Fatalf("%s, key %d: step %d leads to %+v, want %+v", text, i, step, got, want)
+				}
+			}
+			if got := w.Next(); got.Member != nil {
+				t.Fatalf("%s, key %d: somebody comes after the last", text, i)
+			}
+		}
+	}
+}
+
 // When an owner leaves, its keys go where the order said, and no other key moves.
 func TestALeaverMovesOnlyItsKeysToTheirSuccessors(t *testing.T) {
 	for _, text := range []string{"rendezvous", "s2", "rendezvous,slots=1024"} {

@@ -199,3 +199,18 @@ func TestPicksDoNotAllocate(t *testing.T) {
 		}
 	}
 }
+
+// Where nobody can be used a request goes along the whole order.
+func BenchmarkWalkToTheEnd(b *testing.B) {
+	for _, text := range []string{"rendezvous", "ring,size=4096", "ordinal"} {
+		b.Run(text, func(b *testing.B) {
+			m := New(mustSpec(b, text), Input{Set: setOf(replicas(3000)...), StatefulSet: &StatefulSet{Name: "web", Replicas: 3000}})
+			k := sampleKey(m, 1)
+			for b.Loop() {
+				w := m.From(k, m.Owner(k))
+				for w.Next().Member != nil {
+				}
+			}
+		})
+	}
+}

@@ -9,7 +9,7 @@
 //
 //	o := m.Owner(key)                          // on it: no allocation, no lock
 //	for o.Member != nil && !usable(o.Endpoint) {
-//		o = m.After(key, o.Member)             // only for fail over
+//		o = along.Next()                       // only for fail over; along := m.From(key, o)
 //	}
 //
 // # Who is a member

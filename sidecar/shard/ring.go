@@ -72,6 +72,24 @@ func (m *Map) afterOnRing(hash uint64, last *Member) Owner {
 	return Owner{Why: NoMembers}
 }
 
+// allAfterOnRing answers all whose first points behind a hash come after last's, in their order.
+func (m *Map) allAfterOnRing(hash uint64, last *Member) (all []index) {
+	start, passed := m.point(hash), false
+	seen := make([]bool, len(m.members))
+	for d := range m.owners {
+		i := m.owners[(start+d)%len(m.owners)]
+		if seen[i] {
+			continue
+		}
+		seen[i] = true
+		if passed {
+			all = append(all, i)
+		}
+		passed = passed || m.members[i] == last
+	}
+	return all
+}
+
 // seen says whether one of the d points from start on is a member's.
 func (m *Map) seen(start, d int, i index) bool {
 	for e := range d {

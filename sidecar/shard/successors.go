@@ -2,6 +2,7 @@ package shard
 
 import (
 	"math"
+	"slices"
 
 	"github.com/sluice-mesh/sluice/sidecar/shardkey"
 )
@@ -43,16 +44,79 @@ func (m *Map) After(k shardkey.Key, last *Member) Owner {
 	return m.whoIs(index(best))
 }
 
+// Walk goes along a key's order, as After would if it was asked again and again. The first few steps take as long as After; then it works
+// out the rest at once, so that the whole of n members takes n log n. Nobody else may use it meanwhile.
+type Walk struct {
+	m     *Map
+	key   shardkey.Key
+	at    Owner
+	steps int
+	rest  []index // those to come, once they are worked out
+}
+
+// oneByOne is how many steps of a Walk do without memory: as a rule one of the first few can be used.
+const oneByOne = 8
+
+// From begins a Walk whose first step leads to who comes after o in a key's order.
+func (m *Map) From(k shardkey.Key, o Owner) Walk { return Walk{m: m, key: k, at: o} }
+
+// Next answers who comes next, and no Member after the last one.
+func (w *Walk) Next() Owner {
+	if w.at.Member == nil {
+		return w.at
+	}
+	if w.steps++; w.steps <= oneByOne {
+		w.at = w.m.After(w.key, w.at.Member)
+		return w.at
+	}
+	if w.steps == oneByOne+1 {
+		w.rest = w.m.allAfter(w.key, w.at.Member)
+	}
+	if len(w.rest) == 0 {
+		w.at = Owner{Why: NoMembers}
+	} else {
+		w.at, w.rest = w.m.whoIs(w.rest[0]), w.rest[1:]
+	}
+	return w.at
+}
+
+// allAfter answers everybody who comes after last in a key's order.
+func (m *Map) allAfter(k shardkey.Key, last *Member) []index {
+	owner, hash := m.own(k)
+	if owner.Member == nil {
+		return nil
+	}
+	if m.spec.Kind == Ring {
+		return m.allAfterOnRing(hash, last)
+	}
+	slot := slotHash(int(hash >> m.shift))
+	bids := make([]uint64, len(m.hashes))
+	var all []index
+	for i, h := range m.hashes {
+		member := m.members[i]
+		if member == nil || member == owner.Member {
+			continue
+		}
+		bids[i] = score(slot, h)
+		if last == owner.Member || outbids(score(slot, last.hash), last, bids[i], member) {
+			all = append(all, index(i))
+		}
+	}
+	slices.SortFunc(all, func(a, b index) int {
+		if outbids(bids[a], m.members[a], bids[b], m.members[b]) {
+			return -1
+		}
+		return 1
+	})
+	return all
+}
+
 // Successors appends a key's owner and those after it, n at most.
 func (m *Map) Successors(dst []Owner, k shardkey.Key, n int) []Owner {
-	var last *Member
-	for range n {
-		o := m.After(k, last)
-		if o.Member == nil {
-			break
-		}
+	w := m.From(k, m.After(k, nil))
+	for o := w.at; n > 0 && o.Member != nil; o = w.Next() {
 		dst = append(dst, o)
-		last = o.Member
+		n--
 	}
 	return dst
 }
@@ -70,7 +134,8 @@ func (m *Map) Bounded(k shardkey.Key, loop int, inFlight int64) Owner {
 		return owner
 	}
 	limit := int64(math.Ceil(m.spec.Bound * float64(inFlight+1) / float64(m.up)))
-	for o := owner; o.Member != nil; o = m.After(k, o.Member) {
+	w := m.From(k, owner)
+	for o := owner; o.Member != nil; o = w.Next() {
 		if o.Endpoint != nil && o.Endpoint.Load[loop].InFlight < limit {
 			return o
 		}

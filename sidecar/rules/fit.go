@@ -47,6 +47,7 @@ func (r *Rules) fit(said said, annotations map[string]string, good *Rules) (errs
 				refuse(name, "needs "+Prefix+"shard-key, which says where a request's key is", "shard-key")
 			}
 		}
+		r.Shard.Fallback, r.Shard.FallbackWait = FallOver, 0 // also of sessions by cookie
 		return errs
 	}
 	if said["shard-cookie"] == right && r.Shard.Cookie != "" && said["shard-key"] == right {
@@ -64,6 +65,10 @@ func (r *Rules) fit(said said, annotations map[string]string, good *Rules) (errs
 	}
 	if spec.Kind == shard.Ordinal && said["shard-fallback"] == nothing {
 		r.Shard.Fallback, r.Shard.FallbackWait = FallWait, ordinalWait
+	}
+	if said["shard-bounded-load"] == right && r.Shard.BoundedLoad != 0 && r.Shard.Fallback != FallOver && said["shard-fallback"] != wrong {
+		refuse("shard-bounded-load", "needs "+Prefix+"shard-fallback: failover, without which nobody but its owner has a key", "shard-fallback")
+		r.Shard.BoundedLoad = 0
 	}
 	return errs
 }

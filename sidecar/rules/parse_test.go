@@ -167,6 +167,14 @@ func TestMessagesTeach(t *testing.T) {
 			[]string{`annotation sluice.mesh/shard-lookup: "owners": needs sluice.mesh/shard-map: lookup, prefix-lookup or s2`}},
 		{"a key and a session", m{"sluice.mesh/shard-key": "header:a", "sluice.mesh/shard-cookie": "sid"},
 			[]string{`annotation sluice.mesh/shard-cookie: "sid": a Service has either sluice.mesh/shard-key or sessions by cookie`}},
+		{"a session that waits", m{"sluice.mesh/shard-cookie": "sid", "sluice.mesh/shard-fallback": "strict"},
+			[]string{`annotation sluice.mesh/shard-fallback: "strict": needs sluice.mesh/shard-key, which says where a request's key is`}},
+		{"a bound where nobody else may have a key",
+			m{"sluice.mesh/shard-key": "header:a", "sluice.mesh/shard-map": "ordinal", "sluice.mesh/shard-bounded-load": "1.25"},
+			[]string{`annotation sluice.mesh/shard-bounded-load: "1.25": needs sluice.mesh/shard-fallback: failover, without which nobody but its owner has a key`}},
+		{"a bound where another may",
+			m{"sluice.mesh/shard-key": "header:a", "sluice.mesh/shard-map": "ordinal", "sluice.mesh/shard-bounded-load": "1.25",
+				"sluice.mesh/shard-fallback": "failover"}, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			_, errs := parse(all(), c.annotations, nil)

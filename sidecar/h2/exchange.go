@@ -270,6 +270,7 @@ func (x *Exchange) fail(f Failure) {
 		if !f.Reset {
 			code = frame.InternalError
 		}
+		x.end.Code = code
 		x.cutDown(code)
 		x.over()
 		return

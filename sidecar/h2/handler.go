@@ -62,6 +62,7 @@ type End struct {
 	GRPC   int // grpc-status; -1 where there was none
 	// Truncated says that the endpoint's stream or connection ended within the answer.
 	Truncated bool
+	Code      frame.Code // of the reset by which the client was told, where it was
 	// Gone says that the client gave up.
 	Gone bool
 }

@@ -45,7 +45,7 @@ var (
 	descLimited   = desc("limited_total", "Requests refused because of a limit of the Service, or of all that may wait in the proxy.", "service", "limit")
 	descOpaque    = desc("opaque_connections_total", "Connections balanced as a whole, without parsing.", "service")
 
-	descGRPC = desc("grpc_calls_total", "gRPC calls by grpc-status.", "service", "grpc_status")
+	descGRPC = desc("grpc_calls_total", "gRPC calls by grpc-status, or, where none came, by the status that a client takes the end for.", "service", "grpc_status")
 
 	descAccepted  = desc("downstream_connections_total", "Connections accepted from applications.")
 	descOpen      = desc("downstream_connections", "Connections of applications that are open now.")

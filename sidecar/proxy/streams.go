@@ -323,8 +323,8 @@ func (s streams) Ended(x *h2.Exchange, e h2.End) {
 	s.drop(c, a.outcome)
 	c.settle()
 	c.answered(e.Status)
-	if e.GRPC >= 0 {
-		s.r.stats.GRPC(e.GRPC)
+	if status := statusOf(x, e); status >= 0 {
+		s.r.stats.GRPC(status)
 	}
 	s.log(x, c)
 	c.leave()
@@ -341,21 +341,15 @@ func (s streams) giveUp(x *h2.Exchange, c *call, f h2.Failure) {
 		slog.String("reason", a.outcome.String()), slog.String("code", f.Code.String()), slog.Any("error", f.Err))
 	switch {
 	case f.Reset && !f.Malformed:
-		c.answered(0)
-		s.log(x, c)
-		x.Reset(f.Code)
+		s.reset(x, c, f.Code)
 	case notHTTP2(f):
 		// "the endpoint requires that HTTP/1.1 be used": RFC 9113, section 7. Without us the client would have met HTTP/1.x bytes.
-		c.answered(0)
-		s.log(x, c)
 		s.mistaken(x)
-		x.Reset(frame.HTTP11Required)
+		s.reset(x, c, frame.HTTP11Required)
 	case f.Away:
 		// "REFUSED_STREAM … Any request that was sent on the reset stream can be safely retried": RFC 9113, section 7. It says of the
 		// stream what GOAWAY would have told the client.
-		c.answered(0)
-		s.log(x, c)
-		x.Reset(frame.RefusedStream)
+		s.reset(x, c, frame.RefusedStream)
 	case f.Malformed:
 		s.reply(x, 502, codeInternal, fmt.Sprintf("endpoint %s of %s: malformed answer", a.ep.Addr, r.name()))
 	case a.outcome == classify.TimedOut:

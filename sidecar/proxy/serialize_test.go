@@ -102,6 +102,18 @@ func TestTurns(t *testing.T) {
 			}
 			cl.CloseIdleConnections()
 		})
+		t.Run("the time of one is over before its turn", func(t *testing.T) {
+			p, cl, end := busy(t, func(*rules.Rules) {})
+			p.r.with(func(r *rules.Rules) { r.Timeout = 20 * time.Millisecond })
+			status, text, _ := ask(t, cl, "GET", "/", "", "account: 1")
+			if status != 504 || !strings.Contains(text, "one at a time (sluice.mesh/shard-serialize); the request's time is over, which is 20ms, its sluice.mesh/timeout") {
+				t.Errorf("%d %q", status, text)
+			}
+			p.r.counts("timeouts of requests", 1, p.r.service().Timeouts[1].Load)
+			p.r.with(func(r *rules.Rules) { r.Timeout = 0 })
+			end()
+			cl.CloseIdleConnections()
+		})
 		t.Run("one that waits leaves, and the next has its turn", func(t *testing.T) {
 			p, cl, end := busy(t, func(r *rules.Rules) {})
 			waits := func(n int64) {

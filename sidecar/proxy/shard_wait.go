@@ -119,6 +119,12 @@ func (q *request) awaitOwner(p *patient, last *attempt) (ep *cluster.Endpoint, c
 			}
 			return ep, choice, refusal{}, false
 		}
+		if q.overdue() {
+			stats.Decisions[metrics.OwnerLate].Add(1)
+			ref := q.ownerless(last, q.tooLate())
+			ref.status, ref.grpc = 504, codeDeadlineExceeded
+			return nil, 0, ref, false
+		}
 		if now >= until {
 			stats.Decisions[metrics.OwnerLate].Add(1)
 			text := fmt.Sprintf("the request has waited %v (sluice.mesh/shard-fallback: %s)", time.Duration(now-a.since).Round(time.Millisecond),
@@ -136,6 +142,12 @@ func (q *request) awaitOwner(p *patient, last *attempt) (ep *cluster.Endpoint, c
 			return nil, 0, refusal{}, true
 		}
 	}
+}
+
+// tooLate counts the end of a request whose time is over before it was sent, and says so.
+func (q *request) tooLate() string {
+	q.route.stats.Timeouts[requestDeadline-attemptDeadline].Add(1)
+	return fmt.Sprintf("the request's time is over, which is %v, %s", q.within, q.whose())
 }
 
 // watch sets news, on the loop, when discovery has published something new of the Service, and wakes the coroutine that called it then,
@@ -203,6 +215,10 @@ func (q *request) awaitTurn(p *patient) (ref refusal, gone bool) {
 		return refusal{}, true
 	case !k.called:
 		stats.Turns[metrics.TurnLate].Add(1)
+		if q.overdue() {
+			return refusal{504, codeDeadlineExceeded, fmt.Sprintf("other requests of the same key to %s are under way, one at a time "+
+				"(sluice.mesh/shard-serialize); %s", q.route.name(), q.tooLate())}, false
+		}
 		return refusal{503, codeUnavailable, fmt.Sprintf("other requests of the same key to %s are under way, one at a time "+
 			"(sluice.mesh/shard-serialize), and this one has waited %v (sluice.mesh/queue-timeout)", q.route.name(), limits.Queue)}, false
 	}

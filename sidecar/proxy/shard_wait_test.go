@@ -159,6 +159,18 @@ func TestWaitForTheOwner(t *testing.T) {
 			}
 			cl.CloseIdleConnections()
 		})
+		t.Run("the request's time is over before", func(t *testing.T) {
+			p := newPods(t, 4, func(r *rules.Rules) { byAccount(rules.FallWait, patience)(r); r.Timeout = 30 * time.Millisecond })
+			cl := client(p.r)
+			key := p.keyOf(2)
+			p.publish(2)
+			status, text, _ := ask(t, cl, "GET", "/", "", "account: "+key)
+			if status != 504 || !strings.Contains(text, "is not ready; the request's time is over, which is 30ms, its sluice.mesh/timeout") {
+				t.Errorf("%d %q", status, text)
+			}
+			p.r.counts("timeouts of requests", 1, p.r.service().Timeouts[1].Load)
+			cl.CloseIdleConnections()
+		})
 		t.Run("nobody is known to be it", func(t *testing.T) {
 			p := newPods(t, 4, byAccount(rules.FallWait, 30*time.Millisecond))
 			cl := client(p.r)

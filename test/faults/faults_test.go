@@ -16,13 +16,10 @@ func TestMain(m *testing.M) { meshtest.Main(m) }
 func prepare(t *testing.T) (programs, *peer) {
 	t.Helper()
 	if err := meshtest.UserMapped(proxyUser); err != nil {
-		t.Skipf("this test needs to be root: %v", err)
+		skip(t, "to be root: %v", err)
 	}
 	if err := meshtest.Permitted(); err != nil {
-		if os.Getenv("SLUICE_NO_SKIP") != "" {
-			t.Fatalf("SLUICE_NO_SKIP is set, and this test needs network namespaces: %v", err)
-		}
-		t.Skipf("this test needs network namespaces: %v", err)
+		skip(t, "network namespaces: %v", err)
 	}
 	dir, err := build(t.Context())
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
@@ -36,8 +33,17 @@ func prepare(t *testing.T) (programs, *peer) {
 func needs(t *testing.T, program string) {
 	t.Helper()
 	if _, err := exec.LookPath(program); err != nil {
-		t.Skipf("this test needs the program %s: %v", program, err)
+		skip(t, "the program %s: %v", program, err)
 	}
+}
+
+// skip leaves a test out for want of something, where that may be.
+func skip(t *testing.T, what string, args ...any) {
+	t.Helper()
+	if os.Getenv("SLUICE_NO_SKIP") != "" {
+		t.Fatalf("SLUICE_NO_SKIP is set, and this test needs "+what, args...)
+	}
+	t.Skipf("this test needs "+what, args...)
 }
 
 // whole is the case that is made with as many requests as the founding test had; the others show the same with fewer.

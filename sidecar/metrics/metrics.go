@@ -95,16 +95,18 @@ var choiceNames = [choices]string{"first", "again", "original"}
 // Limit says which limit a request met.
 type Limit uint8
 
-// The limits: more requests wait for an endpoint than may, or one has waited for too long, or more wait in the proxy for anything.
+// The limits: more requests wait for an endpoint than may, or one has waited for too long, or more wait in the proxy for anything; or every endpoint
+// has its most connections that are passed on as they are, which do not wait.
 const (
 	LimitPending Limit = iota
 	LimitQueue
 	LimitProxyPending
+	LimitOpaque
 
 	limits
 )
 
-var limitNames = [limits]string{"pending", "queue-timeout", "proxy-pending"}
+var limitNames = [limits]string{"pending", "queue-timeout", "proxy-pending", "opaque-connections"}
 
 // String answers the word used in metrics and answers.
 func (l Limit) String() string { return limitNames[l] }

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/sluice-mesh/sluice/sidecar/h2/frame"
 )
 
 // described is what a descriptor says. Its package has no other way to ask.
@@ -68,10 +70,19 @@ What some labels say:
 | ` + "`outcome`, `reason`" + ` of attempts and retries | see ` + "`sidecar/classify`" + `: how the attempt ended |
 | ` + "`winner`" + ` | ` + "`first`, `further`" + `: which attempt was answered first |
 | ` + "`limit`" + ` | of timeouts ` + "`attempt`, `request`" + `; of limits ` + words(limitNames[:]) + `; of the process ` + words(processLimitNames[:]) + ` |
+| ` + "`reason`" + ` of HTTP/2 violations | ` + words(violations()) + ` |
 | ` + "`decision`" + ` | ` + words(decisionNames[:]) + ` |
 | ` + "`turn`" + ` | ` + words(turnNames[:]) + ` |
 | ` + "`session`" + ` | ` + words(sessionNames[:]) + ` |
 | ` + "`grpc_status`" + ` | gRPC's own names; what the endpoint said, or what we said in its place |
 | ` + "`side`" + ` | whose rule-breaking ended an HTTP/2 connection: ` + "`downstream`" + ` an application's, ` + "`upstream`" + ` an endpoint's |
 `
+}
+
+// violations answers the words of frame's reasons.
+func violations() (all []string) {
+	for r := frame.NoReason + 1; r < frame.Reasons; r++ {
+		all = append(all, r.String())
+	}
+	return all
 }

@@ -135,6 +135,7 @@ func TestLimits(t *testing.T) {
 		busy := o.accept()
 		busy.expect("PING", "the first connection")
 		r.refused("there is one already")
+		r.counts("connections were refused", 1, r.service().Limited[metrics.LimitOpaque].Load)
 		first.close()
 	})
 }

@@ -46,7 +46,7 @@ func (w *Worker) connect(r *route, unwanted *bool) (leg, error) {
 	for {
 		ep, choice := q.next()
 		if ep == nil && q.full {
-			r.stats.Limited[metrics.LimitPending].Add(1)
+			r.stats.Limited[metrics.LimitOpaque].Add(1)
 			return leg{}, errFull
 		}
 		if ep == nil || unwanted != nil && *unwanted {

@@ -197,8 +197,8 @@ var table = []Setting{
 	{
 		Name: "max-connections", Group: limits, Example: "100",
 		Allowed: "none, or a whole number from 1 to 1000000",
-		Doc: "How many connections to one endpoint each proxy may use at a time. It holds over HTTP/1.x and where bytes are not parsed. Idle ones " +
-			"that are kept for later do not count.",
+		Doc: "How many connections to one endpoint each proxy may use at a time. It holds over HTTP/1.x and where bytes are not parsed; a connection of " +
+			"the latter kind does not wait for another to end, but is reset. Idle ones that are kept for later do not count.",
 		Effect: "sidecar/proxy",
 		value:  at(func(r *Rules) *int { return &r.Limits.Connections }, without(none, count(1, 1_000_000)), withoutText(none, strconv.Itoa)),
 	},

@@ -50,7 +50,6 @@ type Reason uint8
 // The reasons. NoReason is the zero value.
 const (
 	NoReason Reason = iota
-	BadPreface
 	NotSettingsFirst
 	FrameTooLarge
 	BadLength
@@ -77,19 +76,17 @@ const (
 	TooManyControlFrames
 	PeerDoesNotRead
 	SettingsNotAcknowledged
-	MalformedTrailers
-	LengthMismatch
 	PeerGone
 	NotHTTP2
 
 	Reasons // how many there are
 )
 
-var reasonNames = [Reasons]string{"none", "bad-preface", "settings-not-first", "frame-too-large", "bad-length", "bad-stream-id", "bad-padding",
+var reasonNames = [Reasons]string{"none", "settings-not-first", "frame-too-large", "bad-length", "bad-stream-id", "bad-padding",
 	"bad-setting", "bad-window-increment", "window-overflow", "window-exceeded", "broken-header-block", "header-block-too-large",
 	"interleaved-header-block", "lone-continuation", "continuation-flood", "idle-stream", "closed-stream", "ended-stream",
 	"stream-id-not-growing", "push", "self-dependency", "too-many-streams", "reset-flood", "malformed-flood", "control-flood",
-	"peer-does-not-read", "settings-timeout", "malformed-trailers", "content-length-mismatch", "peer-gone", "not-http2"}
+	"peer-does-not-read", "settings-timeout", "peer-gone", "not-http2"}
 
 // String answers the word used in metrics, logs and GOAWAY's debug data.
 func (r Reason) String() string { return reasonNames[r] }

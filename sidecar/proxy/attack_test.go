@@ -62,11 +62,13 @@ func TestAKeptConnectionThatEndsIsMadeAnew(t *testing.T) {
 		net.Conn
 		requests atomic.Int64
 	}
+	var used atomic.Int64
 	s := newH2Server(t, func(w http.ResponseWriter, q *http.Request) {
 		if c := q.Context().Value(key{}).(*kept); c.requests.Add(1) > 1 {
 			c.Close()
 			return
 		}
+		used.Add(1)
 		io.WriteString(w, "x")
 	}, func(s *http.Server) {
 		s.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
@@ -82,7 +84,8 @@ func TestAKeptConnectionThatEndsIsMadeAnew(t *testing.T) {
 			t.Fatalf("got %q", got)
 		}
 	}
-	if n := s.conns.Load(); n != 6 {
-		t.Errorf("%d connections to the endpoint, want 6", n)
+	// The client may have connected once more and have said nothing, for which an endpoint is connected to as well.
+	if n := used.Load(); n != 6 {
+		t.Errorf("%d connections to the endpoint were used, want 6", n)
 	}
 }

@@ -22,10 +22,13 @@ type Options struct {
 // lingerTime and lingerSilence bound how long a connection that is being closed still takes what the client sends, so that the kernel
 // does not answer those bytes with a reset that overtakes our last answer (RFC 9112, section 9.6): in all, and while nothing comes. A client
 // that has been refused an upload may send all of it before it looks for an answer. They are nginx's lingering_time and
-// lingering_timeout, which its clients have without us.
+// lingering_timeout, which its clients have without us. Where the endpoint has gone nobody takes an upload any more: the bounds for abandoned
+// clients are for what is on its way.
 const (
 	lingerTime    = 30 * time.Second
 	lingerSilence = 5 * time.Second
+	abandonedTime = time.Second
+	abandonedMost = 256 << 10
 )
 
 // Downstream is an application's connection.
@@ -78,8 +81,11 @@ func (d *Downstream) Serve(handle func(*Exchange)) (tunnel bool) {
 		case broken:
 			d.Reset()
 			return false
+		case closing:
+			d.finish(d.x.unread(), lingerTime, -1)
+			return false
 		default:
-			d.finish(d.x.unread())
+			d.finish(d.x.unread(), abandonedTime, abandonedMost)
 			return false
 		}
 	}
@@ -141,12 +147,12 @@ func (d *Downstream) refuse(err error) {
 		d.Close()
 		return
 	}
-	d.finish(true)
+	d.finish(true, lingerTime, -1)
 }
 
-// finish closes in an orderly way: FIN, then what the client still sends is taken for a while. Meanwhile the connection holds no buffer but
-// while it reads.
-func (d *Downstream) finish(unread bool) {
+// finish closes in an orderly way: FIN, then what the client still sends is taken for a while, and up to most bytes unless that is negative.
+// Meanwhile the connection holds no buffer but while it reads.
+func (d *Downstream) finish(unread bool, within time.Duration, most int) {
 	defer d.Close()
 	if len(d.Buffered()) == 0 && !unread && !d.Conn.Pending() {
 		return
@@ -157,14 +163,16 @@ func (d *Downstream) finish(unread bool) {
 	}
 	d.giveBack()
 	l := d.Conn.Loop()
-	end := l.Now() + int64(lingerTime)
+	end := l.Now() + int64(within)
 	d.Conn.SetReadDeadline(end)
-	for err := error(nil); err == nil; {
+	for n, err := 0, error(nil); err == nil && (most < 0 || n < most); {
 		if err = l.Wait(min(end, l.Now()+int64(lingerSilence)), d.Conn, nil, d.Conn.Readable); err != nil {
 			return
 		}
 		buf := l.Buffer(loop.Large)
-		_, err = d.Conn.TryRead(buf)
+		var k int
+		k, err = d.Conn.TryRead(buf)
+		n += k
 		l.Release(buf)
 	}
 }

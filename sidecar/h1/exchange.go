@@ -83,6 +83,7 @@ const (
 	unanswered ending = iota // the handler gave no answer: closed
 	again                    // the next request may come
 	closing                  // closed in an orderly way
+	abandoned                // … where the endpoint has closed with a part of the request unread, or of its answer unsent
 	broken                   // reset, so that a cut answer is not taken for a whole one
 	tunnelled                // opaque bytes from here on
 )

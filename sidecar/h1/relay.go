@@ -197,7 +197,7 @@ func (x *Exchange) Forward(up *Upstream) Result {
 			x.end = broken
 			if side == SideUpstream && err == io.EOF {
 				// The server's FIN came early; the client is shown the same.
-				x.end = closing
+				x.end = abandoned
 			}
 		}
 		f := x.fail(up, side, err)
@@ -249,6 +249,8 @@ func (x *Exchange) Forward(up *Upstream) Result {
 		x.end = tunnelled
 	case keep && !x.unread():
 		x.end = again
+	case x.unread() && wanted:
+		x.end = abandoned
 	default:
 		x.end = closing
 	}

@@ -125,3 +125,25 @@ func TestARefusedUploadThatStallsIsClosed(t *testing.T) {
 	})
 	r.eventually("the connection to be closed", func() bool { return r.m.Loop(r.index).Open.Load() == 0 })
 }
+
+// A server that answers and then closes, with the request unread and without having said so, is gone: its client is not kept sending.
+func TestAnAbandonedUploadEnds(t *testing.T) {
+	t.Parallel()
+	r, o := newRig(t), newOrigin(t)
+	r.serve(o.addr)
+	c := r.dial()
+	c.send("POST / HTTP/1.1\r\nHost: web\r\nContent-Length: 100000000000\r\n\r\nsome of it")
+	s := o.accept()
+	s.send(ok)
+	c.expect(ok, "the answer")
+	s.close()
+	began := time.Now()
+	for b := make([]byte, 1<<20); ; {
+		if _, err := c.c.Write(b); err != nil {
+			break // net.ErrClosed or the test's own deadline are not waited for
+		}
+		if time.Since(began) > patience/2 {
+			t.Fatal("the client still sends to nobody")
+		}
+	}
+}

@@ -207,6 +207,7 @@ func (d *Downstream) begin(id uint32, end bool, fields []hpack.Field, size int) 
 	x.res.begin(x, false)
 	x.res.window = d.initial
 	d.streams[id] = x
+	d.l.Share(1)
 	return x
 }
 

@@ -189,6 +189,7 @@ func (x *Exchange) leaveDown() {
 	d := x.down
 	d.blocked.leave(&x.res)
 	delete(d.streams, x.id)
+	d.l.Share(-1)
 	d.lately.add(x.id)
 	x.down = nil
 	x.res.drop()

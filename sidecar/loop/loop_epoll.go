@@ -33,6 +33,7 @@ type Loop struct {
 	armed int64 // the deadline set on file; Never is none
 
 	linger linger
+	rest   rest
 	rested int64 // when the last turn ended
 
 	now   int64
@@ -152,7 +153,10 @@ func (l *Loop) turns(uintptr) (over bool) {
 		next := l.timers.next()
 		due := len(l.ready) > 0 || next != Never && next <= l.now
 		waited = false
-		if due || n >= crowded {
+		if len(l.ready) == 0 && l.rest.pays() {
+			n = l.resting()
+			due = due || n == 0 // one look more behind a rest in vain
+		} else if due || n >= crowded {
 			n = l.epollWait()
 		} else if waited = l.linger.pays(); waited {
 			n = l.lingering(next)
@@ -183,6 +187,7 @@ func (l *Loop) turn(n int, waited bool) {
 	if waited {
 		l.linger.waited(began - l.rested)
 	}
+	l.rest.came(n, began-l.rested)
 	for i := range n {
 		l.dispatch(&l.events[i])
 	}

@@ -167,6 +167,9 @@ func (l *Loop) block(f func()) {
 	l.cur = t
 }
 
+// Share does nothing in this implementation.
+func (l *Loop) Share(int) {}
+
 // Index answers Options.Index. Safe for concurrent use.
 func (l *Loop) Index() int { return l.opts.Index }
 

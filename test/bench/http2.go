@@ -5,11 +5,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"math"
 	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -56,6 +59,10 @@ func http2Cases() []testcase {
 		{name: "h2c1", title: "HTTP/2, 10 connections with one stream each, full speed", mode: streams, noise: "cpu_us",
 			how: "h2load -t 1 -c 10 -m 1 http://SERVICE/", measure: h2load(10, 1),
 			metrics: []metric{cpuPerRequest, switches, {key: "rps", title: "requests", unit: "/s"}}},
+		{name: "h2rate", title: "HTTP/2, 10 connections, 5,000 requests/s in all", mode: streams, direct: true, latency: true, noise: "p50",
+			how: "h2load -t 1 -c 10 -m 10 --rps=500 --log-file=FILE http://SERVICE/", measure: streamsRate, added: []string{"p50", "p99"},
+			metrics: []metric{{key: "p50", title: "p50", unit: "µs"}, {key: "p99", title: "p99", unit: "µs"},
+				{key: "added_p50", title: "added p50", unit: "µs", apart: true}, {key: "added_p99", title: "added p99", unit: "µs", apart: true}, cpuPerRequest}},
 		{name: "grpc", title: "gRPC, unary calls of 100 bytes, 50 at a time on one channel", mode: calls, noise: "cpu_us",
 			how: "test/grpc/box load --concurrency=50 --bytes=100 --target=SERVICE", measure: unaryCalls,
 			metrics: []metric{cpuPerRequest, switches, {key: "rps", title: "calls", unit: "/s"}}},
@@ -73,6 +80,8 @@ func http2Targets() []target {
 	return []target{
 		{Case: "h2c", Metric: "cpu_us", Text: "CPU per request, HTTP/2, 10 connections with 10 streams", Ratio: true, Gate: 0.7, Aim: 0.5},
 		{Case: "h2c1", Metric: "cpu_us", Text: "CPU per request, HTTP/2, one stream a connection", Ratio: true, Gate: 0.9, Aim: 0.75},
+		{Case: "h2rate", Metric: "added_p50", Text: "added p50 at 5,000/s, HTTP/2", Apart: true, Unit: "µs"},
+		{Case: "h2rate", Metric: "added_p99", Text: "added p99 at 5,000/s, HTTP/2", Apart: true, Unit: "µs"},
 		{Case: "grpc", Metric: "cpu_us", Text: "CPU per unary gRPC call", Ratio: true, Gate: 0.8},
 		{Case: "grpcstream", Metric: "cpu_gib", Text: "CPU per GiB of gRPC streams", Ratio: true, Gate: 0.7, Aim: 0.5},
 		{Case: "syscallsh2", Metric: "all", Text: "system calls per request, HTTP/2 with 16 streams", Gate: 1},
@@ -107,6 +116,68 @@ func h2load(connections, streams int) func(*bench, *way) (values, error) {
 		v["rps"] = n / b.sizes.Full.Seconds()
 		return v, nil
 	}
+}
+
+// streamsRate sends at a rate that leaves every peer idle for most of the time.
+func streamsRate(b *bench, w *way) (values, error) {
+	const connections, streams = 10, 10
+	log := filepath.Join(w.rig.dir, "h2load.log")
+	defer os.Remove(log)
+	args := []string{fmt.Sprintf("--rps=%d", latencyRate/connections)}
+	if _, err := w.run("h2load", append(args, h2loadArgs(w, connections, streams, time.Second)...)...); err != nil {
+		return nil, err
+	}
+	u := &used{w: w}
+	if w.proxy != nil {
+		if err := u.begin(); err != nil {
+			return nil, err
+		}
+	}
+	out, err := w.run("h2load", append(append(args, "--log-file="+log), h2loadArgs(w, connections, streams, b.sizes.Rate)...)...)
+	if w.proxy != nil {
+		err = errors.Join(err, u.end())
+	}
+	if err != nil {
+		return nil, err
+	}
+	n, err := parseH2load(out)
+	if err != nil {
+		return nil, err
+	}
+	text, err := os.ReadFile(log)
+	if err != nil {
+		return nil, err
+	}
+	v, err := parseH2loadLog(string(text))
+	if err != nil {
+		return nil, err
+	}
+	if w.proxy != nil {
+		maps.Copy(v, u.per(n))
+	}
+	return v, nil
+}
+
+// parseH2loadLog reads how long each request took.
+func parseH2loadLog(text string) (values, error) {
+	var took []float64
+	for line := range strings.Lines(text) {
+		columns := strings.Split(strings.TrimSpace(line), "\t")
+		if len(columns) < 3 {
+			return nil, fmt.Errorf("h2load --log-file: line %q, where start, status and microseconds were due", line)
+		}
+		us, err := strconv.ParseFloat(columns[2], 64)
+		if err != nil {
+			return nil, fmt.Errorf("h2load --log-file: line %q: %w", line, err)
+		}
+		took = append(took, us)
+	}
+	if len(took) == 0 {
+		return nil, errors.New("h2load --log-file: no requests")
+	}
+	slices.Sort(took)
+	at := func(q float64) float64 { return took[max(int(math.Ceil(q*float64(len(took))))-1, 0)] }
+	return values{"p50": at(0.5), "p99": at(0.99)}, nil
 }
 
 var (

@@ -1,6 +1,9 @@
 package main
 
-import "testing"
+import (
+	"fmt"
+	"testing"
+)
 
 func TestH2loadIsRead(t *testing.T) {
 	const good = `
@@ -19,6 +22,21 @@ status codes: 160147 2xx, 0 3xx, 0 4xx, 0 5xx
 	} {
 		if n, err := parseH2load(bad); err == nil {
 			t.Errorf("%s: %v", name, n)
+		}
+	}
+}
+
+func TestH2loadsLogIsRead(t *testing.T) {
+	log := ""
+	for us := range 200 {
+		log += fmt.Sprintf("1770000000000000\t200\t%d\n", 200-us)
+	}
+	if v, err := parseH2loadLog(log); err != nil || v["p50"] != 100 || v["p99"] != 198 {
+		t.Errorf("%v, %v", v, err)
+	}
+	for name, bad := range map[string]string{"nothing": "", "a short line": "1770000000000000\t200\n", "a word": "1770000000000000\t200\tsoon\n"} {
+		if v, err := parseH2loadLog(bad); err == nil {
+			t.Errorf("%s: %v", name, v)
 		}
 	}
 }

@@ -1,0 +1,62 @@
+//go:build linux && !netloop && !race
+
+package loop
+
+import (
+	"testing"
+	"time"
+)
+
+func TestTheLoopRestsWhereACrowdIsQuick(t *testing.T) {
+	const turns = 3300
+	for _, c := range []struct {
+		name        string
+		shared      int
+		waited      []time.Duration // between turns, over and over
+		found       int             // events behind a rest
+		least, most int             // rests of so many turns
+	}{
+		{"a crowd at full speed", 100, []time.Duration{2 * time.Microsecond}, 8, turns - restAfter, turns - restAfter},
+		{"a few requests at full speed", restFrom - 1, []time.Duration{2 * time.Microsecond}, 8, 0, 0},
+		{"one event at a time, however long the rest", 100, []time.Duration{2 * time.Microsecond}, 1, 1, turns/restAfter + 1},
+		{"a crowd that waits for its servers", 100, []time.Duration{60 * time.Microsecond}, 8, 0, 0},
+		{"a burst now and then", 100, []time.Duration{2 * time.Microsecond, 2 * time.Microsecond, 2 * time.Microsecond, time.Millisecond}, 8, 0, 0},
+	} {
+		var r rest
+		r.shared = c.shared
+		rests := 0
+		for i := range turns {
+			n, waited := 1, c.waited[i%len(c.waited)]
+			if r.pays() {
+				rests++
+				r.took = true
+				n, waited = c.found, restTime
+			}
+			r.came(n, int64(waited))
+		}
+		if rests < c.least || rests > c.most {
+			t.Errorf("%s: %d rests in %d turns, want %d to %d", c.name, rests, turns, c.least, c.most)
+		}
+	}
+}
+
+func TestWhatWasWrittenGoesOutBeforeARest(t *testing.T) {
+	ln, addr := listen(t)
+	l, do := run(t)
+	f := &collected{}
+	do(func() (err error) { f.c, err = l.Dial(addr, DialOptions{}); return err })
+	peer, err := ln.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer peer.Close()
+	do(func() error {
+		f.add("x")
+		began := time.Now()
+		l.resting()
+		if took := time.Since(began); f.calls != 1 || took < restTime {
+			t.Errorf("%d flushes before a rest of %v, want 1 before %v", f.calls, took, time.Duration(restTime))
+		}
+		return f.err
+	})
+}

@@ -30,7 +30,7 @@ func TestTheLoopRestsWhereACrowdIsQuick(t *testing.T) {
 			if r.pays() {
 				rests++
 				r.took = true
-				n, waited = c.found, restTime
+				n, waited = c.found, time.Duration(r.length())
 			}
 			r.came(n, int64(waited))
 		}
@@ -51,12 +51,27 @@ func TestWhatWasWrittenGoesOutBeforeARest(t *testing.T) {
 	}
 	defer peer.Close()
 	do(func() error {
+		l.Share(100)
+		defer l.Share(-100)
 		f.add("x")
 		began := time.Now()
 		l.resting()
-		if took := time.Since(began); f.calls != 1 || took < restTime {
-			t.Errorf("%d flushes before a rest of %v, want 1 before %v", f.calls, took, time.Duration(restTime))
+		if took := time.Since(began); f.calls != 1 || took < restMost {
+			t.Errorf("%d flushes before a rest of %v, want 1 before %v", f.calls, took, time.Duration(restMost))
 		}
 		return f.err
 	})
+}
+
+// A closed circle of requests, each of which meets two rests, must not get slower than a loop can be.
+func TestARestIsAsLongAsTheCrowdAllows(t *testing.T) {
+	for _, n := range []int{restFrom, 24, 32, 50, 1000} {
+		r := rest{shared: n}
+		if rate := float64(n) / (2 * float64(r.length()+restSlack) / 1e9); rate < 120_000 {
+			t.Errorf("%d requests rest for %d ns: %.0f a second get through", n, r.length(), rate)
+		}
+		if r.length() < 1 || r.length() > restMost {
+			t.Errorf("%d requests rest for %d ns", n, r.length())
+		}
+	}
 }

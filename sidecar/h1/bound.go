@@ -38,36 +38,36 @@ func (d *Downstream) Settle() error {
 	return nil
 }
 
-// moreOrRaw is more for a bound connection: the endpoint may be first to say something.
-func (d *Downstream) moreOrRaw() bool {
+// moreOrRaw is more for a bound connection, which always waits: the endpoint may be first to say something.
+func (d *Downstream) moreOrRaw() (s State, more bool) {
 	up, l := d.bound, d.Conn.Loop()
 	for {
 		err := l.WaitEither(loop.Never, d.Conn, up.Conn, func() bool { return d.Conn.Readable() || up.Conn.Readable() })
 		if err != nil {
 			d.Close()
-			return false
+			return Ended, false
 		}
 		if up.Conn.Readable() {
 			err := up.TryFill(loop.Small)
-			if d.raw = err == io.EOF || len(up.Buffered()) > 0; d.raw {
-				return false
+			if err == io.EOF || len(up.Buffered()) > 0 {
+				return Tunnel, false
 			}
 			if err != nil {
 				d.Reset()
-				return false
+				return Ended, false
 			}
 		}
 		before := len(d.Buffered())
 		err = d.TryFill(loop.Small)
-		if d.raw = err == io.EOF; d.raw {
-			return false
+		if err == io.EOF {
+			return Tunnel, false
 		}
 		if err != nil {
 			d.Reset()
-			return false
+			return Ended, false
 		}
 		if len(d.Buffered()) > before {
-			return true
+			return Ended, true
 		}
 	}
 }

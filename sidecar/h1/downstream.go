@@ -41,9 +41,8 @@ type Downstream struct {
 	space   *workspace
 	// halfClosed says that the client's FIN was read: no further request will come, the answer is still wanted.
 	halfClosed bool
-	// bound is the connection's own upstream, if it has one; raw says that it goes on as bytes. See Bind.
+	// bound is the connection's own upstream, if it has one. See Bind.
 	bound *Upstream
-	raw   bool
 }
 
 // NewDownstream takes over a connection and the bytes that were read ahead of it.
@@ -54,83 +53,98 @@ func NewDownstream(s Stream, o Options) *Downstream {
 	return &Downstream{Stream: s, o: o}
 }
 
-// Serve reads requests and gives each to handle, which sends it somewhere or replies. It returns when the connection has ended
-// and is closed, or when an exchange ended as a tunnel: then it answers true at once and leaves the connection, with what was
-// read ahead, to the caller.
-func (d *Downstream) Serve(handle func(*Exchange)) (tunnel bool) {
+// State is what has become of a connection that was served.
+type State uint8
+
+// The states.
+const (
+	// Ended is a connection that is closed.
+	Ended State = iota
+	// Tunnel is one whose exchange ended as a tunnel. It is the caller's, with what was read ahead.
+	Tunnel
+	// Idle is one of which the next request has not begun. It holds no buffer, and is to be served again once it is readable. A bound one is
+	// never idle.
+	Idle
+)
+
+// Serve reads requests and gives each to handle, which sends it somewhere or replies, for as long as there is one.
+func (d *Downstream) Serve(handle func(*Exchange)) (s State) {
 	defer func() {
 		// Behind a tunnel's exchange Settle still looks at it.
-		if !tunnel {
+		if s != Tunnel {
 			d.giveBack()
 		}
 	}()
 	for {
-		n, ok := d.readHead()
-		if !ok {
-			return d.raw
+		n, instead := d.readHead()
+		if n == 0 {
+			return instead
 		}
 		if err := d.x.begin(d, n); err != nil {
 			d.refuse(err)
-			return false
+			return Ended
 		}
 		handle(d.x)
 		switch d.x.settle() {
 		case again:
 		case tunnelled:
-			return true
+			return Tunnel
 		case broken:
 			d.Reset()
-			return false
+			return Ended
 		case closing:
 			d.finish(d.x.unread(), lingerTime, -1)
-			return false
+			return Ended
 		default:
 			d.finish(d.x.unread(), abandonedTime, abandonedMost)
-			return false
+			return Ended
 		}
 	}
 }
 
-// readHead waits for the next request head and answers its length. While none has begun the connection holds no buffer.
-func (d *Downstream) readHead() (n int, ok bool) {
+// readHead reads the next request head and answers its length, or 0 and what has become of the connection.
+func (d *Downstream) readHead() (n int, s State) {
 	for {
 		if len(d.Buffered()) > 0 {
 			d.borrow()
 			n, err := d.request.Parse(d.Buffered(), d.o.HeadLimit)
 			if err != nil {
-				if d.raw = d.bound != nil && outgrown(err); !d.raw {
-					d.refuse(err)
+				if d.bound != nil && outgrown(err) {
+					return 0, Tunnel
 				}
-				return 0, false
+				d.refuse(err)
+				return 0, Ended
 			}
 			if n > 0 {
-				return n, true
+				return n, Ended
 			}
 		} else {
 			d.giveBack()
 		}
-		if !d.more() {
-			return 0, false
+		if s, more := d.more(); !more {
+			return 0, s
 		}
 	}
 }
 
-// more reads on in a head, or waits for the next one. It reports false when the connection has ended, and is closed, or is raw.
-func (d *Downstream) more() bool {
+// more reads on in a head, for which it waits, or in the next one, if that is there. It reports false, and what the connection is, when there is
+// nothing.
+func (d *Downstream) more() (s State, more bool) {
 	if d.bound != nil {
 		return d.moreOrRaw()
 	}
-	if len(d.Buffered()) == 0 {
-		if err := d.Conn.Loop().Wait(loop.Never, d.Conn, nil, d.Conn.Readable); err != nil {
-			d.Close()
-			return false
-		}
+	var err error
+	switch {
+	case len(d.Buffered()) > 0:
+		err = d.Fill(loop.Small)
+	case d.Conn.Readable() || d.Conn.Loop().Stopping():
+		err = d.TryFill(loop.Small)
 	}
-	if err := d.Fill(loop.Small); err != nil {
+	if err != nil {
 		d.Close()
-		return false
+		return Ended, false
 	}
-	return true
+	return Idle, len(d.Buffered()) > 0
 }
 
 // refuse answers a request that cannot be read, and closes.

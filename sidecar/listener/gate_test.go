@@ -19,11 +19,11 @@ import (
 )
 
 // echo serves a connection until its client closes it.
-func echo(c *loop.Conn, _ netip.AddrPort) {
+func echo(c *loop.Conn, _ netip.AddrPort) bool {
 	b := make([]byte, 1)
 	for {
 		if _, err := c.Read(b); err != nil {
-			return
+			return false
 		}
 		c.Write(b)
 	}
@@ -115,12 +115,13 @@ func TestTheGateForgetsNobody(t *testing.T) {
 	const most = 3
 	g := NewGate(most, slog.New(slog.DiscardHandler))
 	var now, peak atomic.Int64
-	serve := func(c *loop.Conn, dst netip.AddrPort) {
+	serve := func(c *loop.Conn, dst netip.AddrPort) bool {
 		n := now.Add(1)
 		for p := peak.Load(); n > p && !peak.CompareAndSwap(p, n); p = peak.Load() {
 		}
 		echo(c, dst)
 		now.Add(-1)
+		return false
 	}
 	var addrs []netip.AddrPort
 	for range 3 {

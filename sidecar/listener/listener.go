@@ -12,8 +12,9 @@ import (
 
 // Options are the settings of a listener.
 type Options struct {
-	// Serve is given each connection with its original destination, in a coroutine of its own; it closes the connection.
-	Serve func(c *loop.Conn, dst netip.AddrPort)
+	// Serve is given each connection with its original destination, in a coroutine of its own. It answers false when the connection is over,
+	// and true when it goes on elsewhere, which is to close it.
+	Serve func(c *loop.Conn, dst netip.AddrPort) (goesOn bool)
 	// OriginalDst answers where a connection was going; nil asks the kernel.
 	OriginalDst func(c *loop.Conn) (netip.AddrPort, error)
 	// Gate bounds the connections of all listeners of the process; nil does not.
@@ -41,10 +42,17 @@ func Serve(l *loop.Loop, ln *loop.Listener, o Options) error {
 			return nil
 		}
 		l.Go(func() {
-			defer o.Gate.leave()
 			o.Stats.Open.Add(1)
-			defer o.Stats.Open.Add(-1)
-			defer c.Close()
+			c.OnClose(func() {
+				o.Stats.Open.Add(-1)
+				o.Gate.leave()
+			})
+			goesOn := false
+			defer func() {
+				if !goesOn {
+					c.Close()
+				}
+			}()
 			dst, err := original(c)
 			// Without a REDIRECT rule there is no original destination, or it is our own address.
 			if err != nil || dst == c.LocalAddr() {
@@ -52,7 +60,7 @@ func Serve(l *loop.Loop, ln *loop.Listener, o Options) error {
 				c.Reset()
 				return
 			}
-			o.Serve(c, dst)
+			goesOn = o.Serve(c, dst)
 		})
 	}
 }

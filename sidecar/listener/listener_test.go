@@ -3,6 +3,7 @@ package listener
 import (
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"net/netip"
 	"syscall"
@@ -64,7 +65,7 @@ func TestConnectionsToTheProxyItselfAreReset(t *testing.T) {
 		"a rule that leads to us": func(c *loop.Conn) (netip.AddrPort, error) { return c.LocalAddr(), nil },
 	} {
 		t.Run(name, func(t *testing.T) {
-			addr, stats := start(t, Options{OriginalDst: original, Serve: func(*loop.Conn, netip.AddrPort) { t.Error("it was served") }})
+			addr, stats := start(t, Options{OriginalDst: original, Serve: func(*loop.Conn, netip.AddrPort) bool { t.Error("it was served"); return false }})
 			c, err := dial(t, addr)
 			if err == nil {
 				_, err = io.ReadAll(c)
@@ -83,11 +84,12 @@ func TestConnectionIsServedWithItsDestinationAndClosed(t *testing.T) {
 	dst := netip.MustParseAddrPort("192.0.2.1:80")
 	addr, stats := start(t, Options{
 		OriginalDst: func(*loop.Conn) (netip.AddrPort, error) { return dst, nil },
-		Serve: func(c *loop.Conn, got netip.AddrPort) {
+		Serve: func(c *loop.Conn, got netip.AddrPort) bool {
 			if got != dst {
 				t.Errorf("served with destination %v, want %v", got, dst)
 			}
 			c.Write([]byte("hello"))
+			return false
 		}})
 	c, err := dial(t, addr)
 	if err != nil {
@@ -98,5 +100,38 @@ func TestConnectionIsServedWithItsDestinationAndClosed(t *testing.T) {
 	}
 	if n := stats.Accepted.Load(); n != 1 {
 		t.Errorf("%d connections accepted, want 1", n)
+	}
+}
+
+// A connection that Serve leaves to somebody else counts, and keeps its place, until that one closes it.
+func TestAConnectionThatGoesOnCountsUntilItIsClosed(t *testing.T) {
+	g := NewGate(1, slog.New(slog.DiscardHandler))
+	var left *loop.Conn // on the loop
+	addr, stats := start(t, Options{OriginalDst: elsewhere, Gate: g, Serve: func(c *loop.Conn, _ netip.AddrPort) bool {
+		if left == nil {
+			left = c
+			c.Loop().GoWhenReadable(c, func() { c.Close() })
+			return true
+		}
+		return echo(c, netip.AddrPort{})
+	}})
+	first, err := dial(t, addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := dial(t, addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if served(second, 100*time.Millisecond) {
+		t.Error("a connection was served beside one that may be the only one")
+	}
+	if n := stats.Open.Load(); n != 1 {
+		t.Errorf("%d connections count as open, want 1", n)
+	}
+	first.Write([]byte("x"))
+	second.SetDeadline(time.Now().Add(10 * time.Second))
+	if _, err := io.ReadFull(second, make([]byte, 1)); err != nil {
+		t.Errorf("the next connection was not served behind it: %v", err)
 	}
 }

@@ -34,6 +34,8 @@ type Conn struct {
 	readDeadline, writeDeadline int64
 
 	reader, writer, watcher *Task
+	later                   func() // see GoWhenReadable
+	onClose                 func()
 
 	remote, local netip.AddrPort
 	sent          uint64 // bytes the kernel took
@@ -58,6 +60,7 @@ func (c *Conn) event(ev uint32) {
 		c.readable = true
 		c.urgent = c.urgent || ev&unix.EPOLLPRI != 0
 		c.l.wake(c.reader)
+		c.goLater()
 	}
 	if ev&(unix.EPOLLOUT|unix.EPOLLERR|unix.EPOLLHUP) != 0 {
 		c.writable = true
@@ -74,6 +77,7 @@ func (c *Conn) wakeAll() {
 	c.l.wake(c.reader)
 	c.l.wake(c.writer)
 	c.l.wake(c.watcher)
+	c.goLater()
 }
 
 // check answers why the connection cannot be used, if so.
@@ -359,7 +363,11 @@ func (c *Conn) Close() error {
 	c.closed = true
 	c.wakeAll()
 	c.l.unregister(c.slot)
-	return closeRaw(c.fd)
+	err := closeRaw(c.fd)
+	if c.onClose != nil {
+		c.onClose()
+	}
+	return err
 }
 
 // Reset closes the connection with RST instead of FIN, and drops what was written but not yet sent.

@@ -32,6 +32,7 @@ type Conn struct {
 	finned, broken  bool
 	ended           error // why the connection first failed or ended
 	reader, watcher *Task
+	onClose         func()
 	remote, local   netip.AddrPort
 	sent            uint64
 	dialled         bool
@@ -283,7 +284,11 @@ func (c *Conn) Close() error {
 			t.poke()
 		}
 	}
-	return c.tcp.Close()
+	err := c.tcp.Close()
+	if c.onClose != nil {
+		c.onClose()
+	}
+	return err
 }
 
 // Reset closes the connection with RST instead of FIN, and drops what was written but not yet sent.

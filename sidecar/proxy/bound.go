@@ -29,7 +29,7 @@ func (w *Worker) bound(s h1.Stream, r *route, a *ahead) {
 			up.Close()
 		}
 	}()
-	if d.Serve(func(x *h1.Exchange) { reset = w.relay(r, x, up) }) {
+	if d.Serve(func(x *h1.Exchange) { reset = w.relay(r, x, up) }) == h1.Tunnel {
 		w.count(tunnel.RunAfter(d.Settle, d.Conn, g.conn, d, up))
 	}
 }

@@ -86,19 +86,24 @@ func New(l *loop.Loop, o Options) *Worker {
 	return w
 }
 
-// Serve is the way of one connection, which was going to dst; it returns when the connection has ended.
-func (w *Worker) Serve(c *loop.Conn, dst netip.AddrPort) {
+// Serve is the way of one connection, which was going to dst. It returns when the connection has ended, or with true when it is idle: then it
+// goes on in a coroutine of its own, see http1.
+func (w *Worker) Serve(c *loop.Conn, dst netip.AddrPort) (idle bool) {
 	answer := w.resolve(dst)
 	if answer.Target == nil {
 		w.stats.Passthroughs[answer.Reason].Add(1)
 		if !w.o.ParseUnknown {
 			w.passthrough(c, dst)
-			return
+			return false
 		}
 	}
 	r := w.newRoute(answer.Target, dst)
 	r.client = c.RemoteAddr().Addr()
-	defer r.release()
+	defer func() {
+		if !idle {
+			r.release()
+		}
+	}()
 
 	s := h1.Stream{Conn: c}
 	switch kind, a := w.detect(&s, r); kind {
@@ -108,33 +113,58 @@ func (w *Worker) Serve(c *loop.Conn, dst netip.AddrPort) {
 	case kindHTTP1:
 		if r.target == nil {
 			w.bound(s, r, a)
-			return
+			return false
 		}
 		w.leave(a, true)
-		w.http1(s, r)
+		return w.http1(s, r)
 	case kindHTTP2:
 		if r.target == nil {
 			w.opaque(&s, r, a) // nothing to choose from: docs/decisions/0007
-			return
+			return false
 		}
 		w.leave(a, false)
 		if !w.understood(&s, r) {
 			w.opaque(&s, r, nil)
-			return
+			return false
 		}
 		w.http2(&s, r)
 	default:
 		w.opaque(&s, r, a)
 	}
+	return false
 }
 
-// http1 serves the requests of a connection, and the tunnel that one of them may end in.
-func (w *Worker) http1(s h1.Stream, r *route) {
+// http1 serves the requests of a connection, and the tunnel that one of them may end in. It answers true when the connection is idle; then it
+// begins anew, in another coroutine, with the next request.
+func (w *Worker) http1(s h1.Stream, r *route) (idle bool) {
 	d := h1.NewDownstream(s, w.h1)
-	defer d.Close() // also when a panic passes
-	if d.Serve(func(x *h1.Exchange) { w.exchange(r, x) }) {
-		w.upgraded(d, r)
+	handle := func(x *h1.Exchange) { w.exchange(r, x) }
+	var wake func()
+	serve := func() (idle bool) {
+		defer func() {
+			if !idle { // also when a panic passes
+				d.Close()
+			}
+		}()
+		switch d.Serve(handle) {
+		case h1.Idle:
+			w.l.GoWhenReadable(d.Conn, wake)
+			return true
+		case h1.Tunnel:
+			w.upgraded(d, r)
+		}
+		return false
 	}
+	wake = func() {
+		idle := false
+		defer func() {
+			if !idle {
+				r.release()
+			}
+		}()
+		idle = serve()
+	}
+	return serve()
 }
 
 // resolve answers the Service port behind dst. When that has to be asked for, the connection waits for a short while, and

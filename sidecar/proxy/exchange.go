@@ -212,6 +212,7 @@ func (w *Worker) pass(r *route, x *h1.Exchange, a *exchangeAttempt) {
 	}
 	if res.Tunnel && res.Err == nil {
 		r.tunnel, r.tunnelPlace, a.up = a.up, a.place, nil // counted until the tunnel ends
+		r.tunnelTurn, q.shard.ticket = q.shard.ticket, nil
 		q.trace.add(&a.attempt, w.l.Now())
 		r.stats.Attempts[a.choice][a.outcome].Add(1)
 		return

@@ -107,6 +107,9 @@ func (w *Worker) upgraded(d *h1.Downstream, r *route) {
 	up := r.tunnel
 	defer w.done(leg{conn: up.Conn, ep: up.Endpoint, place: r.tunnelPlace})
 	defer up.Conn.Close()
+	if r.tunnelTurn != nil {
+		defer r.tunnelTurn.done()
+	}
 	w.count(tunnel.RunAfter(d.Settle, d.Conn, up.Conn, d, up))
 }
 

@@ -27,6 +27,7 @@ type route struct {
 
 	tunnel      *h1.Upstream // where the connection's tunnel leads
 	tunnelPlace *queue       // of the place that it takes there
+	tunnelTurn  *ticket      // its key's turn, which it keeps; nil is none
 }
 
 // work is what a request needs on its way. one is where it may go and has been; running is its attempt; held is one before it that was

@@ -59,6 +59,35 @@ func TestRequestsOfAKeyGoOneAtATime(t *testing.T) {
 	})
 }
 
+// A request that became a tunnel is under way until that ends.
+func TestATunnelKeepsItsKeysTurn(t *testing.T) {
+	r, o := one(t)
+	r.keyed(serialized, r.eps(o.addr)...)
+	keyed := func(request string) string { return strings.Replace(request, "\r\n\r\n", "\r\naccount: 1\r\n\r\n", 1) }
+	client, other := r.dial(), r.dial()
+	client.send(keyed(handshake))
+	s := o.accept()
+	s.expect(keyed(handshake), "the handshake")
+	s.send(switching)
+	client.expect(switching, "the answer")
+	other.send(keyed(get))
+	r.eventually("the next request of the key to wait", func() bool {
+		t := &r.w.o.Shared.of(r.target.Name).turns
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		return t.waiting == 1
+	})
+	o.noConnection("the next request waits for the tunnel's end")
+	client.close()
+	s.expectEnd("the client's FIN")
+	s.close()
+	next := o.accept()
+	next.expect(keyed(get), "the next request of the key")
+	next.send(ok)
+	other.expect(ok, "its answer")
+	other.close()
+}
+
 func TestTurns(t *testing.T) {
 	protocols(t, func(t *testing.T, client func(r *rig) *http.Client) {
 		// busy has the first request of a key under way until end is called.

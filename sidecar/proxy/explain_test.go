@@ -67,3 +67,23 @@ func TestOurOwnErrorsAreExplained(t *testing.T) {
 		})
 	}
 }
+
+// A key that its map has nothing for goes where the policy says, and the answer says why.
+func TestAKeyWithoutAnOwnerIsExplained(t *testing.T) {
+	protocols(t, func(t *testing.T, client func(r *rig) *http.Client) {
+		p := newPods(t, 2, func(r *rules.Rules) {
+			r.Shard.Key, r.Shard.Map, r.Explain = "header:place", "s2", rules.ExplainHeader
+		})
+		cl := client(p.r)
+		for key, want := range map[string]string{
+			"nowhere":   `; key=header:place; hash=[0-9a-f]{16}; owner=none; reason=no-place$`,
+			"48.1,11.5": `; key=header:place; hash=[0-9a-f]{16}; map=[^;]+; owner=\S+; to=\S+$`,
+		} {
+			status, text, h := ask(t, cl, "GET", "/", "", "place: "+key, "sluice-explain: 1")
+			if got := h.Get(explainField); status != 200 || !regexp.MustCompile(want).MatchString(got) {
+				t.Errorf("%q: %d %q, explained: %q, want %s", key, status, text, got, want)
+			}
+		}
+		cl.CloseIdleConnections()
+	})
+}

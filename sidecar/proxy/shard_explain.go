@@ -22,6 +22,12 @@ func (q *request) explainKey(b *strings.Builder) {
 		fmt.Fprintf(b, "; session=%s", r.session.Name)
 	case a.ended && a.outcome != shardkey.Found:
 		fmt.Fprintf(b, "; key=none; reason=%s of %s", a.outcome, a.place)
+	case a.ended:
+		m := r.target.Snapshot().Shard
+		if m == nil {
+			return // the Service has changed meanwhile
+		}
+		fmt.Fprintf(b, "; key=%s; hash=%016x; owner=none; reason=%s", r.keys, a.keys.Key().Hash, m.Owner(a.keys.Key()).Why)
 	case r.session != nil:
 		fmt.Fprintf(b, "; session=%s; reason=%s", r.session.Name, metrics.SessionNew)
 	}

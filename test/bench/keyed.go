@@ -12,11 +12,14 @@ import (
 )
 
 // A keyed Service is like another one but for its annotation. Both are called through the same sidecar by the same client with the
-// same bytes: what a shard key costs is the difference.
+// same bytes: what a shard key costs is the difference. Owners of keys that differ with each request are spread as by chance, which needs more
+// connections than a policy that evens out, so a third Service says how much of the difference is due to that.
 var (
 	byHeaderVIP   = netip.MustParseAddrPort("10.96.0.11:80")
 	byBodyVIP     = netip.MustParseAddrPort("10.96.0.12:80")
+	byChanceVIP   = netip.MustParseAddrPort("10.96.0.13:80")
 	byMetadataVIP = netip.MustParseAddrPort("10.96.0.61:80")
+	anyCallsVIP   = netip.MustParseAddrPort("10.96.0.62:80")
 )
 
 const (
@@ -26,38 +29,42 @@ const (
 
 // keyedServices are those whose requests have owners.
 func keyedServices() []manifest.Service {
-	service := func(name, key string, vip netip.AddrPort, protocol string, target uint16) manifest.Service {
+	service := func(name, annotation, value string, vip netip.AddrPort, protocol string, target uint16) manifest.Service {
 		return manifest.Service{Name: name, ClusterIPs: []netip.Addr{vip.Addr()},
-			Annotations: map[string]string{"sluice.mesh/shard-key": key},
+			Annotations: map[string]string{"sluice.mesh/" + annotation: value},
 			Ports:       []manifest.Port{{Name: "web", AppProtocol: protocol, Port: vip.Port(), Target: target}}}
 	}
 	return []manifest.Service{
-		service("by-header", "header:"+keyName, byHeaderVIP, "http", httpPort),
-		service("by-body", "json:/account/id", byBodyVIP, "http", httpPort),
-		service("by-metadata", "header:"+keyName, byMetadataVIP, "grpc", callsPort),
+		service("by-header", "shard-key", "header:"+keyName, byHeaderVIP, "http", httpPort),
+		service("by-body", "shard-key", "json:/account/id", byBodyVIP, "http", httpPort),
+		service("by-chance", "policy", "random", byChanceVIP, "http", httpPort),
+		service("by-metadata", "shard-key", "header:"+keyName, byMetadataVIP, "grpc", callsPort),
+		service("any-calls", "policy", "random", anyCallsVIP, "grpc", callsPort),
 	}
 }
 
 func (r *rig) serveKeyed() error {
-	return errors.Join(r.net.Service(byHeaderVIP, at(httpPort)...), r.net.Service(byBodyVIP, at(httpPort)...),
-		r.net.Service(byMetadataVIP, at(callsPort)...))
+	return errors.Join(r.net.Service(byHeaderVIP, at(httpPort)...), r.net.Service(byBodyVIP, at(httpPort)...), r.net.Service(byChanceVIP, at(httpPort)...),
+		r.net.Service(byMetadataVIP, at(callsPort)...), r.net.Service(anyCallsVIP, at(callsPort)...))
 }
 
 // keyedCases compare the sidecar with itself.
 func keyedCases() []testcase {
 	mine := []string{sluice, earlier}
 	metrics := []metric{{key: "plain_us", title: "CPU without a key", unit: "µs/request", digits: 1},
-		{key: "keyed_us", title: "CPU with a key", unit: "µs/request", digits: 1}, {key: "times", title: "with to without", digits: 3}}
+		{key: "chance_us", title: "CPU without a key, policy random", unit: "µs/request", digits: 1},
+		{key: "keyed_us", title: "CPU with a key", unit: "µs/request", digits: 1}, {key: "times", title: "with to without", digits: 3},
+		{key: "times_chance", title: "with to random", digits: 3}}
 	return []testcase{
 		{name: "keyed", title: "a key in a header field: GETs to a Service with shard-key, and the same ones to one without", mode: requests, quiet: true, only: mine,
 			how: "loader rate --connections=50 --rate=0 --header=account-id, to either in turn", metrics: metrics,
-			measure: withAndWithout("by-header", httpVIP, byHeaderVIP, drawnRequests("--header="+keyName))},
+			measure: withAndWithout("by-header", httpVIP, byChanceVIP, byHeaderVIP, drawnRequests("--header="+keyName))},
 		{name: "keyedjson", title: "a key at the end of 1 KiB of JSON: POSTs to a Service with shard-key, and the same ones to one without", mode: requests,
 			quiet: true, only: mine, how: "loader rate --connections=50 --rate=0 --body=1024, to either in turn", metrics: metrics,
-			measure: withAndWithout("by-body", httpVIP, byBodyVIP, drawnRequests(fmt.Sprintf("--body=%d", bodyBytes)))},
+			measure: withAndWithout("by-body", httpVIP, byChanceVIP, byBodyVIP, drawnRequests(fmt.Sprintf("--body=%d", bodyBytes)))},
 		{name: "keyedgrpc", title: "a key in metadata: unary calls to a Service with shard-key, and the same ones to one without", mode: calls, quiet: true, only: mine,
 			how: "test/grpc/box load --concurrency=50 --bytes=100 --key=account-id, to either in turn", metrics: metrics,
-			measure: withAndWithout("by-metadata", callsVIP, byMetadataVIP, drawnCalls)},
+			measure: withAndWithout("by-metadata", callsVIP, anyCallsVIP, byMetadataVIP, drawnCalls)},
 	}
 }
 
@@ -69,19 +76,19 @@ func keyedTargets() []target {
 	}
 }
 
-// withAndWithout measures what the proxy uses for a request to either address. They take turns, each pair in the other order than the
-// one before it, so that a machine that becomes slower or quicker does so for both.
-func withAndWithout(service string, plain, keyed netip.AddrPort, load func(*way, *used, netip.AddrPort, time.Duration) (float64, error)) func(*bench, *way) (values, error) {
+// withAndWithout measures what the proxy uses for a request to each address. They take turns, each row in the other order than the
+// one before it, so that a machine that becomes slower or quicker does so for all.
+func withAndWithout(service string, plain, chance, keyed netip.AddrPort, load func(*way, *used, netip.AddrPort, time.Duration) (float64, error)) func(*bench, *way) (values, error) {
 	return func(b *bench, w *way) (values, error) {
 		cpu, n := make(map[netip.AddrPort]float64), make(map[netip.AddrPort]float64)
 		before, err := foundKeys(w, service)
 		if err != nil {
 			return nil, err
 		}
-		turns := []netip.AddrPort{plain, keyed, keyed, plain, plain, keyed, keyed, plain}
+		turns := []netip.AddrPort{plain, chance, keyed, keyed, chance, plain, plain, chance, keyed, keyed, chance, plain}
 		for _, to := range turns {
 			u := &used{w: w}
-			requests, err := load(w, u, to, 2*b.sizes.Full/time.Duration(len(turns)))
+			requests, err := load(w, u, to, 3*b.sizes.Full/time.Duration(len(turns)))
 			if err != nil {
 				return nil, err
 			}
@@ -95,8 +102,8 @@ func withAndWithout(service string, plain, keyed netip.AddrPort, load func(*way,
 		if after-before < n[keyed] {
 			return nil, fmt.Errorf("%.0f of %.0f requests had a key", after-before, n[keyed])
 		}
-		with, without := cpu[keyed]/n[keyed], cpu[plain]/n[plain]
-		return values{"plain_us": without, "keyed_us": with, "times": with / without}, nil
+		with, without, random := cpu[keyed]/n[keyed], cpu[plain]/n[plain], cpu[chance]/n[chance]
+		return values{"plain_us": without, "chance_us": random, "keyed_us": with, "times": with / without, "times_chance": with / random}, nil
 	}
 }
 

@@ -112,21 +112,27 @@ func TestWhatFailsByChanceIsNoDifference(t *testing.T) {
 		direct  []bool // of the attempts behind the first
 		sluice  []bool
 		differs bool
+		told    string
 	}{
-		{"it passes when it is alone", nil, []bool{false, true}, false},
-		{"it fails directly as well", []bool{true, false}, []bool{false, false, false}, false},
-		{"it fails through us only", []bool{true, true, true}, []bool{false, false, false}, true},
+		{"it passes when it is alone", nil, []bool{false, true}, false, "passed in run 3; at first: why"},
+		{"it fails directly as well", []bool{true, false}, []bool{false, false, false}, false, "failed 4 times, and directly in run 3; at first: why"},
+		{"it fails through us only", []bool{true, true, true}, []bool{false, false, false}, true, ""},
 	} {
 		left := map[string][]bool{directly: c.direct, throughUs: c.sluice}
-		s := &suite{again: func(_ context.Context, _ string, r *rig, _ string) (verdict, error) {
+		s := &suite{name: "the suite", again: func(_ context.Context, _ string, r *rig, _ string) (verdict, error) {
 			ok := left[r.name][0]
 			left[r.name] = left[r.name][1:]
 			return verdict{ok: ok}, nil
 		}}
-		rep := &report{suite: s, results: map[string]results{directly: {"a": {ok: true}}, throughUs: {"a": {}}}}
+		rep := &report{suite: s, results: map[string]results{directly: {"a": {ok: true}}, throughUs: {"a": {detail: "why\nin full"}}}}
 		rep.repeat(t.Context(), "", rigs)
 		if got := len(rep.differences()) > 0; got != c.differs || len(left[directly])+len(left[throughUs]) > 0 {
 			t.Errorf("%s: a difference %v, attempts left %v", c.name, got, left)
+		}
+		var text strings.Builder
+		table(&text, []*report{rep})
+		if got := text.String(); c.told == "" && strings.Contains(got, "run again\n  ") || c.told != "" && !strings.Contains(got, "the suite, Sluice: a\n    "+c.told+"\n") {
+			t.Errorf("%s: the table does not tell %q:\n%s", c.name, c.told, got)
 		}
 	}
 }

@@ -72,6 +72,19 @@ func trickle(rng *rand.Rand, c net.Conn, b []byte) bool {
 	return true
 }
 
+// differAt says where two bodies begin to differ, and where they end to.
+func differAt(got, want []byte) string {
+	n := min(len(got), len(want))
+	first, last := 0, n-1
+	for first < n && got[first] == want[first] {
+		first++
+	}
+	for last > first && got[last] == want[last] {
+		last--
+	}
+	return fmt.Sprintf("different from byte %d to %d: %.32x…, want %.32x…", first, last, got[min(first, len(got)):], want[min(first, len(want)):])
+}
+
 // part cuts b anywhere.
 func part(rng *rand.Rand, b []byte) []byte { return b[:rng.IntN(len(b)+1)] }
 
@@ -102,7 +115,7 @@ func chaos(t *testing.T, seed uint64) netip.AddrPort {
 			read := func() bool {
 				body, err := io.ReadAll(req.Body)
 				if err == nil && !bytes.Equal(body, pattern(id, want)) {
-					t.Errorf("seed %d: request %d came with another body: %d bytes, want %d", seed, id, len(body), want)
+					t.Errorf("seed %d: request %d came with another body: %d bytes, want %d, %s", seed, id, len(body), want, differAt(body, pattern(id, want)))
 				}
 				return err == nil
 			}

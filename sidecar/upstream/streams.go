@@ -48,21 +48,29 @@ type streams struct {
 // does not wait: when no connection comes about the exchange fails, after Send has returned.
 func (p *Pools) Send(x *h2.Exchange, ep *cluster.Endpoint, patient bool) {
 	s := p.streamsOf(ep)
+	if s.place(x) {
+		return
+	}
+	if x.Extended() && s.known() {
+		p.l.Go(s.refuse)
+	}
+	s.dialMore(patient)
+}
+
+// place opens an exchange on a connection that takes it, and reports whether there is one; else it waits.
+func (s *streams) place(x *h2.Exchange) bool {
 	for _, u := range s.conns {
 		if u.Takes(x) {
 			s.open(u, x)
-			return
+			return true
 		}
 	}
 	s.waiting = append(s.waiting, x)
 	if x.Extended() {
 		s.extended++
-		if s.known() {
-			p.l.Go(s.refuse)
-		}
 	}
 	x.Wait(s)
-	s.dialMore(patient)
+	return false
 }
 
 // Lives reports whether there is a connection to the endpoint that is of use to the exchange, if it has room again.
@@ -81,21 +89,13 @@ func (s *streams) lives(x *h2.Exchange) bool {
 // Lives, or for a further one, and fails only when there is none any more.
 func (p *Pools) Stay(x *h2.Exchange, ep *cluster.Endpoint) {
 	s := p.streamsOf(ep)
-	for _, u := range s.conns {
-		if u.Takes(x) {
-			s.open(u, x)
-			return
-		}
-	}
-	s.waiting = append(s.waiting, x)
-	if x.Extended() {
-		s.extended++
+	if s.place(x) {
+		return
 	}
 	if s.staying == nil {
 		s.staying = map[*h2.Exchange]bool{}
 	}
 	s.staying[x] = true
-	x.Wait(s)
 	s.pause()
 }
 

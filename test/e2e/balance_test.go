@@ -10,6 +10,9 @@ import (
 	"time"
 )
 
+// sidecarMiB is how much memory a sidecar with little to do may take, discovery included.
+const sidecarMiB = 32
+
 // One kept connection: without Sluice all requests reach one pod, with it they are spread evenly.
 func TestKeepAliveClientSpreads(t *testing.T) {
 	ns, plain := namespace(t, optIn), namespace(t)
@@ -31,6 +34,11 @@ func TestKeepAliveClientSpreads(t *testing.T) {
 		if math.Abs(float64(n)-1000) > 50 {
 			t.Errorf("%s got %d of 3,000 requests, want 1,000 ± 5 %%", pod, n)
 		}
+	}
+	if mib := counted(t, ns, "client", "process_resident_memory_bytes") / (1 << 20); mib > sidecarMiB {
+		t.Errorf("the sidecar takes %.1f MiB behind one client, more than %d", mib, sidecarMiB)
+	} else {
+		t.Logf("the sidecar takes %.1f MiB behind one client, with discovery by the Kubernetes API", mib)
 	}
 	// HTTP/1.0-style clients, a connection for each request, and a POST.
 	runLoad(t, ns, "client", "--url=http://web/pod", "--requests=300", "--keep-alive=false").mustBeWhole(t, 300)

@@ -34,6 +34,9 @@ type options struct {
 	quick   bool
 	threads int
 	out     string
+	text    string // the document that gets the tables; "" is none
+	from    string // results.json of an earlier run; "" measures
+	command string
 	cases   []string
 	peers   []string
 	profile bool
@@ -77,6 +80,8 @@ func parse(args []string) (o options, err error) {
 	f.BoolVar(&o.quick, "quick", false, "short measurements, to see whether everything works")
 	f.IntVar(&o.threads, "threads", 1, "threads of every proxy: 1 or 2")
 	f.StringVar(&o.out, "out", "bench-results", "directory for what was measured")
+	f.StringVar(&o.text, "markdown", "", "write the tables into this `file` too: between its marks, where it is there already")
+	f.StringVar(&o.from, "from", "", "measure nothing, and take the tables of this `results.json` for -markdown")
 	f.BoolVar(&o.profile, "profile", false, "write CPU profiles of the sidecar into that directory as well")
 	f.StringVar(&o.against, "against", "", "another `build` of the sidecar, to be measured beside this one")
 	f.Float64Var(&o.limits.Moved, "moved", 0.2, "how far HAProxy's own figure may move between rounds before nothing is concluded")
@@ -89,6 +94,10 @@ func parse(args []string) (o options, err error) {
 	if f.NArg() > 0 {
 		return o, fmt.Errorf("unexpected argument %q", f.Arg(0))
 	}
+	if o.from != "" && o.text == "" {
+		return o, fmt.Errorf("-from=%s: for -markdown only", o.from)
+	}
+	o.command = strings.Join(append([]string{"bench"}, args...), " ")
 	if o.threads != 1 && o.threads != 2 {
 		return o, fmt.Errorf("-threads=%d: want 1 or 2", o.threads)
 	}
@@ -162,6 +171,13 @@ func peerNames() (n []string) {
 }
 
 func run(ctx context.Context, o options, out io.Writer) (code int, err error) {
+	if o.from != "" {
+		rep, err := readReport(o.from)
+		if err != nil {
+			return 0, err
+		}
+		return 0, rep.writeMarkdown(o.text)
+	}
 	if os.Geteuid() != 0 {
 		return 0, errors.New("network namespaces and the counts of other users' processes need root: sudo make bench")
 	}
@@ -215,5 +231,8 @@ func run(ctx context.Context, o options, out io.Writer) (code int, err error) {
 		rep.printCase(out, c)
 	}
 	rep.Seconds = time.Since(began).Seconds()
-	return rep.finish(out, filepath.Clean(o.out))
+	if code, err = rep.finish(out, filepath.Clean(o.out)); err == nil && o.text != "" {
+		err = rep.writeMarkdown(o.text)
+	}
+	return code, err
 }

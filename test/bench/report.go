@@ -13,6 +13,7 @@ import (
 
 // report is what a run writes to results.json.
 type report struct {
+	Command  string            `json:"command"`
 	Date     string            `json:"date"`
 	Machine  machine           `json:"machine"`
 	Versions map[string]string `json:"versions"`
@@ -41,7 +42,7 @@ type targetResult struct {
 }
 
 func newReport(m machine, o options) *report {
-	return &report{Date: time.Now().UTC().Format(time.DateOnly), Machine: m, Threads: o.threads, Rounds: o.rounds, Quick: o.quick,
+	return &report{Command: o.command, Date: time.Now().UTC().Format(time.DateOnly), Machine: m, Threads: o.threads, Rounds: o.rounds, Quick: o.quick,
 		Partial: len(o.cases)+len(o.peers) > 0, Limits: o.limits, options: o}
 }
 

@@ -147,6 +147,7 @@ func TestFlagsAreChecked(t *testing.T) {
 		"no rounds":                       {"-rounds=-1"},
 		"a word that belongs to no flag":  {"full"},
 		"a flag that does not exist":      {"-fast"},
+		"results for no document":         {"-from=results.json"},
 		"a case between empty ones":       {"-cases=full,,rate"},
 		"how noisy a machine, as a word ": {"-moved=much"},
 	} {
@@ -156,5 +157,34 @@ func TestFlagsAreChecked(t *testing.T) {
 	}
 	if o, err := parse([]string{"-quick", "-cases=full,rate", "-peers=direct,haproxy,sluice"}); err != nil || o.rounds != 2 || len(o.cases) != 2 {
 		t.Errorf("got %+v, %v", o, err)
+	}
+}
+
+func TestTheTablesAreWrittenIntoADocument(t *testing.T) {
+	r := example()
+	r.Command = "bench -rounds 2"
+	if _, err := r.finish(io.Discard, t.TempDir()); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "performance.md")
+	if err := r.writeMarkdown(path); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "example.md", text)
+	// An earlier run's tables are those of the run.
+	dir := t.TempDir()
+	if err := r.write(dir); err != nil {
+		t.Fatal(err)
+	}
+	again := filepath.Join(t.TempDir(), "performance.md")
+	if code, err := run(t.Context(), options{from: filepath.Join(dir, "results.json"), text: again}, io.Discard); code != 0 || err != nil {
+		t.Fatal(code, err)
+	}
+	if got, err := os.ReadFile(again); err != nil || !bytes.Equal(got, text) {
+		t.Errorf("from the results: %v\n%s", err, got)
 	}
 }

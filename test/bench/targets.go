@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // target is something that must hold for Sluice.
@@ -90,10 +91,11 @@ func (t target) limit(x float64) string {
 	if t.Apart {
 		return fmt.Sprintf("HAProxy's %+.3g %s", x, t.Unit)
 	}
-	if t.Unit == "" {
-		return fmt.Sprintf("%.3g", x)
+	number := fmt.Sprintf("%.3g", x)
+	if x >= 1000 {
+		number = fmt.Sprintf("%.0f", x)
 	}
-	return fmt.Sprintf("%.3g %s", x, t.Unit)
+	return strings.TrimSpace(number + " " + t.Unit)
 }
 
 func sentence(format string, args ...any) string { return fmt.Sprintf(format, args...) }

@@ -1,50 +1,24 @@
 package main
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
 	"os"
 	"slices"
 	"strings"
-)
 
-// The figures of a document stand between these lines; all else of it is left alone.
-const (
-	figuresBegin = "<!-- figures: begin -->\n"
-	figuresEnd   = "<!-- figures: end -->\n"
+	"github.com/sluice-mesh/sluice/test/figures"
 )
 
 // markdownPeers are the columns.
 var markdownPeers = []string{kubeProxy, "haproxy", "nginx", sluice}
 
-// writeMarkdown writes the figures into a document: between its marks, or as all of a new one.
+// writeMarkdown writes the figures into a document.
 func (rep *report) writeMarkdown(path string) error {
-	var b bytes.Buffer
+	var b strings.Builder
 	rep.markdown(&b)
-	old, err := os.ReadFile(path)
-	if os.IsNotExist(err) {
-		return os.WriteFile(path, b.Bytes(), 0o644)
-	}
-	if err != nil {
-		return err
-	}
-	text, err := between(string(old), b.String())
-	if err != nil {
-		return fmt.Errorf("%s: %w", path, err)
-	}
-	return os.WriteFile(path, []byte(text), 0o644)
-}
-
-// between puts figures between the marks of a document.
-func between(document, figures string) (string, error) {
-	head, rest, begins := strings.Cut(document, figuresBegin)
-	_, tail, ends := strings.Cut(rest, figuresEnd)
-	if !begins || !ends {
-		return "", fmt.Errorf("no %s and %s", strings.TrimSpace(figuresBegin), strings.TrimSpace(figuresEnd))
-	}
-	return head + figuresBegin + figures + figuresEnd + tail, nil
+	return figures.Write(path, b.String())
 }
 
 // markdown writes all measurements as tables.

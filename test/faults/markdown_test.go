@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/sluice-mesh/sluice/test/figures"
 )
 
 func TestFiguresAreWrittenBetweenTheMarks(t *testing.T) {
@@ -16,7 +18,7 @@ func TestFiguresAreWrittenBetweenTheMarks(t *testing.T) {
 			Broken: []string{"1 failed"}},
 	}}
 	path := filepath.Join(t.TempDir(), "faults.md")
-	frame := "before\n" + figuresBegin + "old\n" + figuresEnd + "behind\n"
+	frame := "before\n" + figures.Begin + "old\n" + figures.End + "behind\n"
 	if err := os.WriteFile(path, []byte(frame), 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -30,23 +32,17 @@ func TestFiguresAreWrittenBetweenTheMarks(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
-		"before\n" + figuresBegin + "`bin/faults`: 2 min. 2 CPUs.\n",
+		"before\n" + figures.Begin + "`bin/faults`: 2 min. 2 CPUs.\n",
 		"| (e) hangs, ab (`stop/ab`) | **3,719** of 20,000 | – | – | 0 of 20,000 |\n",
 		"| (e) hangs, ab (`stop/ab`) | 5002; 3 → 5001 | – | – | 1003; 3 → 40 |\n",
 		"| many changes (`churn/1000`) | – | – | – | **1** of 500 |\n",
-		"Not kept by Sluice in `churn/1000`: BROKEN: 1 failed.\n" + figuresEnd + "behind\n",
+		"Not kept by Sluice in `churn/1000`: BROKEN: 1 failed.\n" + figures.End + "behind\n",
 	} {
 		if !strings.Contains(string(text), want) {
 			t.Errorf("no %q in\n%s", want, text)
 		}
 	}
-	if strings.Contains(string(text), "old") || strings.Count(string(text), figuresBegin) != 1 {
+	if strings.Contains(string(text), "old") || strings.Count(string(text), figures.Begin) != 1 {
 		t.Errorf("not once:\n%s", text)
-	}
-}
-
-func TestADocumentWithoutMarksIsLeftAlone(t *testing.T) {
-	if _, err := between("no marks\n", "figures\n"); err == nil {
-		t.Error("it was written")
 	}
 }

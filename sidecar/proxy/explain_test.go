@@ -87,3 +87,35 @@ func TestAKeyWithoutAnOwnerIsExplained(t *testing.T) {
 		cl.CloseIdleConnections()
 	})
 }
+
+// The Service is removed while requests to it are under way on a connection that others share.
+func TestExplainedThoughItsServiceHasGone(t *testing.T) {
+	for _, key := range []string{"nowhere", "48.1,11.5"} {
+		p := newPods(t, 2, func(r *rules.Rules) {
+			r.Shard.Key, r.Shard.Map, r.Explain = "header:place", "s2", rules.ExplainHeader
+		})
+		began, goOn := make(chan struct{}, 1), make(chan struct{})
+		p.does(func(_ int, _ http.ResponseWriter, q *http.Request) {
+			if q.URL.Path == "/slow" {
+				began <- struct{}{}
+				<-goOn
+			}
+		})
+		cl := p.r.h2Client()
+		explained := make(chan string, 1)
+		go func() {
+			_, _, h := ask(t, cl, "GET", "/slow", "", "place: "+key, "sluice-explain: 1")
+			explained <- h.Get(explainField)
+		}()
+		got(t, began, "the request")
+		p.r.resolver.set(p.r.dst, nil)
+		p.r.target.Remove()
+		// Another request on the connection finds out, and goes to the original destination, where nobody is.
+		ask(t, cl, "GET", "/", "", "place: "+key)
+		close(goOn)
+		if text := got(t, explained, "the answer"); !strings.Contains(text, "; hash=") {
+			t.Errorf("%q: explained: %q", key, text)
+		}
+		cl.CloseIdleConnections()
+	}
+}

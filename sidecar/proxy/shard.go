@@ -90,7 +90,8 @@ func (q *request) found(o shardkey.Outcome, src shardkey.Source) refusal {
 		a.ended, a.outcome, a.place = true, o, a.keys.Place()
 		r.stats.Keys[o].Add(1)
 		if o == shardkey.Found {
-			why := r.target.Snapshot().Shard.Owner(a.keys.Key()).Why
+			a.owner = r.target.Snapshot().Shard.Owner(a.keys.Key())
+			why := a.owner.Why
 			if why != shard.NoEntry && why != shard.NoPlace {
 				a.owned = byKey
 				return refusal{}

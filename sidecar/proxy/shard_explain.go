@@ -18,24 +18,22 @@ func (q *request) explainKey(b *strings.Builder) {
 	switch {
 	case a.owned == byKey:
 		fmt.Fprintf(b, "; key=%s; hash=%016x", r.keys, a.keys.Key().Hash)
-	case a.owned == bySession:
+	case a.owned == bySession && r.session != nil:
 		fmt.Fprintf(b, "; session=%s", r.session.Name)
 	case a.ended && a.outcome != shardkey.Found:
 		fmt.Fprintf(b, "; key=none; reason=%s of %s", a.outcome, a.place)
 	case a.ended:
-		m := r.target.Snapshot().Shard
-		if m == nil {
-			return // the Service has changed meanwhile
-		}
-		fmt.Fprintf(b, "; key=%s; hash=%016x; owner=none; reason=%s", r.keys, a.keys.Key().Hash, m.Owner(a.keys.Key()).Why)
+		fmt.Fprintf(b, "; key=%s; hash=%016x", r.keys, a.keys.Key().Hash)
 	case r.session != nil:
 		fmt.Fprintf(b, "; session=%s; reason=%s", r.session.Name, metrics.SessionNew)
 	}
-	if a.owned == unowned {
+	if a.owned == unowned && (!a.ended || a.outcome != shardkey.Found) {
 		return
 	}
-	if m := r.target.Snapshot().Shard; m != nil && a.owned == byKey {
-		fmt.Fprintf(b, "; map=%s", m.Explain(a.keys.Key(), 0).Place)
+	if a.owned == byKey && r.target != nil { // it may have been removed meanwhile
+		if m := r.target.Snapshot().Shard; m != nil {
+			fmt.Fprintf(b, "; map=%s", m.Explain(a.keys.Key(), 0).Place)
+		}
 	}
 	if a.owner.Member == nil {
 		fmt.Fprintf(b, "; owner=none; reason=%s", a.owner.Why)

@@ -137,7 +137,7 @@ func (d *Downstream) more() (s State, more bool) {
 	switch {
 	case len(d.Buffered()) > 0:
 		err = d.Fill(loop.Small)
-	case d.Conn.Readable() || d.Conn.Loop().Stopping():
+	case d.Conn.Readable() || d.Conn.Closed() || d.Conn.Loop().Stopping():
 		err = d.TryFill(loop.Small)
 	}
 	if err != nil {

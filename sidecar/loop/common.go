@@ -85,5 +85,8 @@ func (o *DialOptions) probes() (idle, interval, count int) {
 
 func unmap(a netip.AddrPort) netip.AddrPort { return netip.AddrPortFrom(a.Addr().Unmap(), a.Port()) }
 
+// Closed reports whether the connection was closed on this side. On the loop only.
+func (c *Conn) Closed() bool { return c.closed }
+
 // OnClose calls f when the connection is closed on this side, once; another call of OnClose takes its place. On the loop only.
 func (c *Conn) OnClose(f func()) { c.onClose = f }

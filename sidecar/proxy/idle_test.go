@@ -3,6 +3,7 @@ package proxy
 import (
 	"testing"
 
+	"github.com/sluice-mesh/sluice/sidecar/h1"
 	"github.com/sluice-mesh/sluice/sidecar/loop"
 )
 
@@ -56,4 +57,29 @@ func TestIdleConnectionsEndWithTheLoop(t *testing.T) {
 	}
 	client.expectResetOrEnd("an idle connection ends")
 	other.expectResetOrEnd("one within a head ends")
+}
+
+// One that was closed meanwhile is over, and not idle for ever.
+func TestAClosedConnectionIsNotIdle(t *testing.T) {
+	r, o := one(t)
+	states := make(chan h1.State, 1)
+	r.on(func() {
+		r.l.Go(func() {
+			c, err := r.l.Dial(o.addr, loop.DialOptions{})
+			if err != nil {
+				t.Error(err)
+				states <- h1.Idle
+				return
+			}
+			d := h1.NewDownstream(h1.Stream{Conn: c}, h1.Options{})
+			if s := d.Serve(nil); s != h1.Idle {
+				t.Errorf("a connection without a request is %d", s)
+			}
+			c.Close()
+			states <- d.Serve(nil)
+		})
+	})
+	if s := got(t, states, "the end"); s != h1.Ended {
+		t.Errorf("a closed connection is %d, want %d", s, h1.Ended)
+	}
 }

@@ -104,13 +104,22 @@ func (w *Worker) opaque(s *h1.Stream, r *route, a *ahead) {
 
 // upgraded runs the tunnel that an exchange ended in.
 func (w *Worker) upgraded(d *h1.Downstream, r *route) {
+	defer r.endTunnel()
 	up := r.tunnel
-	defer w.done(leg{conn: up.Conn, ep: up.Endpoint, place: r.tunnelPlace})
-	defer up.Conn.Close()
-	if r.tunnelTurn != nil {
-		defer r.tunnelTurn.done()
-	}
 	w.count(tunnel.RunAfter(d.Settle, d.Conn, up.Conn, d, up))
+}
+
+// endTunnel ends what the route has of a tunnel, if it has one.
+func (r *route) endTunnel() {
+	up, turn := r.tunnel, r.tunnelTurn
+	r.tunnel, r.tunnelTurn = nil, nil
+	if turn != nil {
+		turn.done()
+	}
+	if up != nil {
+		up.Conn.Close()
+		r.w.done(leg{conn: up.Conn, ep: up.Endpoint, place: r.tunnelPlace})
+	}
 }
 
 // passthrough sends a connection on to where it was going, unread.

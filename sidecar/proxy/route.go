@@ -97,6 +97,7 @@ func (r *route) set(t *discovery.Target) {
 }
 
 func (r *route) release() {
+	r.endTunnel() // a panic has left it
 	if r.target != nil {
 		r.target.Release()
 	}

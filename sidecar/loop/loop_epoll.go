@@ -153,9 +153,12 @@ func (l *Loop) turns(uintptr) (over bool) {
 		next := l.timers.next()
 		due := len(l.ready) > 0 || next != Never && next <= l.now
 		waited = false
+		if len(l.ready) == 0 {
+			l.rest.judge()
+		}
 		if len(l.ready) == 0 && l.rest.pays() {
 			n = l.resting()
-			due = due || n == 0 // one look more behind a rest in vain
+			due = due || n == 0 // the turn that judges it
 		} else if due || n >= crowded {
 			n = l.epollWait()
 		} else if waited = l.linger.pays(); waited {
@@ -187,7 +190,7 @@ func (l *Loop) turn(n int, waited bool) {
 	if waited {
 		l.linger.waited(began - l.rested)
 	}
-	l.rest.came(n, began-l.rested)
+	l.rest.came(began - l.rested)
 	for i := range n {
 		l.dispatch(&l.events[i])
 	}

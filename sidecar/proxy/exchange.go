@@ -340,7 +340,7 @@ func (w *Worker) giveUp(r *route, x *h1.Exchange, last *attempt) {
 	}
 	switch last.outcome {
 	case classify.ConnectFailed:
-		if r.target != nil && len(r.target.Snapshot().Set.Endpoints) > 0 {
+		if len(r.endpoints()) > 0 {
 			w.reply(r, x, 503, fmt.Sprintf("no endpoint of %s can be reached: %d addresses tried, the last was %s: %v",
 				r.target.Name, len(r.one.pick.Tried), last.ep.Addr, last.err))
 			return

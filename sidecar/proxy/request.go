@@ -226,7 +226,7 @@ func (q *request) blame(ep *cluster.Endpoint, since outlier.Since, after time.Du
 	if r.target == nil {
 		return
 	}
-	s := outlier.Scene{Settings: outlier.Settings(q.rules.Ejection), Endpoints: r.target.Snapshot().Set.Endpoints,
+	s := outlier.Scene{Settings: outlier.Settings(q.rules.Ejection), Endpoints: r.endpoints(),
 		Loop: r.w.l.Index(), Now: r.w.l.Now(), Jitter: r.w.rand.Float64(), AtLeast: after,
 		Doubtful: doubtful, Doubts: &r.doubts}
 	if outlier.Bad(ep, since, s) {

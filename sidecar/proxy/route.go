@@ -10,6 +10,7 @@ import (
 	"github.com/sluice-mesh/sluice/sidecar/outlier"
 	"github.com/sluice-mesh/sluice/sidecar/retry"
 	"github.com/sluice-mesh/sluice/sidecar/rules"
+	"github.com/sluice-mesh/sluice/sidecar/shard"
 )
 
 // route is where a connection's requests go: a Service port, or its original destination alone. It belongs to the connection.
@@ -140,6 +141,23 @@ func (r *route) settings() *rules.Rules {
 		}
 	}
 	return now
+}
+
+// shards answers who owns the Service's keys now; nil where nobody does. A request that has waited may find its route without a target: over HTTP/2
+// another stream may have learnt that the Service is gone.
+func (r *route) shards() *shard.Map {
+	if r.target == nil {
+		return nil
+	}
+	return r.target.Snapshot().Shard
+}
+
+// endpoints answers the Service's now; there are none without a Service.
+func (r *route) endpoints() []*cluster.Endpoint {
+	if r.target == nil {
+		return nil
+	}
+	return r.target.Snapshot().Set.Endpoints
 }
 
 // protocol answers what the Service declares.

@@ -36,10 +36,14 @@ func (q *request) mayScatter(value string, plain bool) refusal {
 		return refusal{400, codeInvalid, fmt.Sprintf("%s: %q is unknown, allowed is %s", scatterField, value, scatterAll)}
 	case !plain:
 		return refusal{400, codeUnimplemented, "neither gRPC, nor CONNECT, nor an upgrade can be sent to every endpoint"}
-	case len(q.route.target.Snapshot().Set.Endpoints) == 0:
-		return refusal{503, codeUnavailable, q.route.name() + " has no endpoints"}
+	case len(q.route.endpoints()) == 0:
+		return q.nobody()
 	}
 	return q.route.w.scatterable()
+}
+
+func (q *request) nobody() refusal {
+	return refusal{503, codeUnavailable, q.route.name() + " has no endpoints"}
 }
 
 // scatterable answers why no further request is sent to everybody at present; nothing where it is. Whoever waits for a body counts for
@@ -62,7 +66,10 @@ func (q *request) scatter(p *patient, s scatter.Request) (*scatter.Answer, refus
 	if ref := w.scatterable(); ref.status != 0 {
 		return nil, ref
 	}
-	eps := r.target.Snapshot().Set.Endpoints
+	eps := r.endpoints()
+	if len(eps) == 0 {
+		return nil, q.nobody() // they have gone while the body came
+	}
 	to := make([]scatter.Endpoint, len(eps))
 	limited, waiting := q.limit > 0, &r.common.queue
 	for i, ep := range eps {

@@ -16,10 +16,10 @@ import (
 // cookie answers the value of the Set-Cookie field that the answer of attempt a is to bring; nil is none.
 func (q *request) cookie(a *attempt) []byte {
 	r, s := q.route, &q.shard
-	if r.session == nil || s.keys == nil || a.ep == nil || r.target == nil {
+	if r.session == nil || s.keys == nil || a.ep == nil {
 		return nil
 	}
-	m := r.target.Snapshot().Shard
+	m := r.shards()
 	if m == nil {
 		return nil
 	}

@@ -70,7 +70,7 @@ type refusal struct {
 // sharded reports whether the request may have an owner.
 func (q *request) sharded() bool {
 	r := q.route
-	return (r.keys != nil || r.session != nil) && r.target != nil && r.target.Snapshot().Shard != nil
+	return (r.keys != nil || r.session != nil) && r.shards() != nil
 }
 
 // look looks for the key in the request's head. The answer is NeedMore where the rest of it is in the body.
@@ -89,8 +89,10 @@ func (q *request) found(o shardkey.Outcome, src shardkey.Source) refusal {
 	if r.keys != nil {
 		a.ended, a.outcome, a.place = true, o, a.keys.Place()
 		r.stats.Keys[o].Add(1)
-		if o == shardkey.Found {
-			a.owner = r.target.Snapshot().Shard.Owner(a.keys.Key())
+		if m := r.shards(); m == nil {
+			return refusal{} // keys are asked for no longer
+		} else if o == shardkey.Found {
+			a.owner = m.Owner(a.keys.Key())
 			why := a.owner.Why
 			if why != shard.NoEntry && why != shard.NoPlace {
 				a.owned = byKey

@@ -30,10 +30,8 @@ func (q *request) explainKey(b *strings.Builder) {
 	if a.owned == unowned && (!a.ended || a.outcome != shardkey.Found) {
 		return
 	}
-	if a.owned == byKey && r.target != nil { // it may have been removed meanwhile
-		if m := r.target.Snapshot().Shard; m != nil {
-			fmt.Fprintf(b, "; map=%s", m.Explain(a.keys.Key(), 0).Place)
-		}
+	if m := r.shards(); m != nil && a.owned == byKey {
+		fmt.Fprintf(b, "; map=%s", m.Explain(a.keys.Key(), 0).Place)
 	}
 	if a.owner.Member == nil {
 		fmt.Fprintf(b, "; owner=none; reason=%s", a.owner.Why)

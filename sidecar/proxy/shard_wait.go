@@ -107,7 +107,7 @@ func (q *request) awaitOwner(p *patient, last *attempt) (ep *cluster.Endpoint, c
 	for {
 		*news = false
 		now = w.l.Now()
-		if m := q.route.target.Snapshot().Shard; m == nil {
+		if m := q.route.shards(); m == nil {
 			a.owned, a.away = unowned, false // keys are asked for no longer
 		} else if o := q.ownerIn(m); o.Endpoint != nil && now >= retry {
 			q.pick.Tried = slices.DeleteFunc(q.pick.Tried, func(e *cluster.Endpoint) bool { return e == o.Endpoint })

@@ -22,7 +22,7 @@ import (
 func (w *Worker) http2(s *h1.Stream, r *route) {
 	d := h2.NewDownstream(s.Conn, s.Buffered(), &w.o.Upstream.HTTP2, streams{w, r}, r.settings().MaxStreamAge)
 	s.Drop()
-	d.Serve(r.target != nil && w.pools.Connects(r.target.Snapshot().Set.Endpoints))
+	d.Serve(w.pools.Connects(r.endpoints()))
 }
 
 // violation counts a connection that was ended because its peer broke a rule of HTTP/2 or met a limit.

@@ -73,8 +73,11 @@ func (t *Target) Publish(s *Snapshot) {
 }
 
 // Remove says that the Service, or this address or port of it, exists no more, or that the source may no longer be asked
-// about it. The last snapshot stays.
-func (t *Target) Remove() { t.removed.Store(true) }
+// about it. The last snapshot stays. Those who watch are told.
+func (t *Target) Remove() {
+	t.removed.Store(true)
+	t.watchers.tell()
+}
 
 // Removed reports whether the target no longer is what its destination leads to, and is no longer kept current. Those
 // who hold it go on with its last snapshot, or look the destination up again.

@@ -12,7 +12,7 @@ type watchers struct {
 	all []*func()
 }
 
-// Watch has f called behind each snapshot that is published from now on, until stop is called; one that is being published meanwhile may
+// Watch has f called behind each snapshot that is published from now on, and behind Remove, until stop is called; one that is being published meanwhile may
 // still call it. f is called by whoever publishes: it must not wait, and must not call Watch or stop. Safe for concurrent use.
 func (t *Target) Watch(f func()) (stop func()) {
 	w := &t.watchers

@@ -67,6 +67,9 @@ type Queue interface {
 // Wait notes where the exchange waits for a connection; nil, that it does no longer.
 func (x *Exchange) Wait(q Queue) { x.queue = q }
 
+// Waits reports whether the exchange waits in q.
+func (x *Exchange) Waits(q Queue) bool { return x.queue == q }
+
 // Downstream answers the connection the request came on; nil once its stream has ended.
 func (x *Exchange) Downstream() *Downstream { return x.down }
 

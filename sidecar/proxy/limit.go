@@ -156,8 +156,8 @@ func (q *request) looks(k *queue, v *waiter) (*cluster.Endpoint, metrics.Choice)
 		return nil, 0
 	}
 	ep, choice := q.next()
-	if ep == nil && called && (q.shard.owned != unowned || len(q.pick.Tried) > 0) {
-		k.pass(v) // the room may be where this one does not go
+	if ep == nil && (called || turn) && (q.shard.owned != unowned || len(q.pick.Tried) > 0) {
+		k.pass(v) // the room may be where this one does not go, and nobody ends anything there
 	}
 	return ep, choice
 }

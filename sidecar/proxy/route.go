@@ -115,7 +115,9 @@ func (r *route) renew() {
 		}
 	case r.target != nil && r.target.Removed():
 		a := r.w.resolve(r.dst)
-		r.target.Release()
+		if r.target != nil { // another stream has been here meanwhile
+			r.target.Release()
+		}
 		r.set(a.Target)
 		if r.lost = a.Target == nil; r.lost {
 			r.w.stats.Passthroughs[a.Reason].Add(1)

@@ -48,6 +48,10 @@ func (w *Worker) unrefused(r *route, x *h1.Exchange, ref refusal, gone bool) boo
 // ownerAway waits for the owner as long as the Service allows. It answers nil when the exchange has ended.
 func (w *Worker) ownerAway(r *route, x *h1.Exchange, last *attempt) (*cluster.Endpoint, metrics.Choice) {
 	ep, choice, ref, gone := r.one.awaitOwner(&patient{w: w, conn: x.Downstream().Conn}, last)
+	if ref.status != 0 && r.held.up != nil {
+		w.pass(r, x, &r.held) // what another endpoint has said is better than that
+		return nil, 0
+	}
 	if !w.unrefused(r, x, ref, gone) {
 		return nil, 0
 	}

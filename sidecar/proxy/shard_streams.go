@@ -73,9 +73,16 @@ func (s streams) patiently(x *h2.Exchange, f func(p *patient)) {
 	x.Wait(p)
 	s.w.l.Go(func() {
 		p.task = s.w.l.Current()
-		if !p.gone {
-			f(p)
+		if p.gone {
+			return
 		}
+		defer func() {
+			if x.Waits(p) && !p.gone && !s.w.l.Stopping() { // a panic passes
+				x.Wait(nil)
+				s.reply(x, 500, codeInternal, "internal error while the request waited")
+			}
+		}()
+		f(p)
 	})
 }
 
@@ -94,10 +101,13 @@ func (s streams) ownerAway(x *h2.Exchange, c *call, last *attempt) {
 			return
 		}
 		x.Wait(nil)
-		if ref.status != 0 {
-			s.refuse(x, ref)
-		} else {
+		switch {
+		case ref.status == 0:
 			s.send(x, c, ep, choice)
+		case c.held.ep != nil:
+			s.exhausted(x, c, h2.Failure{}) // what another endpoint has said is better than that
+		default:
+			s.refuse(x, ref)
 		}
 	})
 }

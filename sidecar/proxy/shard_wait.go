@@ -33,10 +33,12 @@ func (p *patient) Forget(*h2.Exchange) {
 
 // wait waits until cond or the deadline and reports whether the client still wants an answer.
 func (p *patient) wait(until int64, cond func() bool) bool {
-	gone := func() bool { return p.gone || p.conn != nil && p.conn.PeerGone() }
-	err := p.w.l.Wait(until, nil, p.conn, func() bool { return gone() || cond() })
-	return !gone() && (err == nil || err == loop.ErrTimeout)
+	err := p.w.l.Wait(until, nil, p.conn, func() bool { return p.left() || cond() })
+	return !p.left() && (err == nil || err == loop.ErrTimeout)
 }
+
+// left reports whether the client wants no answer any more.
+func (p *patient) left() bool { return p.gone || p.conn != nil && p.conn.PeerGone() }
 
 const (
 	// ownerLook is how often a waiting request looks whether an owner that has its most requests can take one more. What discovery has to
@@ -102,10 +104,20 @@ func (q *request) awaitOwner(p *patient, last *attempt) (ep *cluster.Endpoint, c
 		retry += int64(min(ownerAgain<<min(a.tries, 5), ownerSeldom))
 		a.tries++
 	}
+	watched := q.route.target
 	news, stop := q.route.watch()
-	defer stop()
+	defer func() { stop() }()
 	for {
 		*news = false
+		if r := q.route; r.target != watched || r.target != nil && r.target.Removed() {
+			r.renew() // the Service may be there under another name of its port, or anew
+			stop()
+			watched = r.target
+			news, stop = r.watch()
+			if p.left() {
+				return nil, 0, refusal{}, true
+			}
+		}
 		now = w.l.Now()
 		if m := q.route.shards(); m == nil {
 			a.owned, a.away = unowned, false // keys are asked for no longer
@@ -155,6 +167,9 @@ func (q *request) tooLate() string {
 func (r *route) watch() (news *bool, stop func()) {
 	l, task := r.w.l, r.w.l.Current()
 	news = new(bool)
+	if r.target == nil {
+		return news, func() {}
+	}
 	ended := false
 	tell := func() {
 		if !ended {

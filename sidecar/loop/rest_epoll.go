@@ -13,7 +13,7 @@ import (
 type rest struct {
 	shared int // requests under way on connections that others share
 	moved  int // of these, those that have begun or ended since the last rest began
-	crowd  int // moved behind the last rest: as many requests go round at least
+	crowd  int // how many requests go round: those that move behind a rest are half of them or more
 	quick  int // turns in a row that followed upon each other at once
 	vain   int // rests in a row that were not worth it
 	took   bool
@@ -21,15 +21,18 @@ type rest struct {
 
 const (
 	// restEach is how long a rest is for each request that goes round, in nanoseconds: 125,000 a second get through a loop in spite of their two rests
-	// each, as many as it has time for. The kernel's timer slack is in it: a sleep is longer by that.
+	// each, as many as it has time for, and if all of them move behind each rest still half as many. The kernel's timer slack is in it: a sleep is
+	// longer by that.
 	restEach  = 4_000
 	restSlack = 55_000
 	restMost  = 60_000 // that is slept
-	// restFrom is the least crowd. A rest behind which fewer have moved was not worth it: others may be under way for hours and move nothing.
-	restFrom = 16
+	// restFrom is the least crowd, and restLeast how many have to have moved for a rest to be worth it: others may be under way for hours and move
+	// nothing.
+	restFrom  = 16
+	restLeast = 6
 	// restAfter is how many turns have to follow upon each other before the first rest, and twice as many behind each one in a row that was not worth it.
 	restAfter = 32
-	restVain  = 8 // of which no more are counted
+	restVain  = 3 // of which no more are counted
 	// restSoon is how soon a turn follows upon the last one, in nanoseconds.
 	restSoon = 20_000
 )
@@ -57,11 +60,11 @@ func (r *rest) judge() {
 		return
 	}
 	r.took = false
-	if r.crowd = r.moved; r.crowd >= restFrom {
-		r.vain = 0
+	if r.moved < restLeast {
+		r.quick, r.crowd, r.vain = 0, 0, min(r.vain+1, restVain)
 		return
 	}
-	r.quick, r.crowd, r.vain = 0, 0, min(r.vain+1, restVain)
+	r.crowd, r.vain = min(r.shared, 2*r.moved), 0
 }
 
 func (r *rest) after() int { return restAfter << r.vain }

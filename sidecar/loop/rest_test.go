@@ -19,7 +19,7 @@ func TestTheLoopRestsWhereACrowdIsQuick(t *testing.T) {
 	}{
 		{"a crowd at full speed", 100, []time.Duration{quick}, 30, turns - restAfter, turns - restAfter},
 		{"a few requests at full speed", restFrom - 1, []time.Duration{quick}, 30, 0, 0},
-		{"a few beside a silent crowd", 100, []time.Duration{quick}, 8, 1, 12},
+		{"a few beside a silent crowd", 100, []time.Duration{quick}, restLeast - 1, 1, 90},
 		{"a crowd that waits for its servers", 100, []time.Duration{60 * time.Microsecond}, 30, 0, 0},
 		{"a burst now and then", 100, []time.Duration{quick, quick, quick, time.Millisecond}, 30, 0, 0},
 	} {

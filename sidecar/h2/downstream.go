@@ -30,7 +30,8 @@ type Downstream struct {
 
 	offered bool // extended CONNECT: RFC 8441
 
-	reset  int64 // when we last reset a stream; 0 never
+	reset  int64  // when we last reset a stream; 0 never
+	theirs uint32 // the last stream that the client reset after its end here: it knows of that, and sends nothing more
 	lately lately
 	rapid  rapid
 	// age is when the connection is to be ended gracefully, 0 never; leaving is how far that has got.
@@ -231,8 +232,11 @@ func (d *Downstream) onUnknown(h frame.Header) *frame.ConnError {
 	case h.Stream > d.last || h.Stream%2 == 0:
 		return &frame.ConnError{Code: frame.ProtocolError, Reason: frame.IdleStream}
 	case h.Type == frame.WindowUpdate || h.Type == frame.ResetStream:
+		if h.Type == frame.ResetStream {
+			d.theirs = h.Stream
+		}
 		return nil // "for a short period after": RFC 9113, section 5.1
-	case d.reset != 0 && d.l.Now()-d.reset < resetTime, d.leaving == draining:
+	case d.reset != 0 && d.l.Now()-d.reset < resetTime && h.Stream != d.theirs, d.leaving == draining:
 		return nil
 	case h.Type == frame.Headers && !d.lately.has(h.Stream):
 		return &frame.ConnError{Code: frame.ProtocolError, Reason: frame.StreamIDNotGrowing}

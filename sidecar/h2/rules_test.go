@@ -91,6 +91,30 @@ func TestRulesForClients(t *testing.T) {
 	}
 }
 
+// Frames of a stream that we have reset may be on their way (section 5.4.2), but not behind the client's own reset of it.
+func TestAClientSendsBehindItsOwnReset(t *testing.T) {
+	for _, own := range []bool{false, true} {
+		r, c, s := pair(t, nil)
+		c.post(3)
+		s.want(asked("POST", 3), "")
+		s.ok(3, true)
+		s.WriteRSTStream(3, http2.ErrCodeNo)
+		c.want("HEADERS 3 :status=200 end", "an answer before the body")
+		c.want("RST_STREAM 3 NO_ERROR", "the body is not wanted")
+		if own {
+			c.WriteRSTStream(3, http2.ErrCodeCancel)
+		}
+		c.WriteData(3, true, []byte("test"))
+		if own {
+			c.goesAway(http2.ErrCodeStreamClosed, frame.ClosedStream, "")
+			r.violated("downstream " + frame.ClosedStream.String())
+			continue
+		}
+		c.get(5)
+		s.want(asked("GET", 5)+" end", "the connection goes on")
+	}
+}
+
 // What ends a client's stream only. Stream 3 has been asked for with POST.
 func TestRulesForClientsStreams(t *testing.T) {
 	for _, row := range []struct {

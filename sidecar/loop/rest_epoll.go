@@ -25,7 +25,7 @@ const (
 	// longer by that.
 	restEach  = 4_000
 	restSlack = 55_000
-	restMost  = 60_000 // that is slept
+	restMost  = 80_000 // that is slept
 	// restFrom is the least crowd, and restLeast how many have to have moved for a rest to be worth it: others may be under way for hours and move
 	// nothing.
 	restFrom  = 16

@@ -59,7 +59,13 @@ func runH2spec(ctx context.Context, dir string, r *rig, names ...string) (result
 	if err != nil {
 		return nil, err
 	}
-	server := &http.Server{Handler: server(), Protocols: new(http.Protocols), ErrorLog: log.New(io.Discard, "", 0)}
+	// Cases that do something wrong on an open stream find it ended, and other frames than they want, where the answer comes before that.
+	answers := server()
+	whole := http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		io.Copy(io.Discard, q.Body)
+		answers.ServeHTTP(w, q)
+	})
+	server := &http.Server{Handler: whole, Protocols: new(http.Protocols), ErrorLog: log.New(io.Discard, "", 0)}
 	server.Protocols.SetUnencryptedHTTP2(true)
 	go server.Serve(politeListener{l})
 	defer server.Close()

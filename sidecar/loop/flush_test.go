@@ -34,15 +34,9 @@ func (f *collected) Flush() {
 }
 
 func TestWhatManyCoroutinesCollectGoesOutAtTheTurnsEnd(t *testing.T) {
-	ln, addr := listen(t)
 	l, do := run(t)
-	f := &collected{}
-	do(func() (err error) { f.c, err = l.Dial(addr, DialOptions{}); return err })
-	peer, err := ln.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer peer.Close()
+	c, peer := dialled(t, l)
+	f := &collected{c: c}
 	do(func() error {
 		for range 10 {
 			l.Go(func() { f.add("x") })

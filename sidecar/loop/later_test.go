@@ -6,22 +6,6 @@ import (
 	"time"
 )
 
-// dialled answers a connection of l and its peer.
-func dialled(t *testing.T, l *Loop) (*Conn, net.Conn) {
-	t.Helper()
-	ln, addr := listen(t)
-	var c *Conn
-	if err := call(l, func() (err error) { c, err = l.Dial(addr, DialOptions{}); return err }); err != nil {
-		t.Fatal(err)
-	}
-	peer, err := ln.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { peer.Close() })
-	return c, peer
-}
-
 func TestACoroutineBeginsWhenItsConnectionIsReadable(t *testing.T) {
 	for name, wake := range map[string]func(l *Loop, c *Conn, peer net.Conn){
 		"bytes":        func(_ *Loop, _ *Conn, peer net.Conn) { peer.Write([]byte("x")) },

@@ -43,15 +43,9 @@ func TestTheLoopRestsWhereACrowdIsQuick(t *testing.T) {
 }
 
 func TestWhatWasWrittenGoesOutBeforeARest(t *testing.T) {
-	ln, addr := listen(t)
 	l, do := run(t)
-	f := &collected{}
-	do(func() (err error) { f.c, err = l.Dial(addr, DialOptions{}); return err })
-	peer, err := ln.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer peer.Close()
+	c, _ := dialled(t, l)
+	f := &collected{c: c}
 	do(func() error {
 		l.rest.crowd = 100
 		f.add("x")

@@ -57,6 +57,22 @@ func listen(t *testing.T) (net.Listener, netip.AddrPort) {
 	return ln, ln.Addr().(*net.TCPAddr).AddrPort()
 }
 
+// dialled answers a connection of l and its peer.
+func dialled(t *testing.T, l *Loop) (*Conn, net.Conn) {
+	t.Helper()
+	ln, addr := listen(t)
+	var c *Conn
+	if err := call(l, func() (err error) { c, err = l.Dial(addr, DialOptions{}); return err }); err != nil {
+		t.Fatal(err)
+	}
+	peer, err := ln.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { peer.Close() })
+	return c, peer
+}
+
 func loopback() netip.AddrPort { return netip.MustParseAddrPort("127.0.0.1:0") }
 
 // echo accepts on the loop and sends back what comes, until EOF.

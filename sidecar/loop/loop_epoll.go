@@ -43,6 +43,7 @@ type Loop struct {
 	flushers []Flusher
 	held     int     // turns since they were called last
 	ready    []*Task // … in the next one
+	heavy    heavy   // … behind those
 	idle     []*Task // ended coroutines kept for reuse
 	live     int     // coroutines that run or wait
 	spent    int     // of the quantum
@@ -151,12 +152,12 @@ func (l *Loop) turns(uintptr) (over bool) {
 			return true
 		}
 		next := l.timers.next()
-		due := len(l.ready) > 0 || next != Never && next <= l.now
+		due := l.anyReady() || next != Never && next <= l.now
 		waited = false
-		if len(l.ready) == 0 {
+		if !l.anyReady() {
 			l.rest.judge()
 		}
-		if len(l.ready) == 0 && l.rest.pays() {
+		if !l.anyReady() && l.rest.pays() {
 			n = l.resting()
 			due = due || n == 0 // the turn that judges it
 		} else if due || n >= crowded {
@@ -169,7 +170,7 @@ func (l *Loop) turns(uintptr) (over bool) {
 		if n == 0 && !due {
 			if len(l.flushers) > 0 {
 				l.release()
-				if len(l.ready) > 0 {
+				if l.anyReady() {
 					continue
 				}
 			}
@@ -202,12 +203,16 @@ func (l *Loop) turn(n int, waited bool) {
 		l.resume(t)
 	}
 	l.queue = l.queue[:0]
-	if l.held++; l.held > maxHeld || n < crowded && len(l.ready) == 0 {
+	l.runHeavy()
+	if l.held++; l.held > maxHeld || n < crowded && !l.anyReady() {
 		l.release()
 	}
 	l.rested = clock()
 	l.stats.turn(l.rested - began)
 }
+
+// anyReady reports whether a coroutine can run in the next turn.
+func (l *Loop) anyReady() bool { return len(l.ready) > 0 || l.heavy.any() }
 
 // AtTurnEnd calls f.Flush once every coroutine of this turn has run, or of a few turns when events come one upon the other: what many of
 // them write to one connection goes out in one system call. On the loop only; each call of it is answered by one of Flush.

@@ -19,6 +19,9 @@ type Task struct {
 	yield  func(struct{}) bool
 	timer  timer
 	queued bool
+	// heavy says that it moved heavyFrom or more when it ran last; nextHeavy links those that can run.
+	heavy     bool
+	nextHeavy *Task
 	// parked links the coroutines that wait in Park, for Stop to find them.
 	parkPrev, parkNext *Task
 	isParked           bool
@@ -36,7 +39,7 @@ func (l *Loop) Go(f func()) {
 		t.timer.task = t
 		t.next, t.stop = iter.Pull(t.body)
 	}
-	t.fn = f
+	t.fn, t.heavy = f, false
 	l.live++
 	l.wake(t)
 }
@@ -63,6 +66,8 @@ func (l *Loop) resume(t *Task) {
 	l.cur = t
 	l.spent = 0
 	t.next()
+	t.heavy = l.spent >= heavyFrom
+	l.heavy.moved += l.spent
 	l.cur = nil
 }
 
@@ -70,7 +75,11 @@ func (l *Loop) resume(t *Task) {
 func (l *Loop) wake(t *Task) {
 	if t != nil && !t.queued {
 		t.queued = true
-		l.ready = append(l.ready, t)
+		if t.heavy {
+			l.heavy.add(t)
+		} else {
+			l.ready = append(l.ready, t)
+		}
 	}
 }
 
@@ -175,6 +184,7 @@ func (l *Loop) parked() []*Task {
 func (l *Loop) charge(n int) {
 	l.spent += n + callCost
 	if l.spent >= quantum {
+		l.cur.heavy = true
 		l.Yield()
 	}
 }

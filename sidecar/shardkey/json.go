@@ -1,27 +1,24 @@
 package shardkey
 
-// maxDepth bounds how deep JSON may be nested before its key is found. encoding/json allows 10,000.
-const maxDepth = 512
-
-// finder looks for one value in a JSON text that comes piece by piece. It reads each byte once, stops at the value, and checks
-// what it passes (RFC 8259); what comes behind the value nobody looks at. Of members with the same name the first counts,
-// which is the only rule that allows to stop. The zero value is ready.
+// finder looks for one value in a JSON text that comes piece by piece. It reads each byte once and stops at the value. It checks (RFC 8259)
+// the objects and arrays that the pointer leads through, as far as it reads them; of those it passes it looks for the end only, and
+// what comes behind the value nobody looks at. Of members with the same name the first counts, which is the only rule that allows
+// to stop. The zero value is ready.
 type finder struct {
 	pos     int // bytes read
 	state   jsonState
 	begin   int  // of the string, number or literal that is being read
 	escaped bool // there is a backslash in the string
+	passed  int  // objects and arrays that are open within a value that the pointer does not lead into
 	digits  int  // hexadecimal ones still to come of an escape; or letters read of a literal
 	isName  bool // the string is a member's name
 
-	depth  int                   // containers that are open
-	arrays [maxDepth / 64]uint64 // bit d is set if the container at depth d+1 is an array
-
-	// The first steps of the pointer that have led to a container which is open. It is the one at depth steps+1, and the only
-	// one in which the next step may be found.
-	steps int
-	index int  // of the next element, if that container is an array
-	hit   bool // the next value is what that step leads to
+	// opened says that a container is: the one that the first steps of the pointer have led to, the only one in which the next may be found.
+	opened bool
+	array  bool // it is an array
+	steps  int
+	index  int  // of the next element, if it is an array
+	hit    bool // the next value is what that step leads to
 }
 
 type jsonState uint8
@@ -37,6 +34,10 @@ const (
 	inEscape
 	inHex
 	inLiteral
+	// passing and those behind it are the places within a value that the pointer does not lead into.
+	passing
+	passString
+	passEscape
 	// inNumber and those behind it are the places within a number.
 	inNumber // behind the minus sign
 	inZero
@@ -103,6 +104,9 @@ func (f *finder) find(b []byte, complete bool, p *part) (value []byte, o Outcome
 					return b[f.begin : f.pos+1], Found
 				}
 			}
+		case passing, passString, passEscape:
+			end, state := f.pass(b, f.pos, f.state)
+			f.pos, f.state = end-1, state
 		default:
 			if f.state >= inNumber {
 				ok, more := f.number(c)
@@ -116,7 +120,7 @@ func (f *finder) find(b []byte, complete bool, p *part) (value []byte, o Outcome
 				}
 				f.state = wantCommaOrEnd
 			}
-			if f.depth > 0 && !f.hit {
+			if f.opened && !f.hit {
 				if f.skim(b, p); f.pos == len(b) {
 					return nil, f.starved(complete)
 				}
@@ -138,7 +142,7 @@ func (f *finder) starved(complete bool) Outcome {
 	switch {
 	case !complete:
 		return NeedMore
-	case f.depth == 0 && f.state == wantValue:
+	case !f.opened && f.state == wantValue:
 		return Absent // an empty body
 	}
 	return Bad

@@ -49,3 +49,46 @@ func TestSkimmingChangesNothing(t *testing.T) {
 		}
 	}
 }
+
+// Where a value ends that the pointer does not lead into is the same for words of eight bytes and for a loop over bytes, however it is cut.
+func TestValuesEndWhereALoopOverBytesSaysSo(t *testing.T) {
+	letters := []byte("{}[]\"\"\\;=\x1b\x1d\x3b\x5f\x7f\x80\xa2\xdb\xdd\xfb\xfd")
+	random := rand.New(rand.NewPCG(5, 6))
+	for range 100_000 {
+		b := make([]byte, random.IntN(300))
+		often := 2 + random.IntN(60)
+		for i := range b {
+			if b[i] = 'x'; random.IntN(often) == 0 {
+				b[i] = letters[random.IntN(len(letters))]
+			}
+		}
+		want, depth, quoted, escaped := len(b), 2, false, false
+		for i, c := range b {
+			switch {
+			case escaped:
+				escaped = false
+			case quoted && c == '\\':
+				escaped = true
+			case c == '"':
+				quoted = !quoted
+			case !quoted && (c == '{' || c == '['):
+				depth++
+			case !quoted && (c == '}' || c == ']'):
+				depth--
+			}
+			if depth == 0 {
+				want = i + 1
+				break
+			}
+		}
+		f := finder{passed: 2}
+		at, state := 0, passing
+		for cut := 0; state != wantCommaOrEnd && cut < len(b); {
+			cut = min(cut+1+random.IntN(200), len(b))
+			at, state = f.pass(b[:cut], at, state)
+		}
+		if ended := state == wantCommaOrEnd; at != want || ended != (depth == 0) {
+			t.Fatalf("%q ends at %d (%v), want %d (%v)", b, at, ended, want, depth == 0)
+		}
+	}
+}

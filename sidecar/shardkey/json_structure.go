@@ -9,7 +9,7 @@ func (f *finder) structure(c byte, p *part) Outcome {
 			f.state, f.begin, f.escaped, f.isName = inString, f.pos, false, true
 			return NeedMore
 		case c == '}' && f.state == wantNameOrEnd:
-			return f.close()
+			return Absent // where the pointer has led to there is no such value
 		}
 		return Bad
 	case wantColon:
@@ -20,23 +20,21 @@ func (f *finder) structure(c byte, p *part) Outcome {
 		return NeedMore
 	case wantCommaOrEnd:
 		switch {
-		case c == ',' && f.inArray():
+		case c == ',' && f.array:
 			f.state = wantValue
-			if f.onPath() {
-				f.index++
-				f.hit = f.index == p.indexes[f.steps]
-			}
+			f.index++
+			f.hit = f.index == p.indexes[f.steps]
 			return NeedMore
 		case c == ',':
 			f.state = wantName
 			return NeedMore
-		case c == ']' && f.inArray(), c == '}' && !f.inArray():
-			return f.close()
+		case c == ']' && f.array, c == '}' && !f.array:
+			return Absent // where the pointer has led to there is no such value
 		}
 		return Bad
 	}
 	if c == ']' && f.state == wantValueOrEnd {
-		return f.close()
+		return Absent // where the pointer has led to there is no such value
 	}
 	return f.value(c, p)
 }
@@ -44,6 +42,10 @@ func (f *finder) structure(c byte, p *part) Outcome {
 // value takes a value's first character.
 func (f *finder) value(c byte, p *part) Outcome {
 	if c == '{' || c == '[' {
+		if f.opened && !f.hit {
+			f.state, f.passed = passing, 1
+			return NeedMore
+		}
 		return f.open(c == '[', p)
 	}
 	f.begin, f.escaped, f.isName, f.digits = f.pos, false, false, 1
@@ -61,52 +63,30 @@ func (f *finder) value(c byte, p *part) Outcome {
 	default:
 		return Bad
 	}
-	if f.depth == 0 || f.hit && f.steps+1 < len(p.steps) {
+	if !f.opened || f.hit && f.steps+1 < len(p.steps) {
 		return Absent // the pointer goes on below a value that has nothing below it
 	}
 	return NeedMore
 }
 
-// open begins an object or an array.
+// open begins an object or an array that the pointer leads into.
 func (f *finder) open(array bool, p *part) Outcome {
-	if f.depth == maxDepth {
-		return Bad
-	}
-	if f.hit {
-		f.hit = false
+	if f.opened {
 		if f.steps++; f.steps == len(p.steps) {
 			return Bad // no object or array is a key
 		}
 	}
-	if f.arrays[f.depth/64] &^= 1 << (f.depth % 64); array {
-		f.arrays[f.depth/64] |= 1 << (f.depth % 64)
-	}
-	f.depth++
+	f.opened, f.array, f.hit = true, array, false
 	f.state = wantNameOrEnd
 	if array {
 		f.state = wantValueOrEnd
-		if f.onPath() {
-			f.index, f.hit = 0, p.indexes[f.steps] == 0
-		}
+		f.index, f.hit = 0, p.indexes[f.steps] == 0
 	}
-	return NeedMore
-}
-
-// close ends an object or an array. When it is the one that the pointer had led to, there is no such value.
-func (f *finder) close() Outcome {
-	if f.onPath() {
-		return Absent
-	}
-	f.depth--
-	f.state = wantCommaOrEnd
 	return NeedMore
 }
 
 // name takes a member's name, in its quotation marks.
 func (f *finder) name(quoted []byte, p *part) {
-	if !f.onPath() {
-		return
-	}
 	if inner := quoted[1 : len(quoted)-1]; f.escaped {
 		f.hit = equalUnquoted(inner, p.steps[f.steps])
 	} else {
@@ -120,7 +100,3 @@ func (f *finder) target(p *part) bool {
 	f.hit = false
 	return was && f.steps+1 == len(p.steps)
 }
-
-func (f *finder) onPath() bool { return f.depth == f.steps+1 }
-
-func (f *finder) inArray() bool { return f.arrays[(f.depth-1)/64]>>((f.depth-1)%64)&1 == 1 }

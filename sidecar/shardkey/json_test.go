@@ -71,7 +71,10 @@ func TestKeysInJSON(t *testing.T) {
 		{"a line end in a string", "/id", "{\"a\":\"\n\"}", "<bad>"},
 		{"an end in between", "/id", `{"a":1,"id":`, "<bad>"},
 		{"an end within the value", "/id", `{"id":4`, "<bad>"},
-		{"nested too deep", "/id", `{"a":` + strings.Repeat("[", 600), "<bad>"},
+		{"nested deep", "/id", `{"a":` + strings.Repeat("[", 6000) + strings.Repeat("]", 6000) + `,"id":7}`, "7"},
+		{"nested and not closed", "/id", `{"a":` + strings.Repeat("[", 600), "<bad>"},
+		{"something odd in what is passed", "/id", `{"a":[1 2}},"id":7}`, "<absent>"},
+		{"something odd in what is passed that ends", "/id", `{"a":[1 2,},"id":7}`, "7"},
 	} {
 		s := mustParse(t, "json:"+c.pointer, "")
 		if got := keyOf(&x, s, &head{}, c.body); got != c.want {

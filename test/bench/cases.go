@@ -29,6 +29,7 @@ type testcase struct {
 	quiet   bool     // others on the machine move it, so that a round in which they use much of it does not count
 	only    []string // peers that do it; nil is all
 	once    bool     // counts rather than times: two rounds are enough
+	machine values   // figures of the machine and the servers, with the most they may be for a round to count
 	noise   string   // HAProxy's figure that tells whether a round was quiet; empty: the case does not depend on it
 	added   []string // figures that also count as the difference to no proxy; it may be nothing and less, so that there are no ratios of it
 	metrics []metric
@@ -68,21 +69,22 @@ var (
 // allCases are done in this order.
 func allCases() []testcase {
 	return append([]testcase{
-		{name: "full", title: "HTTP/1.1 keep-alive, 50 connections, full speed", mode: requests, noise: "cpu_us",
+		{name: "full", title: "HTTP/1.1 keep-alive, 50 connections, full speed", mode: requests, direct: true, noise: "cpu_us",
 			how: "wrk -t 1 -c 50 http://SERVICE/", measure: fullSpeed,
 			metrics: []metric{cpuPerRequest, switches, {key: "rps", title: "requests", unit: "/s"}}},
-		{name: "rate", title: "HTTP/1.1 keep-alive, 50 connections, 1,000 requests/s in all", mode: requests, noise: "cpu_us",
-			how: "loader rate --connections=50 --rate=1000", measure: fixedRate, metrics: []metric{cpuPerRequest, switches}},
+		{name: "rate", title: "HTTP/1.1 keep-alive, 50 connections, 1,000 requests/s in all", mode: requests, direct: true, noise: "cpu_us",
+			how: "loader rate --connections=50 --rate=1000", measure: fixedRate,
+			metrics: []metric{cpuPerRequest, switches, {key: "p50", title: "p50", unit: "µs"}, {key: "p99", title: "p99", unit: "µs"}}},
 		{name: "latency", title: "HTTP/1.1 keep-alive, 64 connections, 5,000 requests/s in all", mode: requests, direct: true, latency: true, noise: "p50",
 			how: "loader rate --connections=64 --rate=5000", measure: latency, added: []string{"p50", "p99", "p999"},
 			metrics: []metric{{key: "p50", title: "p50", unit: "µs"}, {key: "p99", title: "p99", unit: "µs"},
 				{key: "p999", title: "p99.9", unit: "µs"}, {key: "added_p50", title: "added p50", unit: "µs", apart: true},
 				{key: "added_p99", title: "added p99", unit: "µs", apart: true}, {key: "added_p999", title: "added p99.9", unit: "µs", apart: true},
 				cpuPerRequest}},
-		{name: "bodies", title: "HTTP/1.1 answers of 128 MiB, one connection", mode: requests, noise: "cpu_gib",
+		{name: "bodies", title: "HTTP/1.1 answers of 128 MiB, one connection", mode: requests, direct: true, noise: "cpu_gib",
 			how: "loader fetch --path=/blob", measure: bodies, metrics: []metric{
 				{key: "cpu_gib", title: "CPU", unit: "ms/GiB", ratio: true}, {key: "gib_s", title: "throughput", unit: "GiB/s", digits: 2}}},
-		{name: "opaque", title: "opaque TCP, one connection", mode: opaque, noise: "cpu_gib",
+		{name: "opaque", title: "opaque TCP, one connection", mode: opaque, direct: true, noise: "cpu_gib",
 			how: "loader pull", measure: opaqueBulk, metrics: []metric{
 				{key: "cpu_gib", title: "CPU", unit: "ms/GiB", ratio: true}, {key: "gib_s", title: "throughput", unit: "GiB/s", digits: 2}}},
 		{name: "connect", title: "HTTP/1.0, a connection for each request, 32 at a time", mode: requests, noise: "cpu_us",
@@ -112,19 +114,37 @@ type used struct {
 }
 
 func (u *used) begin() (err error) {
+	if u.w.proxy == nil {
+		return nil
+	}
 	u.before, err = usageOf(u.w.proxy.Process.Pid)
 	return err
 }
 
 func (u *used) end() error {
+	if u.w.proxy == nil {
+		return nil
+	}
 	after, err := usageOf(u.w.proxy.Process.Pid)
 	u.usage = after.minus(u.before)
 	return err
 }
 
-// per divides by the number of requests.
+// per divides by the number of requests. Without a proxy there is nothing to divide.
 func (u *used) per(requests float64) values {
+	if u.w.proxy == nil {
+		return make(values)
+	}
 	return values{"cpu_us": u.cpu.Seconds() * 1e6 / requests, "switches": u.switches / requests}
+}
+
+// perGiB divides by the gibibytes that were moved in so many seconds.
+func (u *used) perGiB(gib, seconds float64) values {
+	v := values{"gib_s": gib / seconds}
+	if u.w.proxy != nil {
+		v["cpu_gib"] = u.cpu.Seconds() * 1e3 / gib
+	}
+	return v
 }
 
 func fullSpeed(b *bench, w *way) (values, error) {
@@ -160,12 +180,7 @@ func paced(b *bench, w *way, connections, rate int) (values, error) {
 		P50, P99, P999        float64
 	}
 	u := &used{w: w}
-	begin, end := u.begin, u.end
-	if w.proxy == nil {
-		begin = func() error { return nil }
-		end = begin
-	}
-	err := w.load(&r, begin, end, "rate", "--target="+w.vip().String(), fmt.Sprintf("--connections=%d", connections),
+	err := w.load(&r, u.begin, u.end, "rate", "--target="+w.vip().String(), fmt.Sprintf("--connections=%d", connections),
 		fmt.Sprintf("--rate=%d", rate), "--duration="+b.sizes.Rate.String(), fmt.Sprintf("--seed=%d", b.round))
 	if err != nil {
 		return nil, err
@@ -173,12 +188,8 @@ func paced(b *bench, w *way, connections, rate int) (values, error) {
 	if r.Failed > 0 || r.Answered == 0 {
 		return nil, fmt.Errorf("%d of %d requests failed: %v", r.Failed, r.Due, r.Errors)
 	}
-	v := values{"p50": r.P50, "p99": r.P99, "p999": r.P999}
-	if w.proxy != nil {
-		for k, x := range u.per(float64(r.Answered)) {
-			v[k] = x
-		}
-	}
+	v := u.per(float64(r.Answered))
+	v["p50"], v["p99"], v["p999"] = r.P50, r.P99, r.P999
 	return v, nil
 }
 
@@ -196,8 +207,7 @@ func bulk(w *way, args ...string) (values, error) {
 	if err := w.load(&r, u.begin, u.end, args...); err != nil {
 		return nil, err
 	}
-	gib := r.Bytes / (1 << 30)
-	return values{"cpu_gib": u.cpu.Seconds() * 1e3 / gib, "gib_s": gib / r.Seconds}, nil
+	return u.perGiB(r.Bytes/(1<<30), r.Seconds), nil
 }
 
 func connects(b *bench, w *way) (values, error) {

@@ -53,20 +53,20 @@ func http2Services() []manifest.Service {
 // http2Cases are done behind those of HTTP/1.1.
 func http2Cases() []testcase {
 	return []testcase{
-		{name: "h2c", title: "HTTP/2, 10 connections with 10 streams each, full speed", mode: streams, noise: "cpu_us",
+		{name: "h2c", title: "HTTP/2, 10 connections with 10 streams each, full speed", mode: streams, direct: true, noise: "cpu_us",
 			how: "h2load -t 1 -c 10 -m 10 http://SERVICE/", measure: h2load(10, 10),
 			metrics: []metric{cpuPerRequest, switches, {key: "rps", title: "requests", unit: "/s"}}},
-		{name: "h2c1", title: "HTTP/2, 10 connections with one stream each, full speed", mode: streams, noise: "cpu_us",
+		{name: "h2c1", title: "HTTP/2, 10 connections with one stream each, full speed", mode: streams, direct: true, noise: "cpu_us",
 			how: "h2load -t 1 -c 10 -m 1 http://SERVICE/", measure: h2load(10, 1),
 			metrics: []metric{cpuPerRequest, switches, {key: "rps", title: "requests", unit: "/s"}}},
 		{name: "h2rate", title: "HTTP/2, 10 connections, 5,000 requests/s in all", mode: streams, direct: true, latency: true, noise: "p50",
 			how: "h2load -t 1 -c 10 -m 10 --rps=500 --log-file=FILE http://SERVICE/", measure: streamsRate, added: []string{"p50", "p99"},
 			metrics: []metric{{key: "p50", title: "p50", unit: "µs"}, {key: "p99", title: "p99", unit: "µs"},
 				{key: "added_p50", title: "added p50", unit: "µs", apart: true}, {key: "added_p99", title: "added p99", unit: "µs", apart: true}, cpuPerRequest}},
-		{name: "grpc", title: "gRPC, unary calls of 100 bytes, 50 at a time on one channel", mode: calls, noise: "cpu_us",
+		{name: "grpc", title: "gRPC, unary calls of 100 bytes, 50 at a time on one channel", mode: calls, direct: true, noise: "cpu_us",
 			how: "test/grpc/box load --concurrency=50 --bytes=100 --target=SERVICE", measure: unaryCalls,
 			metrics: []metric{cpuPerRequest, switches, {key: "rps", title: "calls", unit: "/s"}}},
-		{name: "grpcstream", title: "gRPC, streams of messages of 1 MiB, down and up", mode: calls, noise: "cpu_gib",
+		{name: "grpcstream", title: "gRPC, streams of messages of 1 MiB, down and up", mode: calls, direct: true, noise: "cpu_gib",
 			how: "test/grpc/box bulk [--down] --target=SERVICE", measure: streamedMessages, metrics: []metric{
 				{key: "cpu_gib", title: "CPU", unit: "ms/GiB", ratio: true}, {key: "gib_s", title: "throughput", unit: "GiB/s", digits: 2}}},
 		{name: "syscallsh2", title: "system calls, HTTP/2, 4 connections with 16 streams each", mode: streams, once: true,
@@ -128,16 +128,11 @@ func streamsRate(b *bench, w *way) (values, error) {
 		return nil, err
 	}
 	u := &used{w: w}
-	if w.proxy != nil {
-		if err := u.begin(); err != nil {
-			return nil, err
-		}
+	if err := u.begin(); err != nil {
+		return nil, err
 	}
 	out, err := w.run("h2load", append(append(args, "--log-file="+log), h2loadArgs(w, connections, streams, b.sizes.Rate)...)...)
-	if w.proxy != nil {
-		err = errors.Join(err, u.end())
-	}
-	if err != nil {
+	if err := errors.Join(err, u.end()); err != nil {
 		return nil, err
 	}
 	n, err := parseH2load(out)
@@ -152,9 +147,7 @@ func streamsRate(b *bench, w *way) (values, error) {
 	if err != nil {
 		return nil, err
 	}
-	if w.proxy != nil {
-		maps.Copy(v, u.per(n))
-	}
+	maps.Copy(v, u.per(n))
 	return v, nil
 }
 
@@ -258,7 +251,7 @@ func streamedMessages(b *bench, w *way) (values, error) {
 	if err := u.end(); err != nil {
 		return nil, err
 	}
-	return values{"cpu_gib": u.cpu.Seconds() * 1e3 / gib, "gib_s": gib / seconds}, nil
+	return u.perGiB(gib, seconds), nil
 }
 
 // grpcBoxName is the gRPC application, built from its own module.

@@ -24,6 +24,8 @@ type limits struct {
 	// Others is the share of the machine that others may use, 0 to 1; half of it where latency is measured. CPU time bears
 	// more: what a thread uses changes little by its having to wait, and HAProxy's own figure tells when it does.
 	Others float64 `json:"others"`
+	// Rounds are as many as were asked for; 0 is as many as were made. More are made where too few of them count.
+	Rounds int `json:"rounds,omitempty"`
 }
 
 // figure is what rounds make of a peer's metric.
@@ -156,24 +158,33 @@ func addDifferences(c testcase, byRound map[int]map[string]values) {
 }
 
 // quiet answers the rounds that count: the largest group in which HAProxy's figure moved by at most lim.Moved, of rounds in
-// which others left enough of the machine. They must be two thirds of all rounds, and at least two.
+// which others left enough of the machine. They must be two thirds of the rounds that were asked for, half of those that were made, and at
+// least two.
 func quiet(c testcase, byRound map[int]map[string]values, others map[int][]float64, lim limits) (kept []int, noise string) {
 	all := keys(byRound)
 	if c.noise == "" && !c.latency && !c.quiet {
 		return all, ""
 	}
-	need := max((2*len(all)+2)/3, min(2, len(all)))
+	asked := len(all)
+	if lim.Rounds > 0 {
+		asked = min(asked, lim.Rounds)
+	}
+	need := max((2*asked+2)/3, (len(all)+1)/2, min(2, len(all)))
 	if c.latency {
 		lim.Others /= 2
 	}
 	var calm []int
 	for _, r := range all {
-		if median(others[r]) <= lim.Others {
+		if median(others[r]) <= lim.Others && !c.hindered(byRound[r][sluice]) && !c.restless(byRound, r) {
 			calm = append(calm, r)
 		}
 	}
 	if len(calm) < need {
-		return nil, sentence("others used more than %.0f %% of the machine in %d of %d rounds", lim.Others*100, len(all)-len(calm), len(all))
+		why := sentence("others used more than %.0f %% of the machine", lim.Others*100)
+		if len(c.machine)+len(c.added) > 0 {
+			why += ", or it was slow without the proxy,"
+		}
+		return nil, sentence("%s in %d of %d rounds", why, len(all)-len(calm), len(all))
 	}
 	if c.noise == "" {
 		return calm, ""
@@ -204,6 +215,36 @@ func quiet(c testcase, byRound map[int]map[string]values, others map[int][]float
 	}
 	slices.Sort(kept)
 	return kept, ""
+}
+
+// hindered reports whether the machine or the servers were too slow for a round to tell anything of the proxy.
+func (c testcase) hindered(v values) bool {
+	for key, most := range c.machine {
+		if v[key] > most {
+			return true
+		}
+	}
+	return false
+}
+
+// restless reports whether a request without a proxy took more than twice as long in a round as in the quickest one: what a proxy adds to that
+// is chance. The last of a thousand always is.
+func (c testcase) restless(byRound map[int]map[string]values, round int) bool {
+	for _, key := range c.added {
+		if key == "p999" {
+			continue
+		}
+		least := math.Inf(1)
+		for _, peers := range byRound {
+			if x := peers[direct][key]; x > 0 {
+				least = min(least, x)
+			}
+		}
+		if byRound[round][direct][key] > 2*least {
+			return true
+		}
+	}
+	return false
 }
 
 func keys[V any](m map[int]V) (k []int) {

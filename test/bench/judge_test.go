@@ -68,6 +68,49 @@ func TestLatencyWantsAQuieterMachine(t *testing.T) {
 	}
 }
 
+func TestARoundInWhichTheMachineWasSlowDoesNotCount(t *testing.T) {
+	c := testcase{name: "crowd", latency: true, machine: values{"past_p99": 10}}
+	var s []sample
+	for i, past := range []float64{4, 11, 9} {
+		s = append(s, sample{Case: "crowd", Peer: sluice, Round: i + 1, Values: values{"past_p99": past, "calm_p99": 30}})
+	}
+	if o := judge(c, s, limits{Others: 0.3}); !slices.Equal(o.Kept, []int{1, 3}) || o.Noise != "" {
+		t.Errorf("kept %v, noise %q", o.Kept, o.Noise)
+	}
+	s[0].Values["past_p99"] = 20
+	if o := judge(c, s, limits{Others: 0.3}); !strings.Contains(o.Noise, "slow without the proxy, in 2 of 3 rounds") {
+		t.Errorf("kept %v, noise %q", o.Kept, o.Noise)
+	}
+}
+
+func TestARoundInWhichEvenNoProxyWasSlowDoesNotCount(t *testing.T) {
+	c := testcase{name: "latency", latency: true, added: []string{"p99", "p999"}}
+	var s []sample
+	for i, p99 := range []float64{200, 390, 450} {
+		s = append(s, sample{Case: "latency", Peer: direct, Round: i + 1, Values: values{"p99": p99, "p999": 1000 * p99 * p99}},
+			sample{Case: "latency", Peer: sluice, Round: i + 1, Values: values{"p99": 500}})
+	}
+	if o := judge(c, s, limits{Others: 0.3}); !slices.Equal(o.Kept, []int{1, 2}) || o.Noise != "" {
+		t.Errorf("kept %v, noise %q", o.Kept, o.Noise)
+	}
+}
+
+func TestFurtherRoundsMayMakeUpForThoseThatDoNotCount(t *testing.T) {
+	s := rounds("full", [2]float64{10, 8}, [2]float64{15, 8}, [2]float64{20, 8}, [2]float64{10, 8})
+	for n, noise := range map[int]bool{6: true, 8: false} { // of the last round on, those that are made count
+		o := judge(cpuCase, s[:n], limits{Moved: 0.2, Others: 0.3, Rounds: 3})
+		if (o.Noise != "") != noise {
+			t.Errorf("of %d samples kept %v, noise %q", n, o.Kept, o.Noise)
+		}
+	}
+	// Half of them must agree in any case.
+	s = append(s, rounds("full", [2]float64{30, 8})...)
+	s[8].Round, s[9].Round = 5, 5
+	if o := judge(cpuCase, s, limits{Moved: 0.2, Others: 0.3, Rounds: 3}); o.Noise == "" {
+		t.Errorf("kept %v of 5", o.Kept)
+	}
+}
+
 func TestAQuietCaseCountsNoRoundOfABusyMachine(t *testing.T) {
 	c := testcase{name: "keyed", quiet: true}
 	s := []sample{{Case: "keyed", Peer: sluice, Round: 1, Others: 0.2}, {Case: "keyed", Peer: sluice, Round: 2, Others: 0.4},

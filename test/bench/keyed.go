@@ -77,22 +77,26 @@ func keyedTargets() []target {
 }
 
 // withAndWithout measures what the proxy uses for a request to each address. They take turns, each row in the other order than the
-// one before it, so that a machine that becomes slower or quicker does so for all.
+// one before it, so that a machine that becomes slower or quicker does so for all, and the median of an address's turns counts: a
+// machine that is busy with something else for a second does not.
 func withAndWithout(service string, plain, chance, keyed netip.AddrPort, load func(*way, *used, netip.AddrPort, time.Duration) (float64, error)) func(*bench, *way) (values, error) {
 	return func(b *bench, w *way) (values, error) {
-		cpu, n := make(map[netip.AddrPort]float64), make(map[netip.AddrPort]float64)
+		cost, n := make(map[netip.AddrPort][]float64), make(map[netip.AddrPort]float64)
 		before, err := foundKeys(w, service)
 		if err != nil {
 			return nil, err
 		}
-		turns := []netip.AddrPort{plain, chance, keyed, keyed, chance, plain, plain, chance, keyed, keyed, chance, plain}
+		var turns []netip.AddrPort
+		for range 3 {
+			turns = append(turns, plain, chance, keyed, keyed, chance, plain)
+		}
 		for _, to := range turns {
 			u := &used{w: w}
-			requests, err := load(w, u, to, 3*b.sizes.Full/time.Duration(len(turns)))
+			requests, err := load(w, u, to, b.sizes.Full/4)
 			if err != nil {
 				return nil, err
 			}
-			cpu[to] += u.cpu.Seconds() * 1e6
+			cost[to] = append(cost[to], u.cpu.Seconds()*1e6/requests)
 			n[to] += requests
 		}
 		after, err := foundKeys(w, service)
@@ -102,7 +106,7 @@ func withAndWithout(service string, plain, chance, keyed netip.AddrPort, load fu
 		if after-before < n[keyed] {
 			return nil, fmt.Errorf("%.0f of %.0f requests had a key", after-before, n[keyed])
 		}
-		with, without, random := cpu[keyed]/n[keyed], cpu[plain]/n[plain], cpu[chance]/n[chance]
+		with, without, random := median(cost[keyed]), median(cost[plain]), median(cost[chance])
 		return values{"plain_us": without, "chance_us": random, "keyed_us": with, "times": with / without, "times_chance": with / random}, nil
 	}
 }

@@ -76,7 +76,7 @@ func main() {
 
 func parse(args []string) (o options, err error) {
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
-	f.IntVar(&o.rounds, "rounds", 0, "how often each peer is measured in each case (default 5, with -quick 2)")
+	f.IntVar(&o.rounds, "rounds", 0, "how often each peer is measured in each case, and up to twice as often where the machine is not quiet (default 5, with -quick 2)")
 	f.BoolVar(&o.quick, "quick", false, "short measurements, to see whether everything works")
 	f.IntVar(&o.threads, "threads", 1, "threads of every proxy: 1 or 2")
 	f.StringVar(&o.out, "out", "bench-results", "directory for what was measured")
@@ -110,6 +110,7 @@ func parse(args []string) (o options, err error) {
 	if o.rounds < 1 {
 		return o, fmt.Errorf("-rounds=%d: want at least 1", o.rounds)
 	}
+	o.limits.Rounds = o.rounds
 	if o.cases, err = list("cases", *cases, caseNames()); err != nil {
 		return o, err
 	}
@@ -140,6 +141,20 @@ func (o options) modes() (m []mode) {
 		}
 	}
 	return m
+}
+
+// notAsked says which peers and cases are left out because others were asked for.
+func (o options) notAsked() (all []string) {
+	for _, l := range []struct {
+		what         string
+		asked, known []string
+	}{{"peers", o.peers, slices.DeleteFunc(peerNames(), func(name string) bool { return name == earlier })}, {"cases", o.cases, caseNames()}} {
+		left := slices.DeleteFunc(l.known, func(name string) bool { return len(l.asked) == 0 || slices.Contains(l.asked, name) })
+		if len(left) > 0 {
+			all = append(all, sentence("%s that were not asked for: %s", l.what, strings.Join(left, ", ")))
+		}
+	}
+	return all
 }
 
 // list splits a flag's value and checks its parts.
@@ -204,6 +219,7 @@ func run(ctx context.Context, o options, out io.Writer) (code int, err error) {
 		return 0, err
 	}
 	rep.Versions, rep.LeftOut = had.versions, had.leftOut
+	rep.LeftOut = append(rep.LeftOut, o.notAsked()...)
 	r, err := openRig(ctx, dir, had.envoy, o.threads, had.peers, o.modes())
 	defer r.close()
 	if err != nil {

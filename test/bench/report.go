@@ -135,7 +135,7 @@ func (r *report) finish(out io.Writer, dir string) (code int, err error) {
 			case target.Ratio:
 				res.Got += fmt.Sprintf(" (worst round %.2f×)", f.RatioWorst)
 			case target.Apart:
-				res.Got += fmt.Sprintf(" (worst round %+.3g %s)", f.Apart.Most, target.Unit)
+				res.Got += fmt.Sprintf(" (worst round %s %s)", difference(f.Apart.Most), target.Unit)
 			}
 		}
 		r.Targets = append(r.Targets, res)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 )
@@ -89,13 +90,21 @@ func (t target) limit(x float64) string {
 		return "HAProxy's"
 	}
 	if t.Apart {
-		return fmt.Sprintf("HAProxy's %+.3g %s", x, t.Unit)
+		return "HAProxy's " + difference(x) + " " + t.Unit
 	}
 	number := fmt.Sprintf("%.3g", x)
 	if x >= 1000 {
 		number = fmt.Sprintf("%.0f", x)
 	}
 	return strings.TrimSpace(number + " " + t.Unit)
+}
+
+// difference writes a number with its sign, and as many digits as mean something.
+func difference(x float64) string {
+	if math.Abs(x) >= 1000 {
+		return fmt.Sprintf("%+.0f", x)
+	}
+	return fmt.Sprintf("%+.3g", x)
 }
 
 func sentence(format string, args ...any) string { return fmt.Sprintf(format, args...) }

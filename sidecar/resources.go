@@ -57,7 +57,7 @@ func limitMemory() {
 	for _, f := range []string{"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"} {
 		// Version 1 writes "no limit" as a number near the largest.
 		if n, ok := number(f); ok && n > 0 && n < 1<<50 {
-			debug.SetMemoryLimit(int64(n * 0.8))
+			debug.SetMemoryLimit(int64(n * 0.9)) // as the injector does
 			return
 		}
 	}

@@ -13,7 +13,7 @@ func TestScavengerCollectsOnceAfterEachFall(t *testing.T) {
 			got += fmt.Sprint(open, " ")
 		}
 	}
-	if want := "1999 900 300 0 "; got != want {
+	if want := "1999 900 300 0 0 "; got != want {
 		t.Errorf("it collected at %swant %s", got, want)
 	}
 }

@@ -234,10 +234,7 @@ func (l *Loop) release() {
 }
 
 func (l *Loop) close() {
-	for _, t := range l.idle {
-		t.stop()
-	}
-	l.idle = nil
+	l.Trim()
 	if l.pipe != (pipe{}) {
 		l.pipe.close()
 	}

@@ -185,6 +185,9 @@ func (l *Loop) Live() int { return l.live }
 // Stopping reports whether Stop was called.
 func (l *Loop) Stopping() bool { return l.stopping }
 
+// Trim ends the coroutines that are kept for reuse: here none are.
+func (l *Loop) Trim() {}
+
 // Yield lets every other ready coroutine run once.
 func (l *Loop) Yield() { l.block(func() {}) }
 

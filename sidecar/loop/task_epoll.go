@@ -61,6 +61,14 @@ func (t *Task) body(yield func(struct{}) bool) {
 	}
 }
 
+// Trim ends the coroutines that are kept for reuse. On the loop only, in a posted function.
+func (l *Loop) Trim() {
+	for _, t := range l.idle {
+		t.stop()
+	}
+	l.idle = nil
+}
+
 func (l *Loop) resume(t *Task) {
 	t.queued = false
 	l.cur = t

@@ -5,7 +5,7 @@
 //
 // It ends with 0 when there is no difference without a reason, 1 when there is one or a suite could not be run, 2 when nothing could.
 //
-//	conformance [--quick] [--only PATTERN] [-v]
+//	conformance [--quick] [--only PATTERN] [-v] [--markdown FILE]
 //
 // It needs root. What it fetches is kept under ${SLUICE_CACHE:-~/.cache/sluice}/conformance.
 package main
@@ -14,14 +14,19 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"os/signal"
 	"path"
 	"path/filepath"
+	"runtime"
 	"slices"
+	"strings"
 	"syscall"
+	"time"
 
+	"github.com/sluice-mesh/sluice/test/figures"
 	"github.com/sluice-mesh/sluice/test/meshtest"
 )
 
@@ -36,10 +41,19 @@ func main() {
 	quick := flag.Bool("quick", false, "only suites that take little time, without the byte copy, and time is not judged")
 	only := flag.String("only", "*", "only suites whose name matches the `pattern`")
 	verbose := flag.Bool("v", false, "print what failing cases said")
+	page := flag.String("markdown", "", "write the table of a whole run into this `file` too, between its marks")
 	flag.Parse()
+	if *page != "" && (*quick || *only != "*") {
+		fmt.Fprintln(os.Stderr, "conformance: --markdown takes a whole run, without --quick and --only")
+		os.Exit(2)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	unexplained, err := conformance(ctx, *quick, *only, *verbose)
+	var text strings.Builder
+	unexplained, err := conformance(ctx, io.MultiWriter(os.Stdout, &text), *quick, *only, *verbose)
 	stop()
+	if err == nil && *page != "" {
+		err = figures.Write(*page, fmt.Sprintf("`make conformance`, %s, %s.\n\n```\n%s```\n", time.Now().UTC().Format(time.DateOnly), runtime.Version(), text.String()))
+	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "conformance:", err)
 		os.Exit(2)
@@ -50,7 +64,7 @@ func main() {
 }
 
 // conformance runs the suites and prints the table. It answers how many differences have no reason.
-func conformance(ctx context.Context, quick bool, only string, verbose bool) (unexplained int, err error) {
+func conformance(ctx context.Context, out io.Writer, quick bool, only string, verbose bool) (unexplained int, err error) {
 	if err := meshtest.Permitted(); err != nil {
 		return 0, err
 	}
@@ -98,7 +112,7 @@ func conformance(ctx context.Context, quick bool, only string, verbose bool) (un
 			reports = append(reports, &report{suite: &suite{name: "proxy log"}, err: fmt.Errorf("%s: a panic in the log:\n%s", r.name, text)})
 		}
 	}
-	return table(os.Stdout, reports), nil
+	return table(out, reports), nil
 }
 
 // cacheDir is where a suite keeps what it fetched and built.

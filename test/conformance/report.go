@@ -296,9 +296,14 @@ func table(w io.Writer, reports []*report) (unexplained int) {
 		fmt.Fprintf(w, row, append(cells, rep.suite.source)...)
 	}
 	if timed {
-		fmt.Fprintf(w, "\nx: time as a multiple of directly; at most %.1f, or %v a case, where %d rounds were made and the byte copy takes no longer\n",
-			slowest, slowestCase, timedRounds)
+		fmt.Fprintf(w, "\nx: time as a multiple of directly; at most %.1f where %d rounds were made and the byte copy takes no longer\n", slowest, timedRounds)
 	}
+	for _, rep := range reports {
+		if t := rep.timing(copied); rep.suite.timed && t.long() {
+			fmt.Fprintf(w, "%s: time not concluded, as the byte copy takes %.2f times as long\n", rep.suite.name, t.ratio)
+		}
+	}
+	beyondTheCopy(w, reports)
 	reasons := map[string][]string{}
 	var order []string
 	for _, rep := range reports {
@@ -334,6 +339,21 @@ func table(w io.Writer, reports []*report) (unexplained int) {
 	}
 	fmt.Fprintf(w, "\n%d differences without a reason, %d that were none when run again\n", unexplained, len(chances))
 	return unexplained
+}
+
+// beyondTheCopy says which cases pass through a proxy that copies bytes and not through ours.
+func beyondTheCopy(w io.Writer, reports []*report) {
+	for _, rep := range reports {
+		var beyond []string
+		for _, name := range slices.Sorted(maps.Keys(rep.names())) {
+			if rep.results[copied][name].ok && rep.differs(throughUs, name) {
+				beyond = append(beyond, name)
+			}
+		}
+		if len(beyond) > 0 {
+			fmt.Fprintf(w, "%s: more than the byte copy, %s differs in %s\n", rep.suite.name, throughUs, strings.Join(beyond, ", "))
+		}
+	}
 }
 
 func firstLine(s string) string {

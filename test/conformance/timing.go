@@ -9,13 +9,9 @@ import (
 // machine does meanwhile happens to all of them.
 const timedRounds = 5
 
-const (
-	// slowest is how many times as long a timed suite may take as directly: protocols in which the server speaks first show every
-	// wait of a proxy for bytes that do not come.
-	slowest = 1.2
-	// slowestCase is how much longer a case must take besides: less than that is what a scheduler does, and no wait of a proxy.
-	slowestCase = 2 * time.Millisecond
-)
+// slowest is how many times as long a timed suite may take as directly: protocols in which the server speaks first show every wait of a
+// proxy for bytes that do not come.
+const slowest = 1.2
 
 // timing is a column's time beside the direct one, each the sum of the cases' medians over the rounds.
 type timing struct {
@@ -23,8 +19,7 @@ type timing struct {
 	more  time.Duration // a case; negative when it is less
 }
 
-// long reports whether it is beyond both bounds.
-func (t timing) long() bool { return t.ratio > slowest && t.more > slowestCase }
+func (t timing) long() bool { return t.ratio > slowest }
 
 // timing compares the cases that passed in every round of both columns.
 func (rep *report) timing(column string) (t timing) {

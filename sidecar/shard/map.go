@@ -31,8 +31,9 @@ type Map struct {
 	table    []index // Maglev's
 	byID     []index // Maglev's: the members in the order of their identities
 	points   []uint64
-	owners   []index // of points
-	ordinals []index // by ordinal less Start
+	owners   []index  // of points
+	starts   []uint32 // by the upper bits of a hash: how many points are before all that begin with them
+	ordinals []index  // by ordinal less Start
 	targets  []target
 }
 
@@ -71,9 +72,10 @@ func (m *Map) Next(in Input) *Map {
 			next.table = next.fillMaglev()
 		}
 	case Ring:
-		next.points, next.owners = m.points, m.owners
+		next.points, next.owners, next.starts = m.points, m.owners, m.starts
 		if c.any() || m.points == nil {
 			next.points, next.owners = next.fillRing()
+			next.starts = startsOf(next.points)
 		}
 	case Lookup, PrefixLookup:
 		next.targets = next.aim(m, c)

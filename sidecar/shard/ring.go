@@ -2,6 +2,7 @@ package shard
 
 import (
 	"cmp"
+	"math/bits"
 	"slices"
 	"strconv"
 
@@ -41,20 +42,31 @@ func (m *Map) fillRing() ([]uint64, []index) {
 	return points, owners
 }
 
+// startsOf has about as many entries as there are points, which are spread evenly: from a hash's entry on, its point is the first or second.
+func startsOf(points []uint64) []uint32 {
+	size := bits.Len(uint(len(points)))
+	starts := make([]uint32, 1<<size)
+	at := 0
+	for i := range starts {
+		for at < len(points) && points[at]>>(64-size) < uint64(i) {
+			at++
+		}
+		starts[i] = uint32(at)
+	}
+	return starts
+}
+
 // point answers the first point at or behind a hash.
 func (m *Map) point(hash uint64) int {
-	low, high := 0, len(m.points)
-	for low < high {
-		if middle := int(uint(low+high) >> 1); m.points[middle] < hash {
-			low = middle + 1
-		} else {
-			high = middle
-		}
+	size := bits.Len(uint(len(m.points)))
+	at := int(m.starts[hash>>(64-size)])
+	for at < len(m.points) && m.points[at] < hash {
+		at++
 	}
-	if low == len(m.points) {
+	if at == len(m.points) {
 		return 0
 	}
-	return low
+	return at
 }
 
 // afterOnRing answers the member whose first point behind a hash comes next after last's.

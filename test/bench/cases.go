@@ -103,7 +103,7 @@ func allCases() []testcase {
 		{name: "syscallsc", title: "system calls, HTTP/1.0, a connection for each request", mode: requests, once: true,
 			how: "perf stat -e raw_syscalls:sys_enter -p PROXY -- ab -c 32 http://SERVICE/", measure: syscallsConnect,
 			metrics: []metric{allCalls}},
-	}, slices.Concat(crowdCases(), http2Cases(), keyedCases())...)
+	}, slices.Concat(crowdCases(), http2Cases(), keyedCases(), microCases())...)
 }
 
 // used measures what the proxy uses between begin and end.

@@ -36,7 +36,7 @@ func allTargets() []target {
 		{Case: "opaque", Metric: "cpu_gib", Text: "CPU per GiB of opaque TCP", Ratio: true, Gate: 0.6, Aim: 0.5},
 		{Case: "latency", Metric: "added_p50", Text: "added p50 at 5,000/s", Apart: true, Unit: "µs"},
 		{Case: "latency", Metric: "added_p99", Text: "added p99 at 5,000/s", Apart: true, Unit: "µs"},
-	}, slices.Concat(crowdTargets(), http2Targets(), keyedTargets())...)
+	}, slices.Concat(crowdTargets(), http2Targets(), keyedTargets(), microTargets())...)
 }
 
 // verdict is whether a target holds.

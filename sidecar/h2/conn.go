@@ -404,6 +404,10 @@ func (c *conn) onSettings(h frame.Header, p []byte) *frame.ConnError {
 			c.setMaxStreams(s.Value)
 		case frame.EnableConnectProtocol:
 			c.connect = s.Value == 1
+		case frame.EnablePush:
+			if _, ok := c.role.(*Upstream); ok && s.Value == 1 { // it is a client's to allow: RFC 9113, section 6.5.2
+				return &frame.ConnError{Code: frame.ProtocolError, Reason: frame.BadSetting}
+			}
 		}
 		return nil
 	})

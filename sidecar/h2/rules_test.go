@@ -213,6 +213,35 @@ func TestRulesForServers(t *testing.T) {
 		{"a block that cannot be read", func(s *peer) {
 			s.WriteHeaders(http2.HeadersFrameParam{StreamID: 5, BlockFragment: []byte{0x80}, EndHeaders: true})
 		}, http2.ErrCodeCompression, frame.BrokenHeaderBlock},
+		{"a PING of seven bytes", func(s *peer) { s.WriteRawFrame(http2.FramePing, 0, 0, make([]byte, 7)) }, http2.ErrCodeFrameSize, frame.BadLength},
+		{"a GOAWAY of four bytes", func(s *peer) { s.WriteRawFrame(http2.FrameGoAway, 0, 0, make([]byte, 4)) }, http2.ErrCodeFrameSize, frame.BadLength},
+		{"SETTINGS of five bytes", func(s *peer) { s.WriteRawFrame(http2.FrameSettings, 0, 0, make([]byte, 5)) }, http2.ErrCodeFrameSize, frame.BadLength},
+		{"SETTINGS of a stream", func(s *peer) { s.WriteRawFrame(http2.FrameSettings, 0, 3, nil) }, http2.ErrCodeProtocol, frame.BadStream},
+		{"an acknowledgement with settings", func(s *peer) { s.WriteRawFrame(http2.FrameSettings, 1, 0, make([]byte, 6)) }, http2.ErrCodeFrameSize, frame.BadLength},
+		{"SETTINGS_ENABLE_PUSH, which is a client's", func(s *peer) { s.WriteSettings(http2.Setting{ID: http2.SettingEnablePush, Val: 1}) }, http2.ErrCodeProtocol, frame.BadSetting},
+		{"SETTINGS_INITIAL_WINDOW_SIZE of 2^31", func(s *peer) { s.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1 << 31}) },
+			http2.ErrCodeFlowControl, frame.BadSetting},
+		{"a stream window beyond 2^31-1 by SETTINGS", func(s *peer) {
+			s.WriteWindowUpdate(3, 1<<31-65536)
+			s.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 65537})
+		}, http2.ErrCodeFlowControl, frame.WindowOverflow},
+		{"padding as long as the frame", func(s *peer) { s.WriteRawFrame(http2.FrameData, http2.FlagDataPadded, 3, []byte{2, 0}) }, http2.ErrCodeProtocol, frame.BadPadding},
+		{"DATA of no stream", func(s *peer) { s.WriteRawFrame(http2.FrameData, 0, 0, []byte("x")) }, http2.ErrCodeProtocol, frame.BadStream},
+		{"RST_STREAM of a stream that was not asked for", func(s *peer) { s.WriteRSTStream(9, http2.ErrCodeCancel) }, http2.ErrCodeProtocol, frame.IdleStream},
+		{"WINDOW_UPDATE of a stream that was not asked for", func(s *peer) { s.WriteWindowUpdate(9, 1) }, http2.ErrCodeProtocol, frame.IdleStream},
+		{"CONTINUATION alone", func(s *peer) { s.WriteContinuation(5, true, nil) }, http2.ErrCodeProtocol, frame.LoneContinuation},
+		{"PING within a block", func(s *peer) {
+			s.begin(5)
+			s.WritePing(false, [8]byte{})
+		}, http2.ErrCodeProtocol, frame.InterleavedHeaderBlock},
+		{"another stream's CONTINUATION within a block", func(s *peer) {
+			s.begin(5)
+			s.WriteContinuation(3, true, nil)
+		}, http2.ErrCodeProtocol, frame.InterleavedHeaderBlock},
+		{"an unknown frame within a block", func(s *peer) {
+			s.begin(5)
+			s.WriteRawFrame(0xfa, 0, 5, nil)
+		}, http2.ErrCodeProtocol, frame.InterleavedHeaderBlock},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			r, c, s := pair(t, nil)
@@ -238,6 +267,46 @@ func TestRulesForServers(t *testing.T) {
 			}
 		})
 	}
+}
+
+// begin sends the first part of an answer's head.
+func (p *peer) begin(id uint32) {
+	p.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: p.block(":status=200")})
+}
+
+// What an endpoint may not do behind the end of its answer.
+func TestNothingFollowsTheEndOfAnAnswer(t *testing.T) {
+	for name, act := range map[string]func(s *peer){
+		"DATA": func(s *peer) { s.WriteData(3, true, nil) }, "HEADERS": func(s *peer) { s.ok(3, true) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			r, c, s := pair(t, nil)
+			c.post(3)
+			s.want(asked("POST", 3), "")
+			s.ok(3, true)
+			act(s)
+			s.goesAway(http2.ErrCodeStreamClosed, frame.EndedStream, "RFC 9113, section 5.1")
+			r.violated("upstream " + frame.EndedStream.String())
+		})
+	}
+}
+
+// What is no error.
+func TestToleranceTowardsServers(t *testing.T) {
+	_, c, s := pair(t, nil)
+	s.WriteRawFrame(0xfa, 0xff, 99, []byte("unknown"))
+	s.WriteRawFrame(0x10, 0, 0, []byte("\x00\x00\x00\x03u=1")) // PRIORITY_UPDATE, RFC 9218
+	s.WriteSettings(http2.Setting{ID: 0xfafa, Val: 1}, http2.Setting{ID: http2.SettingEnablePush})
+	s.WritePriority(99, http2.PriorityParam{StreamDep: 3})
+	s.WriteWindowUpdate(1, 1)
+	s.WriteRSTStream(1, http2.ErrCodeNo)
+	s.WriteSettingsAck()
+	s.silence("none of it is an error, RFC 9113, sections 4.1 and 5.1")
+	c.get(3)
+	s.want(asked("GET", 3)+" end", "")
+	s.WriteHeaders(http2.HeadersFrameParam{StreamID: 3, BlockFragment: s.block(":status=200"), EndStream: true, EndHeaders: true, PadLength: 7,
+		Priority: http2.PriorityParam{StreamDep: 1, Weight: 3, Exclusive: true}})
+	c.want("HEADERS 3 :status=200 end", "padding and priority are taken off")
 }
 
 // What ends an endpoint's stream only: the client gets an error before the answer has begun, and sees that it was cut after.

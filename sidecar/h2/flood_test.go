@@ -150,6 +150,14 @@ func TestFloodsOfServers(t *testing.T) {
 			}
 			return s.WriteContinuation(3, false, bytes.Repeat([]byte{0x89}, 5000))
 		}, frame.HeaderBlockTooLarge},
+		{"empty CONTINUATION", func(s *peer, i int) error {
+			if i == 0 {
+				return s.WriteHeaders(http2.HeadersFrameParam{StreamID: 3, BlockFragment: []byte{0x88}})
+			}
+			return s.WriteContinuation(3, false, nil)
+		}, frame.TooManyContinuations},
+		{"PRIORITY", func(s *peer, i int) error { return s.WritePriority(9, http2.PriorityParam{}) }, frame.TooManyControlFrames},
+		{"unknown frames", func(s *peer, i int) error { return s.WriteRawFrame(0xfa, 0, 0, nil) }, frame.TooManyControlFrames},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			r, c, s := pair(t, nil)
@@ -301,4 +309,22 @@ func TestHalfAFrame(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A client that asks a hundred times a second whether somebody is there, for a minute, is answered and not told to be calm.
+func TestAClientMayPingForLong(t *testing.T) {
+	r, c, _ := pair(t, nil)
+	for range 6000 {
+		c.WritePing(false, [8]byte{1})
+		for {
+			if f, ok := c.next().(*http2.PingFrame); ok && f.IsAck() {
+				break
+			}
+		}
+		r.on(func() {
+			for d := range r.downs {
+				d.calm.last -= int64(10 * time.Millisecond)
+			}
+		})
+	}
 }

@@ -302,3 +302,39 @@ func TestPingIsNotSentMoreOftenThanServersForgive(t *testing.T) {
 	s.WriteData(3, true, []byte("x"))
 	c.want(`DATA 3 "x" end`, "")
 }
+
+// An endpoint that has not said a word when its time for SETTINGS is over takes no further streams; the first one goes on.
+func TestAnEndpointThatSaysNothingTakesNoMoreStreams(t *testing.T) {
+	r := newRig(t, 1, nil)
+	c := r.client()
+	c.get(1)
+	s := r.rude(0)
+	s.auto = false
+	s.want(asked("GET", 1)+" end", "")
+	r.on(func() {
+		u := r.endpoints[0].up
+		u.begun -= int64(settingsTime)
+		u.nudge()
+	})
+	r.eventually("no more streams", func() bool { return r.endpoints[0].up.unwell })
+	c.get(3)
+	s2 := r.server(0)
+	s2.want(asked("GET", 1)+" end", "on another connection")
+	s2.ok(1, true)
+	c.want("HEADERS 3 :status=200 end", "")
+	s.WriteSettings()
+	s.ok(1, true)
+	c.want("HEADERS 1 :status=200 end", "who waited goes on")
+}
+
+func TestAnIdleConnectionEndsInTime(t *testing.T) {
+	r, _, s := pair(t, nil)
+	r.on(func() {
+		u := r.endpoints[0].up
+		u.idleSince -= int64(time.Minute)
+		u.nudge()
+	})
+	if got := s.gone(); got != "GOAWAY 0 NO_ERROR none" {
+		t.Errorf("the end was %q", got)
+	}
+}

@@ -1,6 +1,7 @@
 package h2
 
 import (
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -290,4 +291,83 @@ func TestIdleConnectionsHoldNoBuffer(t *testing.T) {
 	before := heap()
 	connect(n)
 	t.Logf("%d bytes an idle connection, with those of the test's own end", (heap()-before)/n)
+}
+
+// A reader that stalls stalls its own stream: others between the same client and the same endpoint have the connections' windows to themselves.
+func TestAStalledReaderLeavesOthersOfItsConnectionAlone(t *testing.T) {
+	r := newRig(t, 1, nil)
+	c := r.client(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0})
+	c.WriteWindowUpdate(0, 4<<20)
+	c.get(1)
+	s := r.server(0)
+	s.want(asked("GET", 1)+" end", "")
+	s.ok(1, false)
+	c.want("HEADERS 1 :status=200", "")
+	s.fill(1, 65535, false) // the client takes none of it
+	for id := uint32(3); id < 43; id += 2 {
+		// 1.2 MB in all, more than any window of a connection.
+		c.get(id)
+		s.want(asked("GET", id)+" end", "")
+		s.ok(id, false)
+		s.fill(id, 60_000, true)
+		c.want(fmt.Sprintf("HEADERS %d :status=200", id), "")
+		c.WriteWindowUpdate(id, 60_000)
+		c.collect(id, 60_000)
+	}
+	c.WriteWindowUpdate(1, 65535)
+	c.collect(1, 65535)
+}
+
+// The same for an upload that its server does not read.
+func TestAStalledUploadLeavesOthersOfItsConnectionAlone(t *testing.T) {
+	r := newRig(t, 1, nil)
+	c := r.client()
+	c.post(1)
+	s := r.server(0, http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0})
+	s.WriteWindowUpdate(0, 4<<20)
+	s.want(asked("POST", 1), "")
+	s.silence("it has taken the settings")
+	c.fill(1, 65535, false)
+	for id := uint32(3); id < 43; id += 2 {
+		c.post(id)
+		s.want(asked("POST", id), "")
+		c.fill(id, 60_000, true)
+		s.WriteWindowUpdate(id, 60_000)
+		s.collect(id, 60_000)
+		s.ok(id, true)
+		c.want(fmt.Sprintf("HEADERS %d :status=200 end", id), "")
+	}
+	s.WriteWindowUpdate(1, 65535)
+	s.collect(1, 65535)
+}
+
+// Streams that wait for a connection's window have it in turns, so that none takes all of it.
+func TestStreamsThatWaitForAConnectionsWindowTakeTurns(t *testing.T) {
+	r := newRig(t, 1, nil)
+	c := r.client(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1 << 20})
+	c.get(1)
+	s := r.server(0)
+	s.want(asked("GET", 1)+" end", "")
+	s.ok(1, false)
+	c.want("HEADERS 1 :status=200", "")
+	s.fill(1, 65535, false)
+	c.collect(1, 65535) // that was the connection's window
+	c.get(3)
+	s.want(asked("GET", 3)+" end", "")
+	s.ok(3, false)
+	c.want("HEADERS 3 :status=200", "")
+	s.fill(1, 65535, false)
+	s.fill(3, 65535, false)
+	s.silence("both wait for the client's window")
+	const window = 64 << 10
+	c.WriteWindowUpdate(0, window)
+	got := map[uint32]int{}
+	for got[1]+got[3] < window {
+		if f, ok := c.next().(*http2.DataFrame); ok {
+			got[f.StreamID] += len(f.Data())
+		}
+	}
+	if got[1] > 3*window/4 || got[3] > 3*window/4 {
+		t.Errorf("of %d bytes the streams got %v", window, got)
+	}
 }

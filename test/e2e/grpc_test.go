@@ -111,9 +111,14 @@ func TestGRPCScaleUnderLoad(t *testing.T) {
 			t.Errorf("%s was first called %v after it was ready, want a second", pod, earliest)
 		}
 	}
-	second, rest := map[string]int{}, map[string]int{}
+	early, second, rest := map[string]int{}, map[string]int{}, map[string]int{}
 	for _, p := range parts {
 		began := p.began()
+		for pod, ready := range at {
+			if began.Sub(ready) > 400*time.Millisecond && p.printed.Sub(ready) <= time.Second {
+				early[pod] += p.Pods[pod]
+			}
+		}
 		for pod, n := range p.Pods {
 			if since := began.Sub(last); since > time.Second && p.printed.Before(down) {
 				rest[pod] += n
@@ -128,9 +133,15 @@ func TestGRPCScaleUnderLoad(t *testing.T) {
 	}
 	// Were each call's pod drawn at random, a share of n calls would be off by the root of n; five times that is never seen.
 	const share = rate / 6.0
+	// Of the first second that leaves some tenths: in half a second a pod is due half its share, and half of that is no chance.
+	for pod := range at {
+		if float64(early[pod]) < share/4 {
+			t.Errorf("%s had %d calls in the last 0.6 s of the first second it was ready, want %.0f", pod, early[pod], share/4)
+		}
+	}
 	even(t, "the second second with six pods", second, 6, 5/math.Sqrt(share))
 	even(t, "all calls from then on", rest, 6, crowded)
-	t.Logf("second second %v, from then on %v", second, rest)
+	t.Logf("end of the first second %v, second second %v, from then on %v", early, second, rest)
 }
 
 // A rolling update of three of a Service's four pods, without preStop hooks. The channel and a stream to the fourth pod do not

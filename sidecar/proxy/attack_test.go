@@ -51,6 +51,12 @@ func TestClientsThatMisbehaveOverHTTP2(t *testing.T) {
 			if o, err := a.Run(t.Context(), r.dialAttack, patience); err != nil || !a.Right(o) {
 				t.Errorf("got %+v, %v; want one of %v", o, err, a.Codes)
 			}
+			r.counts("connections ended for a reason", 1, func() (n uint64) {
+				for i := range r.m.Loop(0).Violations {
+					n += r.m.Loop(0).Violations[i].Load()
+				}
+				return n
+			})
 		})
 	}
 }

@@ -132,3 +132,25 @@ func TestAStreamWaitsForWhoHasMostRequestsWhenTheOthersDoNotLookAtIt(t *testing.
 		})
 	}
 }
+
+// What an endpoint has not looked at goes to another one whatever its method, and costs nothing of the retry budget.
+func TestWhatWasNotLookedAtCostsNoBudget(t *testing.T) {
+	for name, act := range map[string]func(out *http2.Framer, id uint32){
+		"REFUSED_STREAM": func(out *http2.Framer, id uint32) { out.WriteRSTStream(id, http2.ErrCodeRefusedStream) },
+		"GOAWAY":         func(out *http2.Framer, _ uint32) { out.WriteGoAway(0, http2.ErrCodeNo, nil) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			bad := newServer(t, func(_ int, c *net.TCPConn) {
+				asked(c, func(out *http2.Framer, id uint32, _ string) { act(out, id) })
+			})
+			good := newH2Server(t, named("good"))
+			r := newRig(t, func(o *Options) { o.Budget.Burst, o.Budget.Ratio, o.Budget.PerSecond = 0, 0, 0 })
+			r.inOrder(bad.addr, good.addr)
+			res, err := r.h2Client().Post("http://web/", "", strings.NewReader("x"))
+			if got := body(t, res, err); got != "good" {
+				t.Errorf("got %q", got)
+			}
+			r.counts("retries refused", 0, r.service().Refused.Load)
+		})
+	}
+}

@@ -129,3 +129,5 @@ func drawDue(due []float64, x float64) int {
 	}
 	return last
 }
+
+func (p *choices) load(r *Request, i int) *cluster.Load { return &p.endpoints[i].Load[r.Loop] }

@@ -9,8 +9,6 @@ import (
 // group is the endpoints among which a core chooses.
 type group struct {
 	endpoints []*cluster.Endpoint
-	// loads are the endpoints', by loop: of thousands each step to a load is a step to memory that is far away.
-	loads     [][]*cluster.Load
 	weights   []uint32 // none is 0; nil where all are the same
 	columns   []column // draws by weight; nil with weights
 	ramp      ramp
@@ -20,14 +18,7 @@ type group struct {
 
 func newGroup(p part, slowStart time.Duration, threshold float64) *group {
 	g := &group{endpoints: p.endpoints, weights: p.weights, threshold: threshold, ramp: newRamp(p.endpoints, slowStart)}
-	loops := len(p.endpoints[0].Load)
-	g.tallies, g.loads = make([]tally, loops), make([][]*cluster.Load, loops)
-	for l := range g.loads {
-		g.loads[l] = make([]*cluster.Load, len(p.endpoints))
-		for i, e := range p.endpoints {
-			g.loads[l][i] = &e.Load[l]
-		}
-	}
+	g.tallies = make([]tally, len(p.endpoints[0].Load))
 	if g.weights != nil {
 		g.columns = newColumns(g.weights)
 	}
@@ -76,11 +67,9 @@ func (g *group) any(r *Request) int {
 
 // open says whether an endpoint may be picked.
 func (g *group) open(r *Request, i int) bool {
-	return (g.load(r, i).SuspectUntil <= r.Now || g.ignoresHealth(r)) && (len(r.Tried) == 0 || !r.tried(g.endpoints[i]))
+	e := g.endpoints[i]
+	return (!r.suspect(e) || g.ignoresHealth(r)) && !r.tried(e)
 }
-
-// load answers what the request's loop knows of an endpoint.
-func (g *group) load(r *Request, i int) *cluster.Load { return g.loads[r.Loop][i] }
 
 // itsTurn says, at random, whether an endpoint that was drawn may be picked as far as its slow start is concerned.
 func (g *group) itsTurn(r *Request, i int) bool {

@@ -4,6 +4,7 @@ package cluster
 
 import (
 	"net/netip"
+	"sync/atomic"
 	"unique"
 )
 
@@ -40,7 +41,7 @@ func (p Protocol) String() string {
 
 // Endpoint is one address of a Service port: a pod. Identity, and so the pointer, lasts as long as the same pod
 // (UID, else address) at the same address and port stays in the published set: a set that is published anew holds the same
-// pointers for those that stayed, and new ones, with a new Load, for those that come back. All fields but Load and Places are immutable.
+// pointers for those that stayed, and new ones, with a new Load, for those that come back. All fields but Load, Places and Gone are immutable.
 type Endpoint struct {
 	Addr     netip.AddrPort
 	Name     string // the pod's name; the address where the slice names no pod
@@ -56,6 +57,8 @@ type Endpoint struct {
 	Load []Load
 	// Places are all loops'.
 	Places Places
+	// Gone is set once the endpoint has left the set that was published last: what is under way goes on, and connections to it are not kept.
+	Gone atomic.Bool
 }
 
 // Load is what one loop knows of its own use of an endpoint. It fills a cache line, so that loops do not share any.
@@ -100,6 +103,25 @@ type EndpointSet struct {
 	Terminating bool
 	// Hints has one element for each of Endpoints, or is nil where none has a hint.
 	Hints []unique.Handle[Hints]
+}
+
+// Leave says which endpoints are gone when next is published where this set was. Both are in the order of addresses. In the order in which they are
+// published, one at a time.
+func (s *EndpointSet) Leave(next *EndpointSet) {
+	rest := next.Endpoints
+	for _, e := range s.Endpoints {
+		for len(rest) > 0 && rest[0].Addr.Compare(e.Addr) < 0 {
+			rest = rest[1:]
+		}
+		if len(rest) == 0 || rest[0] != e {
+			e.Gone.Store(true)
+		}
+	}
+	for _, e := range next.Endpoints {
+		if e.Gone.Load() { // it has come back, or the order was another one
+			e.Gone.Store(false)
+		}
+	}
 }
 
 // Hints say for which clients an EndpointSlice means an endpoint. They change while the pod stays, so they belong to the set.

@@ -68,7 +68,9 @@ func (t *Target) Publish(s *Snapshot) {
 	if s.Rules == nil {
 		s.Rules = rules.Default()
 	}
-	t.snapshot.Store(s)
+	if old := t.snapshot.Swap(s); old != nil && old.Set != nil && s.Set != nil {
+		old.Set.Leave(s.Set)
+	}
 	t.watchers.tell()
 }
 

@@ -338,3 +338,35 @@ func TestAnIdleConnectionEndsInTime(t *testing.T) {
 		t.Errorf("the end was %q", got)
 	}
 }
+
+// An endpoint that has left its Service's set finishes what it was asked, and its connection is not kept for the next request.
+func TestAConnectionToAnEndpointThatHasLeftEndsWithItsLastStream(t *testing.T) {
+	gone := func(r *rig) {
+		r.on(func() {
+			u := r.endpoints[0].up
+			u.Endpoint.Gone.Store(true)
+			u.nudge()
+		})
+	}
+	t.Run("an idle one at once", func(t *testing.T) {
+		r, _, s := pair(t, nil)
+		gone(r)
+		if got := s.gone(); got != "GOAWAY 0 NO_ERROR none" {
+			t.Errorf("the end was %q", got)
+		}
+	})
+	t.Run("a busy one behind its answer", func(t *testing.T) {
+		r, c, s := pair(t, nil)
+		c.get(3)
+		s.want(asked("GET", 3)+" end", "")
+		gone(r)
+		s.silence("a stream is under way")
+		s.ok(3, false)
+		c.want("HEADERS 3 :status=200", "")
+		s.WriteData(3, true, []byte("x"))
+		c.collect(3, 1)
+		if got := s.gone(); got != "GOAWAY 0 NO_ERROR none" {
+			t.Errorf("the end was %q", got)
+		}
+	})
+}

@@ -327,10 +327,13 @@ func (u *Upstream) onGoAway(last uint32, _ frame.Code) {
 
 func (u *Upstream) onSettings() { u.changed(u) }
 
+// leaving reports whether the connection ends with its last stream.
+func (u *Upstream) leaving() bool { return u.away || u.Endpoint.Gone.Load() }
+
 func (u *Upstream) freed() {
 	if len(u.streams) == 0 {
 		u.idleSince = u.l.Now()
-		if u.away {
+		if u.leaving() {
 			u.nudge() // it is to be closed
 		}
 	}
@@ -356,7 +359,7 @@ func (u *Upstream) tick(now int64) (next int64, err *frame.ConnError) {
 	switch {
 	case len(u.streams) > 0:
 		err = u.check(now, due)
-	case u.away || due(u.idleSince+u.idleAfter) || u.started && u.maxStreams == 0 && due(u.idleSince+noneTime):
+	case u.leaving() || due(u.idleSince+u.idleAfter) || u.started && u.maxStreams == 0 && due(u.idleSince+noneTime):
 		return 0, errDone
 	default:
 		u.pinged, u.mute = 0, false

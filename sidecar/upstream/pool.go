@@ -136,7 +136,7 @@ func (p *Pools) Put(u *h1.Upstream) {
 		q = &pool{}
 		p.pools[u.Endpoint] = q
 	}
-	if len(q.idle) >= p.o.MaxIdle || !u.Fresh() || p.l.Stopping() {
+	if len(q.idle) >= p.o.MaxIdle || !u.Fresh() || p.l.Stopping() || u.Endpoint.Gone.Load() {
 		u.Close()
 		return
 	}
@@ -161,7 +161,7 @@ func (p *Pools) sweep() {
 		for ep, q := range p.pools {
 			kept := q.idle[:0]
 			for _, u := range q.idle {
-				if u.Fresh() && u.IdleSince > limit {
+				if u.Fresh() && u.IdleSince > limit && !ep.Gone.Load() {
 					kept = append(kept, u)
 				} else {
 					u.Close()

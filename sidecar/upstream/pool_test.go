@@ -170,6 +170,21 @@ func TestIdleConnectionsAreClosedInTime(t *testing.T) {
 	}
 }
 
+func TestNothingIsKeptToAnEndpointThatHasLeft(t *testing.T) {
+	r := newRig(t, Defaults())
+	kept, busy := r.get(), r.get()
+	conns := []net.Conn{r.accept(), r.accept()}
+	r.put(kept)
+	r.ep.Gone.Store(true)
+	r.put(busy)
+	for i, c := range conns {
+		if !ended(c) {
+			t.Errorf("connection %d stays open", i)
+		}
+	}
+	r.eventually("nothing to be kept", func() bool { return r.stats.Idle.Load() == 0 && len(r.p.pools) == 0 })
+}
+
 func TestConnectionThatTheServerClosedIsNotUsed(t *testing.T) {
 	for name, end := range map[string]func(c net.Conn){
 		"FIN":   func(c net.Conn) { c.Close() },

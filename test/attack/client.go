@@ -18,6 +18,8 @@ type Client struct {
 	Codes []http2.ErrCode
 	// Endured says that the connection may also live on, as the attack costs its victim no more than it costs the attacker.
 	Endured bool
+	// Busy says that what it sends is much work for its bytes, and endured: who shares a core with it waits for that.
+	Busy bool
 
 	settings []http2.Setting // sent first
 	deaf     bool            // reads nothing while it runs

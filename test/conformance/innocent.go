@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -20,14 +21,26 @@ const (
 	innocentLimit = 5 * time.Second
 )
 
-// innocent is a client that calls a server all the time, on one connection of HTTP/2, and counts what it sees.
+// innocent is a client that calls a server all the time, on one connection of HTTP/2, and counts what it sees. It begins a call whether or
+// not those before it were answered: of a time in which nothing is, each call that falls into it tells.
 type innocent struct {
 	stop   context.CancelFunc
 	done   sync.WaitGroup
-	made   int
+	mu     sync.Mutex
 	failed int
 	first  error // the first failure
-	worst  time.Duration
+	took   []time.Duration
+}
+
+// within is how long all calls took at most, but one of each whole hundred.
+func (i *innocent) within() time.Duration {
+	n := len(i.took)
+	return slices.Sorted(slices.Values(i.took))[n-1-n/100]
+}
+
+func (i *innocent) String() string {
+	longest := slices.Max(i.took)
+	return fmt.Sprintf("all but 1 %% of %d calls within %v, the longest %v", len(i.took), i.within().Round(time.Millisecond), longest.Round(time.Millisecond))
 }
 
 // h2cClient answers an HTTP client that speaks HTTP/2 without TLS inside the rig.
@@ -47,21 +60,29 @@ func startInnocent(ctx context.Context, r *rig, url string) *innocent {
 		c := http.Client{Transport: t, Timeout: innocentLimit}
 		tick := time.NewTicker(innocentEvery)
 		defer tick.Stop()
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-tick.C:
-			}
+		one := func() {
 			began := time.Now()
 			err := ask(&c, url)
-			i.made++
-			i.worst = max(i.worst, time.Since(began))
+			took := time.Since(began)
+			i.mu.Lock()
+			defer i.mu.Unlock()
+			i.took = append(i.took, took)
 			if err != nil {
 				i.failed++
 				if i.first == nil {
 					i.first = err
 				}
+			}
+		}
+		one() // alone, so that there is one connection
+		var calls sync.WaitGroup
+		defer calls.Wait()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+				calls.Go(one)
 			}
 		}
 	})
@@ -81,7 +102,7 @@ func ask(c *http.Client, url string) error {
 	return err
 }
 
-// end stops the client, which finishes the call it is making.
+// end stops the client, which finishes the calls it is making.
 func (i *innocent) end() {
 	i.stop()
 	i.done.Wait()

@@ -14,29 +14,29 @@ var malformed = []Server{
 	bad("a length that is too long", answer("200", literal("content-length", "100"))),
 	bad("a length that is too short", answer("200", literal("content-length", "2"))),
 	bad("two lengths", answer("200", literal("content-length", "6"), literal("content-length", "7"))),
-	{Name: "malformed: transfer-encoding", Want: Either, run: headThenAnswer(answer("200", literal("transfer-encoding", "chunked")))},
-	{Name: "malformed: connection", Want: Either, run: headThenAnswer(answer("200", literal("connection", "close")))},
-	{Name: "malformed: DATA before HEADERS", Want: Fails, run: func(c *Conn, id uint32, _ int) bool {
+	{Name: "malformed: transfer-encoding", Want: Either, Codes: illegal, run: headThenAnswer(answer("200", literal("transfer-encoding", "chunked")))},
+	{Name: "malformed: connection", Want: Either, Codes: illegal, run: headThenAnswer(answer("200", literal("connection", "close")))},
+	{Name: "malformed: DATA before HEADERS", Want: Fails, Codes: illegal, run: func(c *Conn, id uint32, _ int) bool {
 		c.WriteData(id, true, []byte(Answer))
 		return false
 	}},
-	{Name: "malformed: trailers that do not end the stream", Want: Fails, run: func(c *Conn, id uint32, _ int) bool {
+	{Name: "malformed: trailers that do not end the stream", Want: Fails, Codes: illegal, run: func(c *Conn, id uint32, _ int) bool {
 		c.headers(id, answer("200"), false, true)
 		c.headers(id, literal("x-sum", "1"), false, true)
 		c.WriteData(id, true, []byte(Answer))
 		return false
 	}},
-	{Name: "malformed: a pseudo-header field in trailers", Want: Fails, run: func(c *Conn, id uint32, _ int) bool {
+	{Name: "malformed: a pseudo-header field in trailers", Want: Fails, Codes: illegal, run: func(c *Conn, id uint32, _ int) bool {
 		c.headers(id, answer("200"), false, true)
 		c.WriteData(id, false, []byte(Answer))
 		c.headers(id, literal(":status", "200"), true, true)
 		return false
 	}},
-	{Name: "malformed: 101", Want: Fails, run: func(c *Conn, id uint32, _ int) bool {
+	{Name: "malformed: 101", Want: Fails, Codes: illegal, run: func(c *Conn, id uint32, _ int) bool {
 		c.headers(id, answer("101"), false, true)
 		return false
 	}},
-	{Name: "malformed: 103 that ends the stream", Want: Fails, run: func(c *Conn, id uint32, _ int) bool {
+	{Name: "malformed: 103 that ends the stream", Want: Fails, Codes: illegal, run: func(c *Conn, id uint32, _ int) bool {
 		c.headers(id, answer("103"), true, true)
 		return false
 	}},
@@ -51,5 +51,5 @@ func headThenAnswer(block []byte) func(c *Conn, id uint32, _ int) bool {
 }
 
 func bad(what string, block []byte) Server {
-	return Server{Name: "malformed: " + what, Want: Fails, run: headThenAnswer(block)}
+	return Server{Name: "malformed: " + what, Want: Fails, Codes: illegal, run: headThenAnswer(block)}
 }

@@ -3,6 +3,7 @@ package attack
 import (
 	"fmt"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -15,6 +16,8 @@ type Server struct {
 	Want Want
 	Body bool // the request has one, which does not end by itself
 	Slow bool // the client is slow to read
+	// Codes are those of the GOAWAY or RST_STREAM of which each connection has to be told one; nil is nothing to be told.
+	Codes []http2.ErrCode
 
 	settings []http2.Setting // sent first
 	silent   bool            // no SETTINGS, and no acknowledgement
@@ -38,6 +41,14 @@ func (w Want) String() string { return [...]string{"either", "an answer", "an er
 
 // Answer is the body of an answer as it should be.
 const Answer = "hello\n"
+
+// Told reports whether a connection was told of the attack as it has to be.
+func (a Server) Told(s Seen) bool {
+	if len(a.Codes) == 0 {
+		return true
+	}
+	return slices.ContainsFunc(a.Codes, func(code http2.ErrCode) bool { return slices.Contains(s.GoAway, code) || s.Resets[code] > 0 })
+}
 
 // Victims is a listener's side of the attack: what the clients that came to it did.
 type Victims struct {
@@ -123,11 +134,11 @@ func (a Server) serve(c *Conn, v *Victims) {
 			closes = a.run(c, id, n)
 		}
 		c.Flush()
+		if c.err != nil {
+			break // what the other side said of it is still read
+		}
 		if closes {
 			return
-		}
-		if c.err != nil {
-			break
 		}
 	}
 	<-watched

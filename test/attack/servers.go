@@ -9,16 +9,22 @@ import (
 	"golang.org/x/net/http2"
 )
 
+// What other attacks have to be answered with.
+var (
+	illegal  = []http2.ErrCode{http2.ErrCodeProtocol}
+	overflow = []http2.ErrCode{http2.ErrCodeFlowControl}
+)
+
 // Servers are the attacks from a server.
 var Servers = append([]Server{
 	{Name: "a server that behaves", Want: Works},
-	{Name: "endless 103", Want: Fails, run: func(c *Conn, id uint32, _ int) bool {
+	{Name: "endless 103", Want: Fails, Codes: calm, run: func(c *Conn, id uint32, _ int) bool {
 		for c.More() {
 			c.headers(id, answer("103", literal("link", "</a.css>; rel=preload")), false, true)
 		}
 		return true
 	}},
-	{Name: "endless CONTINUATION", Want: Fails, run: func(c *Conn, id uint32, _ int) bool {
+	{Name: "endless CONTINUATION", Want: Fails, Codes: calm, run: func(c *Conn, id uint32, _ int) bool {
 		c.headers(id, answer("200"), false, false)
 		piece := bytes.Repeat(literal("x-flood", strings.Repeat("y", 100)), 140)
 		for c.More() {
@@ -26,40 +32,40 @@ var Servers = append([]Server{
 		}
 		return true
 	}},
-	{Name: "endless CONTINUATION, empty", Want: Fails, run: func(c *Conn, id uint32, _ int) bool {
+	{Name: "endless CONTINUATION, empty", Want: Fails, Codes: calm, run: func(c *Conn, id uint32, _ int) bool {
 		c.headers(id, answer("200"), false, false)
 		for c.More() {
 			c.WriteContinuation(id, false, nil)
 		}
 		return true
 	}},
-	{Name: "PING flood", Want: Fails, run: func(c *Conn, id uint32, _ int) bool {
+	{Name: "PING flood", Want: Fails, Codes: calm, run: func(c *Conn, id uint32, _ int) bool {
 		for c.More() {
 			c.WritePing(false, [8]byte{})
 		}
 		return true
 	}},
-	{Name: "SETTINGS flood", Want: Fails, run: func(c *Conn, id uint32, _ int) bool {
+	{Name: "SETTINGS flood", Want: Fails, Codes: calm, run: func(c *Conn, id uint32, _ int) bool {
 		for c.More() {
 			c.WriteSettings()
 		}
 		return true
 	}},
-	{Name: "empty DATA flood", Want: Fails, run: func(c *Conn, id uint32, _ int) bool {
+	{Name: "empty DATA flood", Want: Fails, Codes: calm, run: func(c *Conn, id uint32, _ int) bool {
 		c.headers(id, answer("200"), false, true)
 		for c.More() {
 			c.WriteData(id, false, nil)
 		}
 		return true
 	}},
-	{Name: "WINDOW_UPDATE flood", Want: Fails, run: func(c *Conn, id uint32, _ int) bool {
+	{Name: "WINDOW_UPDATE flood", Want: Fails, Codes: calm, run: func(c *Conn, id uint32, _ int) bool {
 		for c.More() {
 			c.WriteWindowUpdate(0, 1)
 		}
 		return true
 	}},
-	{Name: "MAX_FRAME_SIZE of 0", Want: Fails, settings: []http2.Setting{{ID: http2.SettingMaxFrameSize, Val: 0}}},
-	{Name: "INITIAL_WINDOW_SIZE too large", Want: Fails, settings: []http2.Setting{{ID: http2.SettingInitialWindowSize, Val: 1 << 31}}},
+	{Name: "MAX_FRAME_SIZE of 0", Want: Fails, Codes: illegal, settings: []http2.Setting{{ID: http2.SettingMaxFrameSize, Val: 0}}},
+	{Name: "INITIAL_WINDOW_SIZE too large", Want: Fails, Codes: overflow, settings: []http2.Setting{{ID: http2.SettingInitialWindowSize, Val: 1 << 31}}},
 	{Name: "unknown settings", Want: Works, settings: []http2.Setting{{ID: 0xf000, Val: 1}, {ID: 0x10, Val: 1 << 31}}},
 	{Name: "unknown frames", Want: Works, run: func(c *Conn, id uint32, _ int) bool {
 		c.WriteRawFrame(0xfa, 0xff, id, []byte("x"))
@@ -90,12 +96,12 @@ var Servers = append([]Server{
 		c.headers(id, literal("x-sum", "42"), true, true)
 		return false
 	}},
-	{Name: "a giant head", Want: Fails, run: func(c *Conn, id uint32, _ int) bool {
+	{Name: "a giant head", Want: Fails, Codes: calm, run: func(c *Conn, id uint32, _ int) bool {
 		c.headers(id, answer("200"), true, false)
 		giant(c, id)
 		return false
 	}},
-	{Name: "giant trailers", Want: Fails, run: func(c *Conn, id uint32, _ int) bool {
+	{Name: "giant trailers", Want: Fails, Codes: calm, run: func(c *Conn, id uint32, _ int) bool {
 		c.headers(id, answer("200"), false, true)
 		c.WriteData(id, false, []byte(Answer))
 		c.headers(id, literal("x-first", "1"), true, false)
@@ -114,17 +120,17 @@ var Servers = append([]Server{
 		c.headers(id, answer("200"), true, true)
 		return false
 	}},
-	{Name: "HEADERS on an idle stream", Want: Either, run: func(c *Conn, id uint32, _ int) bool {
+	{Name: "HEADERS on an idle stream", Want: Either, Codes: illegal, run: func(c *Conn, id uint32, _ int) bool {
 		c.headers(id+1000, answer("200"), true, true)
 		c.well(id)
 		return false
 	}},
-	{Name: "DATA on an idle stream", Want: Either, run: func(c *Conn, id uint32, _ int) bool {
+	{Name: "DATA on an idle stream", Want: Either, Codes: illegal, run: func(c *Conn, id uint32, _ int) bool {
 		c.WriteData(id+1000, true, []byte("x"))
 		c.well(id)
 		return false
 	}},
-	{Name: "DATA beyond the window", Want: Either, Slow: true, run: func(c *Conn, id uint32, _ int) bool {
+	{Name: "DATA beyond the window", Want: Either, Codes: overflow, Slow: true, run: func(c *Conn, id uint32, _ int) bool {
 		c.headers(id, answer("200"), false, true)
 		piece := make([]byte, 16<<10)
 		for c.More() {
@@ -132,20 +138,20 @@ var Servers = append([]Server{
 		}
 		return true
 	}},
-	{Name: "DATA on stream 0", Want: Fails, run: func(c *Conn, id uint32, _ int) bool {
+	{Name: "DATA on stream 0", Want: Fails, Codes: illegal, run: func(c *Conn, id uint32, _ int) bool {
 		c.WriteRawFrame(http2.FrameData, 0, 0, []byte("x"))
 		return false
 	}},
-	{Name: "a frame that is too large", Want: Fails, run: func(c *Conn, id uint32, _ int) bool {
+	{Name: "a frame that is too large", Want: Fails, Codes: []http2.ErrCode{http2.ErrCodeFrameSize}, run: func(c *Conn, id uint32, _ int) bool {
 		c.headers(id, answer("200"), false, true)
 		c.WriteRawFrame(http2.FrameData, http2.FlagDataEndStream, id, make([]byte, 8<<20))
 		return false
 	}},
-	{Name: "bad HPACK", Want: Fails, run: func(c *Conn, id uint32, _ int) bool {
+	{Name: "bad HPACK", Want: Fails, Codes: []http2.ErrCode{http2.ErrCodeCompression}, run: func(c *Conn, id uint32, _ int) bool {
 		c.headers(id, bytes.Repeat([]byte{0xff}, 20), true, true)
 		return false
 	}},
-	{Name: "HPACK index of nothing", Want: Fails, run: func(c *Conn, id uint32, _ int) bool {
+	{Name: "HPACK index of nothing", Want: Fails, Codes: []http2.ErrCode{http2.ErrCodeCompression}, run: func(c *Conn, id uint32, _ int) bool {
 		c.headers(id, append(answer("200"), 0xc6), true, true) // 70, of an empty table
 		return false
 	}},
@@ -204,7 +210,7 @@ var Servers = append([]Server{
 		c.WriteRSTStream(id, http2.ErrCodeNo)
 		return false
 	}},
-	{Name: "no SETTINGS, but answers", Want: Either, silent: true},
+	{Name: "no SETTINGS, but answers", Want: Either, Codes: illegal, silent: true},
 	{Name: "SETTINGS never acknowledged", Want: Either, silent: true, greet: func(c *Conn) { c.WriteSettings() }},
 	{Name: "an acknowledgement of nothing", Want: Either, greet: func(c *Conn) { c.WriteSettingsAck() }},
 	{Name: "closes at once", Want: Fails, greet: func(c *Conn) { c.Flush(); c.Conn.Close() }},
@@ -227,23 +233,23 @@ var Servers = append([]Server{
 	}},
 	{Name: "HTTP/1.1", Want: Fails, raw: "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"},
 	{Name: "another protocol", Want: Fails, raw: "220 mail.test ESMTP\r\n"},
-	{Name: "PUSH_PROMISE", Want: Either, run: func(c *Conn, id uint32, _ int) bool {
+	{Name: "PUSH_PROMISE", Want: Either, Codes: illegal, run: func(c *Conn, id uint32, _ int) bool {
 		c.WritePushPromise(http2.PushPromiseParam{StreamID: id, PromiseID: 2, BlockFragment: request("GET", "/"), EndHeaders: true})
 		c.well(id)
 		return false
 	}},
-	{Name: "zero increments", Want: Either, run: func(c *Conn, id uint32, _ int) bool {
+	{Name: "zero increments", Want: Either, Codes: illegal, run: func(c *Conn, id uint32, _ int) bool {
 		c.WriteWindowUpdate(id, 0)
 		c.well(id)
 		return false
 	}},
-	{Name: "a stream's window too large", Want: Either, run: func(c *Conn, id uint32, _ int) bool {
+	{Name: "a stream's window too large", Want: Either, Codes: overflow, run: func(c *Conn, id uint32, _ int) bool {
 		c.WriteWindowUpdate(id, largest)
 		c.WriteWindowUpdate(id, largest)
 		c.well(id)
 		return false
 	}},
-	{Name: "the connection's window too large", Want: Either, run: func(c *Conn, id uint32, _ int) bool {
+	{Name: "the connection's window too large", Want: Either, Codes: overflow, run: func(c *Conn, id uint32, _ int) bool {
 		c.WriteWindowUpdate(0, largest)
 		c.WriteWindowUpdate(0, largest)
 		c.well(id)

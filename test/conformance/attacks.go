@@ -30,6 +30,7 @@ const (
 	innocentBusy = 500 * time.Millisecond
 	badAddr      = "127.0.0.1:8087" // where servers misbehave
 	badLimit     = 6 * time.Second  // for a client of theirs
+	badRequests  = 4                // that one of the client's becomes, which is asked again when it was not processed
 )
 
 // attacks makes a suite of attacks from clients, on one connection each, while an innocent client is served.
@@ -198,6 +199,10 @@ func tryServer(ctx context.Context, r *rig, a attack.Server) (verdict, error) {
 	complain(i.failed > 0, "%d of %d calls to another server failed: %v", i.failed, len(i.took), i.first)
 	complain(grown > attackMemory, "%.1f MiB more memory", float64(grown)/(1<<20))
 	complain(!got.Right(a), "want %v", a.Want)
+	complain(requests > badRequests, "%d requests reached it, at most %d", requests, badRequests)
+	for _, s := range seen {
+		complain(!a.Told(s), "a connection of it was not told one of %v", a.Codes)
+	}
 	figures := fmt.Sprintf("the client got %v; %d requests on %d connections; %.1f MiB; another server: %v; the server saw",
 		got, requests, len(seen), float64(grown)/(1<<20), i)
 	for _, s := range seen {

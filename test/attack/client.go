@@ -20,6 +20,8 @@ type Client struct {
 	Endured bool
 	// Busy says that what it sends is much work for its bytes, and endured: who shares a core with it waits for that.
 	Busy bool
+	// Opens says that the attack leaves as many streams open as may be: so many requests it may cause.
+	Opens bool
 
 	settings []http2.Setting // sent first
 	deaf     bool            // reads nothing while it runs

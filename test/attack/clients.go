@@ -44,7 +44,7 @@ var Clients = []Client{
 		func(c *Conn, id uint32) { c.WriteRawFrame(http2.FramePriority, 0, id, append(word(id), 0)) }),
 	madeYouReset("PRIORITY of four bytes", calmOr(http2.ErrCodeFrameSize),
 		func(c *Conn, id uint32) { c.WriteRawFrame(http2.FramePriority, 0, id, word(0)) }),
-	{Name: "refused streams", Why: "streams beyond the limit, without end", Codes: calmOr(http2.ErrCodeRefusedStream, http2.ErrCodeProtocol),
+	{Name: "refused streams", Why: "streams beyond the limit, without end", Codes: calmOr(http2.ErrCodeRefusedStream, http2.ErrCodeProtocol), Opens: true,
 		run: func(c *Conn) {
 			for c.More() {
 				c.open(request("GET", Hold), true)
@@ -140,7 +140,7 @@ var Clients = []Client{
 				c.open(block, true)
 			}
 		}},
-	{Name: "parked streams", Why: "answers that find no window", Codes: calm, Endured: true,
+	{Name: "parked streams", Why: "answers that find no window", Codes: calm, Endured: true, Opens: true,
 		settings: []http2.Setting{{ID: http2.SettingInitialWindowSize, Val: 0}}, run: func(c *Conn) {
 			for range parked {
 				c.open(request("GET", Big), true)
@@ -159,7 +159,7 @@ var Clients = []Client{
 				}
 			}
 		}},
-	{Name: "answers not read", Why: "CVE-2019-9517", Codes: calm, Endured: true, deaf: true,
+	{Name: "answers not read", Why: "CVE-2019-9517", Codes: calm, Endured: true, deaf: true, Opens: true,
 		settings: []http2.Setting{{ID: http2.SettingInitialWindowSize, Val: largest}}, run: func(c *Conn) {
 			c.WriteWindowUpdate(0, largest-65535)
 			for range parked {
@@ -167,7 +167,7 @@ var Clients = []Client{
 			}
 			c.Wait()
 		}},
-	{Name: "unfinished bodies", Why: "one byte of a million", Codes: calm, Endured: true, run: func(c *Conn) {
+	{Name: "unfinished bodies", Why: "one byte of a million", Codes: calm, Endured: true, Opens: true, run: func(c *Conn) {
 		for range parked {
 			c.WriteData(c.open(request("POST", Hold, literal("content-length", "1000000")), false), false, []byte("x"))
 		}

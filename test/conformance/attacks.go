@@ -20,11 +20,11 @@ import (
 const (
 	attackTime    = 3 * time.Second
 	attackMemory  = 20 << 20 // more than the proxy had before, in bytes
-	attackSpared  = 250      // requests that reach the server, or as many as may be open at a time, and
+	attackSpared  = 250      // requests that reach the server, or as many as may be open at a time where that is the attack, and
 	attackPerTime = 100      // more for each second
 	// innocentTime is for a call of an innocent client, but for one of each whole hundred. Attacker, proxy, server and that client share what
 	// cores there are: with two, the longest call of some hundreds took up to 123 ms while a thousand answers began at once, and all but 1 %
-	// took 71 ms at most. An attack that ends at once leaves time for ten calls, and none of these is excepted.
+	// took 71 ms at most. An attack that ends at once leaves time for twenty calls, and none of these is excepted.
 	innocentTime = 100 * time.Millisecond
 	// innocentBusy is for the same beside an attack that keeps a core busy: up to 299 ms in two runs of five, and 5 to 70 ms in the others.
 	innocentBusy = 500 * time.Millisecond
@@ -93,6 +93,19 @@ func startVictim(r *rig) (*victim, error) {
 	return v, nil
 }
 
+// settled answers how many requests an attack made that is over. What was on its way then is that attack's, and not the next one's.
+func (v *victim) settled() int64 {
+	n := v.attacked.Load()
+	for range 50 {
+		time.Sleep(10 * innocentEvery)
+		last := n
+		if n = v.attacked.Load(); n == last {
+			break
+		}
+	}
+	return n
+}
+
 func tryAttack(ctx context.Context, r *rig, a attack.Client, v *victim) (verdict, error) {
 	began := time.Now()
 	before := v.attacked.Load()
@@ -104,14 +117,17 @@ func tryAttack(ctx context.Context, r *rig, a attack.Client, v *victim) (verdict
 		return verdict{}, err
 	}
 	o, err := a.Run(ctx, dialer(r, serverAddr), attackTime)
+	caused := v.settled() - before
 	grown := m.end()
 	if err != nil {
 		return verdict{}, err
 	}
 	i.end()
-	caused := v.attacked.Load() - before
-	allowed := o.Settings[http2.SettingMaxConcurrentStreams]
-	most := max(attackSpared, int64(allowed)) + int64(attackPerTime*o.Took.Seconds())
+	most := int64(attackSpared)
+	if a.Opens {
+		most = max(most, int64(o.Settings[http2.SettingMaxConcurrentStreams]))
+	}
+	most += int64(attackPerTime * o.Took.Seconds())
 	longest := innocentTime
 	if a.Busy {
 		longest = innocentBusy

@@ -117,7 +117,7 @@ func (r *rig) startProxy(ctx context.Context, bin, dir string) (end func(), err 
 	case copied:
 		argv = []string{filepath.Join(bin, "conformance"), "copy"}
 	case asAService:
-		for _, s := range []manifest.Service{everything(), declared(), several()} {
+		for _, s := range []manifest.Service{everything(), declared(), several(), aged()} {
 			if err := s.Write(manifests); err != nil {
 				return nil, err
 			}

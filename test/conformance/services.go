@@ -7,7 +7,7 @@ import (
 	"github.com/sluice-mesh/sluice/test/manifest"
 )
 
-// Besides everything, the rig that has Services has two with addresses of their own in 127.0.0.0/8, all of which are the namespace's.
+// Besides everything, the rig that has Services has three with addresses of their own in 127.0.0.0/8, all of which are the namespace's.
 const (
 	declaredAddr = "127.96.0.10:8080" // HTTP/2 by declaration, with the server of serverAddr as its endpoint
 	severalIP    = "127.96.0.11"      // three endpoints
@@ -17,6 +17,8 @@ const (
 	lonelyAging  = 8093 // of everything: one endpoint
 	bulkPort     = 8094
 	bulkGRPC     = 8095
+	agedIP       = "127.96.0.12" // one endpoint, whose clients are asked to come again each second
+	agedGRPC     = 8096
 )
 
 // severalPods are the endpoints of the Service that has several.
@@ -38,4 +40,11 @@ func several() manifest.Service {
 		s.Endpoints = append(s.Endpoints, manifest.Endpoint{Pod: fmt.Sprintf("several-%d", i), Addr: netip.MustParseAddr(a)})
 	}
 	return s
+}
+
+func aged() manifest.Service {
+	return manifest.Service{Name: "aged", ClusterIPs: []netip.Addr{netip.MustParseAddr(agedIP)},
+		Annotations: map[string]string{"sluice.mesh/max-stream-age": "1s"},
+		Ports:       []manifest.Port{{Port: agedGRPC, Target: agedGRPC}},
+		Endpoints:   []manifest.Endpoint{{Pod: "aged-0", Addr: netip.MustParseAddr("127.0.0.1")}}}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -24,7 +25,10 @@ const (
 
 	agingRate = 200
 	agingTime = 6 * time.Second
-	loadLimit = time.Minute // for one row
+	// comings is how often a channel connects at least, in that time, that is asked to come again each second.
+	comings   = 3
+	heldTime  = 4 * time.Second // a stream that none of this ends
+	loadLimit = time.Minute     // for one row
 )
 
 // row is a case with servers and clients of our own.
@@ -75,6 +79,7 @@ func spread() *suite {
 		}},
 		row{"connections that live a second, three servers", aging(severalPods, severalIP, severalAging)},
 		row{"connections that live a second, one server", aging([]string{"127.0.0.1"}, "127.0.0.1", lonelyAging)},
+		row{"a channel that is asked to come again each second, and a stream", comeAgain},
 	)
 }
 
@@ -84,6 +89,28 @@ func aging(pods []string, service string, port uint16) func(ctx context.Context,
 			"--rate", fmt.Sprint(agingRate), "--duration", agingTime.String())
 		return figures, err
 	}
+}
+
+// comeAgain holds that a channel that the proxy asks to come again does so and loses no call, and that no stream is cut by it.
+func comeAgain(ctx context.Context, dir string, r *rig) (string, error) {
+	const pod = "127.0.0.1"
+	var (
+		stream sync.WaitGroup
+		held   string
+		cut    error
+	)
+	stream.Go(func() {
+		if cut = waitFor(ctx, r, fmt.Sprintf("%s:%d", pod, agedGRPC)); cut == nil {
+			held, cut = r.boxJSON(ctx, &struct{}{}, filepath.Join(dir, programName(grpcBox)), "hold", "--target", fmt.Sprintf("%s:%d", agedIP, agedGRPC),
+				"--for", heldTime.String(), "--every", "100ms")
+		}
+	})
+	got, figures, err := loadBoxes(ctx, dir, r, []string{pod}, agedIP, agedGRPC, nil, "--rate", fmt.Sprint(agingRate), "--duration", agingTime.String())
+	stream.Wait()
+	if err == nil && got.Connections < comings {
+		err = fmt.Errorf("%d connections, at least %d", got.Connections, comings)
+	}
+	return figures + "; " + held, errors.Join(err, cut)
 }
 
 // loaded is what the box's load prints.

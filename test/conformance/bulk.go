@@ -25,6 +25,9 @@ const (
 	ahead = 48 << 20
 	// silence is longer than any of our checks of a stream on which nothing comes.
 	silence = 25 * time.Second
+	// pinging is longer than a server of grpc-go bears with pings that come each pingEvery, the least that grpc-go takes.
+	pinging   = 45 * time.Second
+	pingEvery = 10 * time.Second
 )
 
 // bulk makes a suite of bodies that are larger than anything the proxy may keep, of readers that stop, and of streams that are silent.
@@ -48,7 +51,8 @@ func bulk() *suite {
 			}
 			return figures, err
 		})},
-		row{"a silent stream, and a server that wants no pings", silentGRPC},
+		row{"a silent stream, and a server that wants no pings", holdGRPC("--for", silence.String())},
+		row{"a silent stream with pings, and a server that wants none", holdGRPC("--for", pinging.String(), "--ping", pingEvery.String())},
 	)
 }
 
@@ -220,14 +224,17 @@ func transferGRPC(ctx context.Context, dir string, r *rig, flags ...string) (t t
 	return t, figures, err
 }
 
-// silentGRPC holds that the proxy's own checks are none that a server with grpc-go's defaults takes for too many pings.
-func silentGRPC(ctx context.Context, dir string, r *rig) (string, error) {
-	box := filepath.Join(dir, programName(grpcBox))
-	addr := fmt.Sprintf("127.0.0.1:%d", bulkGRPC)
-	stop, err := background(ctx, r, bulkGRPC, 0, box, "serve", "--address", addr)
-	if err != nil {
-		return "", err
+// holdGRPC holds that a server with grpc-go's defaults takes nothing for too many pings: neither the proxy's own checks nor the pings of the
+// proxy's client, which end at the proxy.
+func holdGRPC(flags ...string) func(ctx context.Context, dir string, r *rig) (string, error) {
+	return func(ctx context.Context, dir string, r *rig) (string, error) {
+		box := filepath.Join(dir, programName(grpcBox))
+		addr := fmt.Sprintf("127.0.0.1:%d", bulkGRPC)
+		stop, err := background(ctx, r, bulkGRPC, 0, box, "serve", "--address", addr)
+		if err != nil {
+			return "", err
+		}
+		defer stop()
+		return r.boxJSON(ctx, &struct{}{}, box, append([]string{"hold", "--target", addr}, flags...)...)
 	}
-	defer stop()
-	return r.boxJSON(ctx, &struct{}{}, box, "hold", "--target", addr, "--for", silence.String())
 }

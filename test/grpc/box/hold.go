@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 	testpb "google.golang.org/grpc/interop/grpc_testing"
+	"google.golang.org/grpc/keepalive"
 )
 
 // held is what "box hold" prints.
@@ -26,10 +27,15 @@ func hold(ctx context.Context, args []string, out io.Writer) error {
 	target := fs.String("target", "", "HOST:PORT of the Service")
 	length := fs.Duration("for", 10*time.Second, "how long the stream lasts")
 	every := fs.Duration("every", 0, "ask that often; 0 is silence between begin and end")
+	ping := fs.Duration("ping", 0, "ping that often, also without a stream; grpc-go takes 10 seconds for less, 0 is never")
 	if err := fs.Parse(args); err != nil {
 		return err
 	}
-	cc, err := grpc.NewClient("passthrough:///"+*target, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	options := []grpc.DialOption{grpc.WithTransportCredentials(insecure.NewCredentials())}
+	if *ping > 0 {
+		options = append(options, grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: *ping, PermitWithoutStream: true}))
+	}
+	cc, err := grpc.NewClient("passthrough:///"+*target, options...)
 	if err != nil {
 		return err
 	}

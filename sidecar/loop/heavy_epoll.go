@@ -33,11 +33,16 @@ func (h *heavy) take() *Task {
 	return t
 }
 
-// runHeavy ends a turn.
-func (l *Loop) runHeavy() {
+// runHeavy ends a turn: it resumes those up to last, which could run when the turn began to.
+func (l *Loop) runHeavy(last *Task) {
 	share := max(l.heavy.moved, quantum)
-	for l.heavy.moved = 0; l.heavy.any() && l.heavy.moved < share; {
-		l.resume(l.heavy.take())
+	l.heavy.moved = 0
+	for last != nil && l.heavy.moved < share {
+		t := l.heavy.take()
+		l.resume(t)
+		if t == last {
+			break
+		}
 	}
 	l.heavy.moved = 0
 }

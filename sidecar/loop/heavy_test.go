@@ -81,3 +81,25 @@ func TestHeavyCoroutinesAreTakenInTurn(t *testing.T) {
 		t.Error("something is left")
 	}
 }
+
+func TestWorkIsChargedAsBytesAre(t *testing.T) {
+	l, do := run(t)
+	do(func() error {
+		others := 0
+		stop := false
+		defer func() { stop = true }()
+		l.Go(func() {
+			for !stop {
+				others++
+				l.Yield()
+			}
+		})
+		for range 16 {
+			l.Charge(quantum / 8)
+		}
+		if others < 2 {
+			t.Errorf("another coroutine ran %d times while two quanta of work were done, want 2", others)
+		}
+		return nil
+	})
+}

@@ -197,13 +197,14 @@ func (l *Loop) turn(n int, waited bool) {
 	}
 	l.fireTimers()
 	l.runPosted()
+	last := l.heavy.last
 	l.queue, l.ready = l.ready, l.queue[:0]
 	for i, t := range l.queue {
 		l.queue[i] = nil
 		l.resume(t)
 	}
 	l.queue = l.queue[:0]
-	l.runHeavy()
+	l.runHeavy(last)
 	if l.held++; l.held > maxHeld || n < crowded && !l.anyReady() {
 		l.release()
 	}

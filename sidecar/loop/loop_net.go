@@ -185,6 +185,9 @@ func (l *Loop) Live() int { return l.live }
 // Stopping reports whether Stop was called.
 func (l *Loop) Stopping() bool { return l.stopping }
 
+// Charge counts work that takes as long as moving n bytes does: here the scheduler divides the time.
+func (l *Loop) Charge(int) {}
+
 // Trim ends the coroutines that are kept for reuse: here none are.
 func (l *Loop) Trim() {}
 

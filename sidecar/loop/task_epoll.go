@@ -188,6 +188,9 @@ func (l *Loop) parked() []*Task {
 	return ts
 }
 
+// Charge counts work that takes as long as moving n bytes does, and gives way when the quantum is used up. In coroutines only.
+func (l *Loop) Charge(n int) { l.charge(n - callCost) }
+
 // charge counts n moved bytes against the quantum and gives way when it is used up.
 func (l *Loop) charge(n int) {
 	l.spent += n + callCost

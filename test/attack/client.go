@@ -18,8 +18,6 @@ type Client struct {
 	Codes []http2.ErrCode
 	// Endured says that the connection may also live on, as the attack costs its victim no more than it costs the attacker.
 	Endured bool
-	// Busy says that what it sends is much work for its bytes, and endured: who shares a core with it waits for that.
-	Busy bool
 	// Opens says that the attack leaves as many streams open as may be: so many requests it may cause.
 	Opens bool
 

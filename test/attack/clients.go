@@ -124,7 +124,7 @@ var Clients = []Client{
 			c.open(block, true)
 		}
 	}},
-	{Name: "HPACK bomb", Why: "16 KB that stand for 64 MB", Codes: calmOr(http2.ErrCodeProtocol, http2.ErrCodeCompression), Endured: true, Busy: true,
+	{Name: "HPACK bomb", Why: "16 KB that stand for 64 MB", Codes: calmOr(http2.ErrCodeProtocol, http2.ErrCodeCompression), Endured: true,
 		run: func(c *Conn) {
 			long := append([]byte{0x40, 1, 'x', 0x7f, 0xa1, 0x1e}, bytes.Repeat([]byte{'y'}, 4000)...) // indexed from now on as 62
 			c.open(request("GET", Quick, long), true)
@@ -133,7 +133,7 @@ var Clients = []Client{
 				c.open(bomb, true)
 			}
 		}},
-	{Name: "table size updates", Why: "a block of nothing else", Codes: calmOr(http2.ErrCodeProtocol, http2.ErrCodeCompression), Endured: true, Busy: true,
+	{Name: "table size updates", Why: "a block of nothing else", Codes: calmOr(http2.ErrCodeProtocol, http2.ErrCodeCompression), Endured: true,
 		run: func(c *Conn) {
 			block := append(bytes.Repeat([]byte{0x20}, 16000), request("GET", "/")...) // what is asked for is no attack
 			for c.More() {

@@ -26,8 +26,6 @@ const (
 	// cores there are: with two, the longest call of some hundreds took up to 123 ms while a thousand answers began at once, and all but 1 %
 	// took 71 ms at most. An attack that ends at once leaves time for twenty calls, and none of these is excepted.
 	innocentTime = 100 * time.Millisecond
-	// innocentBusy is for the same beside an attack that keeps a core busy: up to 299 ms in two runs of five, and 5 to 70 ms in the others.
-	innocentBusy = 500 * time.Millisecond
 	badAddr      = "127.0.0.1:8087" // where servers misbehave
 	badLimit     = 6 * time.Second  // for a client of theirs
 	badRequests  = 4                // that one of the client's becomes, which is asked again when it was not processed
@@ -128,10 +126,6 @@ func tryAttack(ctx context.Context, r *rig, a attack.Client, v *victim) (verdict
 		most = max(most, int64(o.Settings[http2.SettingMaxConcurrentStreams]))
 	}
 	most += int64(attackPerTime * o.Took.Seconds())
-	longest := innocentTime
-	if a.Busy {
-		longest = innocentBusy
-	}
 	var wrong []string
 	complain := func(bad bool, format string, args ...any) {
 		if bad {
@@ -139,7 +133,7 @@ func tryAttack(ctx context.Context, r *rig, a attack.Client, v *victim) (verdict
 		}
 	}
 	complain(len(i.took) < 2, "the innocent client made no call but its first")
-	complain(i.within() > longest, "innocent calls took %v, at most %v", i.within(), longest)
+	complain(i.within() > innocentTime, "innocent calls took %v, at most %v", i.within(), innocentTime)
 	complain(i.failed > 0, "%d of %d innocent calls failed: %v", i.failed, len(i.took), i.first)
 	complain(caused > most, "%d requests reached the server, at most %d", caused, most)
 	complain(grown > attackMemory, "%.1f MiB more memory", float64(grown)/(1<<20))

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -17,6 +18,13 @@ const attackTime = 50 * time.Millisecond
 
 func (r *rig) dialAttack(ctx context.Context) (net.Conn, error) {
 	return new(net.Dialer).DialContext(ctx, "tcp", r.addr.String())
+}
+
+func total(counters []atomic.Uint64) (n uint64) {
+	for i := range counters {
+		n += counters[i].Load()
+	}
+	return n
 }
 
 func TestServersThatMisbehaveOverHTTP2(t *testing.T) {
@@ -35,6 +43,12 @@ func TestServersThatMisbehaveOverHTTP2(t *testing.T) {
 			if !got.Right(a) {
 				t.Errorf("want %v, got %v", a.Want, got)
 			}
+			if strings.HasSuffix(a.Name, " flood") || strings.HasPrefix(a.Name, "endless CONTINUATION") {
+				r.counts("connections that were ended for what the endpoint did", 1, func() uint64 { return total(r.m.Loop(0).UpstreamViolations) })
+			}
+			if n := total(r.m.Loop(0).Violations); n != 0 {
+				t.Errorf("%d violations of the client were counted", n)
+			}
 		})
 	}
 }
@@ -51,12 +65,10 @@ func TestClientsThatMisbehaveOverHTTP2(t *testing.T) {
 			if o, err := a.Run(t.Context(), r.dialAttack, patience); err != nil || !a.Right(o) {
 				t.Errorf("got %+v, %v; want one of %v", o, err, a.Codes)
 			}
-			r.counts("connections ended for a reason", 1, func() (n uint64) {
-				for i := range r.m.Loop(0).Violations {
-					n += r.m.Loop(0).Violations[i].Load()
-				}
-				return n
-			})
+			r.counts("connections that were ended for what their client did", 1, func() uint64 { return total(r.m.Loop(0).Violations) })
+			if n := total(r.m.Loop(0).UpstreamViolations); n != 0 {
+				t.Errorf("%d violations of the endpoint were counted", n)
+			}
 		})
 	}
 }

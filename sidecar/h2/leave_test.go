@@ -339,33 +339,59 @@ func TestAnIdleConnectionEndsInTime(t *testing.T) {
 	}
 }
 
-// An endpoint that has left its Service's set finishes what it was asked, and its connection is not kept for the next request.
-func TestAConnectionToAnEndpointThatHasLeftEndsWithItsLastStream(t *testing.T) {
-	gone := func(r *rig) {
+// An endpoint that has left the set keeps no idle connection, and finishes what it has.
+func TestAConnectionToAnEndpointThatIsGoneEnds(t *testing.T) {
+	end := "GOAWAY 0 NO_ERROR none"
+	t.Run("at once where it is idle", func(t *testing.T) {
+		r, _, s := pair(t, nil)
 		r.on(func() {
 			u := r.endpoints[0].up
 			u.Endpoint.Gone.Store(true)
 			u.nudge()
 		})
-	}
-	t.Run("an idle one at once", func(t *testing.T) {
-		r, _, s := pair(t, nil)
-		gone(r)
-		if got := s.gone(); got != "GOAWAY 0 NO_ERROR none" {
+		if got := s.gone(); got != end {
 			t.Errorf("the end was %q", got)
 		}
 	})
-	t.Run("a busy one behind its answer", func(t *testing.T) {
+	t.Run("behind its last stream", func(t *testing.T) {
 		r, c, s := pair(t, nil)
-		c.get(3)
-		s.want(asked("GET", 3)+" end", "")
-		gone(r)
-		s.silence("a stream is under way")
-		s.ok(3, false)
-		c.want("HEADERS 3 :status=200", "")
-		s.WriteData(3, true, []byte("x"))
-		c.collect(3, 1)
-		if got := s.gone(); got != "GOAWAY 0 NO_ERROR none" {
+		c.post(3)
+		s.want(asked("POST", 3), "")
+		c.get(5)
+		s.want(asked("GET", 5)+" end", "")
+		r.on(func() {
+			u := r.endpoints[0].up
+			u.Endpoint.Gone.Store(true)
+			u.nudge()
+		})
+		s.ok(5, true)
+		c.want("HEADERS 5 :status=200 end", "")
+		s.silence("stream 3 is under way")
+		c.WriteData(3, true, []byte("rest"))
+		s.want(`DATA 3 "rest" end`, "")
+		s.ok(3, true)
+		c.want("HEADERS 3 :status=200 end", "")
+		if got := s.gone(); got != end {
+			t.Errorf("the end was %q", got)
+		}
+	})
+	t.Run("not before it has said what it speaks", func(t *testing.T) {
+		r := newRig(t, 1, nil)
+		r.dialed = func(u *Upstream) { u.Endpoint.Gone.Store(true) }
+		c := r.client()
+		c.get(1)
+		s := r.rude(0)
+		s.auto = false
+		s.want(asked("GET", 1)+" end", "who has picked it still goes there")
+		c.WriteRSTStream(1, http2.ErrCodeCancel)
+		s.want("RST_STREAM 1 CANCEL", "")
+		r.on(func() {
+			if u := r.endpoints[0].up; u == nil || u.Closed() {
+				t.Error("the connection was ended")
+			}
+		})
+		s.WriteSettings()
+		if got := s.gone(); got != end {
 			t.Errorf("the end was %q", got)
 		}
 	})

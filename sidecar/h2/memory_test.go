@@ -293,81 +293,128 @@ func TestIdleConnectionsHoldNoBuffer(t *testing.T) {
 	t.Logf("%d bytes an idle connection, with those of the test's own end", (heap()-before)/n)
 }
 
-// A reader that stalls stalls its own stream: others between the same client and the same endpoint have the connections' windows to themselves.
-func TestAStalledReaderLeavesOthersOfItsConnectionAlone(t *testing.T) {
+// Readers that take nothing hold as much as a connection's whole window, and the streams beside them on the same two connections get theirs.
+func TestStalledReadersBesideOthers(t *testing.T) {
+	const stalled, innocents, size = 5, 20, 60_000
 	r := newRig(t, 1, nil)
 	c := r.client(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0})
-	c.WriteWindowUpdate(0, 4<<20)
-	c.get(1)
-	s := r.server(0)
-	s.want(asked("GET", 1)+" end", "")
-	s.ok(1, false)
-	c.want("HEADERS 1 :status=200", "")
-	s.fill(1, 65535, false) // the client takes none of it
-	for id := uint32(3); id < 43; id += 2 {
-		// 1.2 MB in all, more than any window of a connection.
+	c.WriteWindowUpdate(0, 1<<30)
+	var s *peer
+	sent := int64(0)
+	answer := func(id uint32, n int, end bool) {
+		t.Helper()
 		c.get(id)
+		if s == nil {
+			s = r.server(0)
+		}
 		s.want(asked("GET", id)+" end", "")
 		s.ok(id, false)
-		s.fill(id, 60_000, true)
 		c.want(fmt.Sprintf("HEADERS %d :status=200", id), "")
-		c.WriteWindowUpdate(id, 60_000)
-		c.collect(id, 60_000)
+		for s.granted(0)-sent < int64(n) {
+			s.next()
+		}
+		s.fill(id, n, end)
+		sent += int64(n)
 	}
-	c.WriteWindowUpdate(1, 65535)
-	c.collect(1, 65535)
+	id := uint32(1)
+	for range stalled {
+		answer(id, 65535, false)
+		id += 2
+	}
+	for range innocents {
+		answer(id, size, true)
+		c.WriteWindowUpdate(id, size)
+		c.collect(id, size)
+		id += 2
+	}
+	r.on(func() {
+		if n := r.o.Memory.Bytes(); n < stalled*65535 {
+			t.Errorf("%d bytes are held, of which the stalled streams alone have %d", n, stalled*65535)
+		}
+	})
+	for i := range uint32(stalled) {
+		c.WriteWindowUpdate(2*i+1, 65535)
+		c.collect(2*i+1, 65535)
+	}
 }
 
-// The same for an upload that its server does not read.
-func TestAStalledUploadLeavesOthersOfItsConnectionAlone(t *testing.T) {
+// The same with requests' bodies, of which the endpoint takes none.
+func TestStalledUploadsBesideOthers(t *testing.T) {
+	const stalled, innocents, size = 5, 20, 60_000
 	r := newRig(t, 1, nil)
 	c := r.client()
-	c.post(1)
-	s := r.server(0, http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0})
-	s.WriteWindowUpdate(0, 4<<20)
-	s.want(asked("POST", 1), "")
-	s.silence("it has taken the settings")
-	c.fill(1, 65535, false)
-	for id := uint32(3); id < 43; id += 2 {
+	var s *peer
+	sent := int64(0)
+	upload := func(id uint32, n int, end bool) {
+		t.Helper()
 		c.post(id)
+		if s == nil {
+			s = r.server(0, http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0})
+			s.WriteWindowUpdate(0, 1<<30)
+		}
 		s.want(asked("POST", id), "")
-		c.fill(id, 60_000, true)
-		s.WriteWindowUpdate(id, 60_000)
-		s.collect(id, 60_000)
+		s.silence("the body has not begun, and the endpoint's SETTINGS are known")
+		for c.granted(0)-sent < int64(n) {
+			c.next()
+		}
+		c.fill(id, n, end)
+		sent += int64(n)
+	}
+	id := uint32(1)
+	for range stalled {
+		upload(id, 65535, false)
+		id += 2
+	}
+	for range innocents {
+		upload(id, size, true)
+		s.WriteWindowUpdate(id, size)
+		s.collect(id, size)
 		s.ok(id, true)
 		c.want(fmt.Sprintf("HEADERS %d :status=200 end", id), "")
+		id += 2
 	}
-	s.WriteWindowUpdate(1, 65535)
-	s.collect(1, 65535)
+	for i := range uint32(stalled) {
+		s.WriteWindowUpdate(2*i+1, 65535)
+		s.collect(2*i+1, 65535)
+	}
 }
 
-// Streams that wait for a connection's window have it in turns, so that none takes all of it.
-func TestStreamsThatWaitForAConnectionsWindowTakeTurns(t *testing.T) {
+// Streams that wait for their connection's window take turns at what is granted: none is served before the others.
+func TestStreamsTakeTurnsAtTheConnectionsWindow(t *testing.T) {
+	const size = 65535
 	r := newRig(t, 1, nil)
 	c := r.client(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1 << 20})
 	c.get(1)
 	s := r.server(0)
 	s.want(asked("GET", 1)+" end", "")
 	s.ok(1, false)
+	s.fill(1, size, true)
 	c.want("HEADERS 1 :status=200", "")
-	s.fill(1, 65535, false)
-	c.collect(1, 65535) // that was the connection's window
-	c.get(3)
-	s.want(asked("GET", 3)+" end", "")
-	s.ok(3, false)
-	c.want("HEADERS 3 :status=200", "")
-	s.fill(1, 65535, false)
-	s.fill(3, 65535, false)
-	s.silence("both wait for the client's window")
-	const window = 64 << 10
-	c.WriteWindowUpdate(0, window)
-	got := map[uint32]int{}
-	for got[1]+got[3] < window {
-		if f, ok := c.next().(*http2.DataFrame); ok {
-			got[f.StreamID] += len(f.Data())
+	c.collect(1, size) // the connection's window is used up
+	for _, id := range []uint32{3, 5} {
+		c.get(id)
+		s.want(asked("GET", id)+" end", "")
+		s.ok(id, false)
+		c.want(fmt.Sprintf("HEADERS %d :status=200", id), "")
+		s.fill(id, size, true)
+	}
+	s.silence("what was sent is there")
+	take := func(n int, got map[uint32]int) {
+		c.WriteWindowUpdate(0, uint32(n))
+		for n > 0 {
+			if f, ok := c.next().(*http2.DataFrame); ok {
+				got[f.StreamID] += len(f.Data())
+				n -= len(f.Data())
+			}
 		}
 	}
-	if got[1] > 3*window/4 || got[3] > 3*window/4 {
-		t.Errorf("of %d bytes the streams got %v", window, got)
+	got := map[uint32]int{}
+	take(64<<10, got)
+	if got[3] > 48<<10 || got[5] > 48<<10 {
+		t.Errorf("of 64 KiB one stream got %d bytes, the other %d", got[3], got[5])
+	}
+	take(2*size-64<<10, got)
+	if got[3] != size || got[5] != size {
+		t.Errorf("one stream got %d bytes, the other %d, want %d each", got[3], got[5], size)
 	}
 }

@@ -327,8 +327,9 @@ func (u *Upstream) onGoAway(last uint32, _ frame.Code) {
 
 func (u *Upstream) onSettings() { u.changed(u) }
 
-// leaving reports whether the connection ends with its last stream.
-func (u *Upstream) leaving() bool { return u.away || u.Endpoint.Gone.Load() }
+// leaving reports whether the connection ends with its last stream. One that has yet to say what it speaks is waited for: somebody may have asked,
+// see package upstream.
+func (u *Upstream) leaving() bool { return u.away || u.started && u.Endpoint.Gone.Load() }
 
 func (u *Upstream) freed() {
 	if len(u.streams) == 0 {

@@ -257,6 +257,15 @@ func TestAsk(t *testing.T) {
 			t.Errorf("%d connections, want 1", n)
 		}
 	})
+	t.Run("one that has left the set meanwhile", func(t *testing.T) {
+		r := newRelay(t)
+		r.answer(100, echo)
+		r.ep.Gone.Store(true)
+		if a := ask(r).Answer; a != SpeaksHTTP2 {
+			t.Errorf("got %d", a)
+		}
+		r.eventually("its connection to end", func() bool { return len(r.p.streams) == 0 })
+	})
 	for name, said := range map[string]string{"HTTP/1.1": "HTTP/1.1 400 Bad Request\r\n\r\n", "nothing": ""} {
 		t.Run(name+", and its end", func(t *testing.T) {
 			r := newRelay(t)

@@ -16,12 +16,15 @@ type scavenger struct {
 // scavengeFrom is how many connections must have been open for their memory to be worth a collection.
 const scavengeFrom = 500
 
+// scavengeStep is how many have to have gone, unless nobody is left.
+const scavengeStep = 50
+
 // look is told how many connections are open and reports whether to collect now: when no more than half of the most are left, until
 // none is.
 func (s *scavenger) look(open int64) bool {
 	s.peak = max(s.peak, open)
 	s.crowd = s.crowd || s.peak >= scavengeFrom
-	if !s.crowd || open > s.peak/2 {
+	if !s.crowd || open > s.peak/2 || open > 0 && s.peak-open < scavengeStep {
 		return false
 	}
 	s.peak, s.crowd = open, open > 0

@@ -338,9 +338,11 @@ type block struct {
 const keptFields = 64
 
 // A byte of a block may stand for a whole field: 16 KB of them take a tenth of a millisecond, so that they count as blockCost times as many that are
-// moved. Blocks of up to cheapBlock bytes, as are all that mean well, come with the reading.
+// moved, and what they stand for is gone through as well. Blocks of up to cheapBlock bytes, and lists of up to cheapList, as are those that mean well,
+// come with the reading.
 const (
 	cheapBlock = 1 << 10
+	cheapList  = 4 << 10
 	blockCost  = 16
 )
 
@@ -384,8 +386,8 @@ func (c *conn) onBlock(h frame.Header, fragment []byte) *frame.ConnError {
 	if cap(c.fields) > keptFields {
 		c.fields = nil
 	}
-	if n := len(fragment) - cheapBlock; n > 0 && rule == nil {
-		c.l.Charge(n * blockCost)
+	if n := blockCost*max(len(fragment)-cheapBlock, 0) + max(min(size, c.o.headLimit())-cheapList, 0); n > 0 && rule == nil {
+		c.l.Charge(n)
 	}
 	return rule
 }

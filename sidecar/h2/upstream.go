@@ -329,7 +329,9 @@ func (u *Upstream) onSettings() { u.changed(u) }
 
 // leaving reports whether the connection ends with its last stream. One that has yet to say what it speaks is waited for: somebody may have asked,
 // see package upstream.
-func (u *Upstream) leaving() bool { return u.away || u.started && u.Endpoint.Gone.Load() }
+func (u *Upstream) leaving() bool {
+	return u.away || u.started && u.maxStreams > 0 && u.Endpoint.Gone.Load() // one that takes no streams has its own time: see tick
+}
 
 func (u *Upstream) freed() {
 	if len(u.streams) == 0 {

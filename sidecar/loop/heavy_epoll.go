@@ -2,7 +2,7 @@
 
 package loop
 
-// heavyFrom is how many bytes (see quantum) a coroutine has moved in its last run for the others to go first in its next one.
+// heavyFrom is how many bytes a coroutine has moved in its last run for the others to go first in its next one.
 const heavyFrom = 128 << 10
 
 // heavy holds the coroutines that can run and have moved much when they ran last. They have a queue of their own, so that hundreds of large

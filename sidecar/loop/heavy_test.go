@@ -103,3 +103,55 @@ func TestWorkIsChargedAsBytesAre(t *testing.T) {
 		return nil
 	})
 }
+
+func TestWhoLooksAtTheTimeGoesBehindAll(t *testing.T) {
+	l, do := run(t)
+	do(func() error {
+		const n = 50
+		stop, runs := false, make([]int, n)
+		defer func() { stop = true }()
+		for i := range n {
+			l.Go(func() {
+				for !stop && !l.Stopping() {
+					runs[i]++
+					l.charge(300 << 10)
+					l.charge(300 << 10)
+				}
+			})
+		}
+		for range 10 {
+			l.Yield()
+		}
+		before := append([]int(nil), runs...)
+		l.Behind()
+		for i := range n {
+			if runs[i] == before[i] && before[i] > 0 {
+				t.Fatalf("number %d of %d large bodies has not gone on", i, n)
+			}
+		}
+		before = append(before[:0], runs...)
+		l.Yield()
+		moved := 0
+		for i := range n {
+			moved += runs[i] - before[i]
+		}
+		if moved > 2 {
+			t.Errorf("it is light again, and %d large bodies went before it", moved)
+		}
+		return nil
+	})
+}
+
+func TestManyAcceptsAreNoLargeBody(t *testing.T) {
+	l, do := run(t)
+	do(func() error {
+		for range 3 * quantum / callCost {
+			l.charge(0)
+			if l.cur.heavy {
+				t.Error("a coroutine that moved nothing is heavy")
+				break
+			}
+		}
+		return nil
+	})
+}

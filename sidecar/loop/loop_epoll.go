@@ -47,6 +47,7 @@ type Loop struct {
 	idle     []*Task // ended coroutines kept for reuse
 	live     int     // coroutines that run or wait
 	spent    int     // of the quantum
+	moved    int     // bytes of that
 	timers   timers
 	// parkHead links the coroutines that wait in Park.
 	parkHead *Task

@@ -194,6 +194,9 @@ func (l *Loop) Trim() {}
 // Yield lets every other ready coroutine run once.
 func (l *Loop) Yield() { l.block(func() {}) }
 
+// Behind lets every other coroutine that can run now do so first.
+func (l *Loop) Behind() { l.Yield() }
+
 // Sleep waits for d; it answers ErrStopped when the loop is stopped meanwhile.
 func (l *Loop) Sleep(d time.Duration) error {
 	deadline := clock() + int64(d)

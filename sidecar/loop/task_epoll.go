@@ -72,9 +72,9 @@ func (l *Loop) Trim() {
 func (l *Loop) resume(t *Task) {
 	t.queued = false
 	l.cur = t
-	l.spent = 0
+	l.spent, l.moved = 0, 0
 	t.next()
-	t.heavy = l.spent >= heavyFrom
+	t.heavy = l.moved >= heavyFrom
 	l.heavy.moved += l.spent
 	l.cur = nil
 }
@@ -137,6 +137,13 @@ func (l *Loop) Yield() {
 	l.suspend()
 }
 
+// Behind lets every other coroutine that can run now do so first, heavy ones too (decision 0019): for who looks at the time, so that what has come is taken
+// before anything is found to be late.
+func (l *Loop) Behind() {
+	l.cur.heavy = true
+	l.Yield()
+}
+
 // Sleep waits for d; it answers ErrStopped when the loop is stopped meanwhile.
 func (l *Loop) Sleep(d time.Duration) error {
 	deadline := l.now + int64(d)
@@ -189,13 +196,14 @@ func (l *Loop) parked() []*Task {
 }
 
 // Charge counts work that takes as long as moving n bytes does, and gives way when the quantum is used up. In coroutines only.
-func (l *Loop) Charge(n int) { l.charge(n - callCost) }
+func (l *Loop) Charge(n int) { l.charge(max(n-callCost, 0)) }
 
 // charge counts n moved bytes against the quantum and gives way when it is used up.
 func (l *Loop) charge(n int) {
 	l.spent += n + callCost
+	l.moved += n
 	if l.spent >= quantum {
-		l.cur.heavy = true
+		l.cur.heavy = l.moved >= heavyFrom
 		l.Yield()
 	}
 }

@@ -95,6 +95,11 @@ func (w *Worker) mind() {
 			w.l.Park(t.wake)
 			continue
 		}
+		// An answer that is there already is no late one.
+		if w.l.Behind(); w.l.Stopping() {
+			return
+		}
+		now = w.l.Now()
 		t.wake = now + 1<<62
 		for c := t.first; c != nil; {
 			next := c.timed.after

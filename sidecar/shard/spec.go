@@ -57,7 +57,7 @@ const (
 	minSlots      = 1 << 10
 	maxSlots      = 1 << 20
 	maxMaglevSize = 5_000_011 // Envoy's limit
-	maxRingSize   = 1 << 20   // points: 10 MiB
+	maxRingSize   = 1 << 20   // points: 18 MiB
 	maxHold       = time.Hour
 	maxLevel      = 30 // of S2: a leaf cell, below 1 cm²
 )

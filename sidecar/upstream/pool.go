@@ -132,13 +132,13 @@ func (p *Pools) shed() (some bool) {
 // Put takes back a connection that may serve another exchange.
 func (p *Pools) Put(u *h1.Upstream) {
 	q := p.pools[u.Endpoint]
+	if !u.Fresh() || p.l.Stopping() || u.Endpoint.Gone.Load() || q != nil && len(q.idle) >= p.o.MaxIdle || p.o.MaxIdle == 0 {
+		u.Close()
+		return
+	}
 	if q == nil {
 		q = &pool{}
 		p.pools[u.Endpoint] = q
-	}
-	if len(q.idle) >= p.o.MaxIdle || !u.Fresh() || p.l.Stopping() || u.Endpoint.Gone.Load() {
-		u.Close()
-		return
 	}
 	u.IdleSince = p.l.Now()
 	q.idle = append(q.idle, u)

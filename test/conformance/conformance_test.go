@@ -221,3 +221,15 @@ func TestGoTestRan(t *testing.T) {
 		}
 	}
 }
+
+func TestWhatAByteCopyDoesBetterIsNamed(t *testing.T) {
+	ok, fails := verdict{ok: true}, verdict{}
+	var b strings.Builder
+	beyondTheCopy(&b, []*report{
+		{suite: &suite{name: "one"}, results: map[string]results{directly: {"a": ok, "b": ok, "c": ok}, copied: {"a": ok, "b": fails, "c": ok}, throughUs: {"a": fails, "b": fails, "c": ok}}},
+		{suite: &suite{name: "of another column"}, results: map[string]results{directly: {"a": ok}, copied: {"a": ok}, asAService: {"a": fails}}},
+	})
+	if want := "one: more than the byte copy, Sluice differs in a\n"; b.String() != want {
+		t.Errorf("got %q, want %q", b.String(), want)
+	}
+}

@@ -126,7 +126,8 @@ func TestWhoLooksAtTheTimeGoesBehindAll(t *testing.T) {
 		l.Behind()
 		for i := range n {
 			if runs[i] == before[i] && before[i] > 0 {
-				t.Fatalf("number %d of %d large bodies has not gone on", i, n)
+				t.Errorf("number %d of %d large bodies has not gone on", i, n)
+				return nil
 			}
 		}
 		before = append(before[:0], runs...)

@@ -32,9 +32,10 @@ type Loop struct {
 	raw   syscall.RawConn
 	armed int64 // the deadline set on file; Never is none
 
-	linger linger
-	rest   rest
-	rested int64 // when the last turn ended
+	linger  linger
+	rest    rest
+	stretch stretch
+	rested  int64 // when the last turn ended
 
 	now   int64
 	cur   *Task
@@ -147,8 +148,10 @@ func (l *Loop) Run() {
 // be events, or when the deadline it has set on the descriptor has come.
 func (l *Loop) turns(uintptr) (over bool) {
 	n := l.epollWait()
+	l.stretch = stretch{}
 	for waited := true; ; {
 		l.turn(n, waited)
+		l.stretch.turned(l.now, l.rested)
 		if l.stopping && l.live == 0 {
 			return true
 		}

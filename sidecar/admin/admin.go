@@ -188,7 +188,7 @@ func (s *Server) clusters(w http.ResponseWriter, _ *http.Request) {
 		v := clusterView{Name: t.Name, Protocol: snap.Protocol.String(), Policy: snap.Rules.Policy, Settings: rules.Format(snap.Rules), Generation: snap.Set.Generation,
 			Removed: t.Removed(), Draining: snap.Set.Terminating, Endpoints: []endpointView{}}
 		for _, e := range snap.Set.Endpoints {
-			v.Endpoints = append(v.Endpoints, endpointView{e.Addr.String(), e.Name, e.Node, e.Zone})
+			v.Endpoints = append(v.Endpoints, endpointView{e.Addr.String(), e.Name, e.At().Node, e.At().Zone})
 		}
 		views = append(views, v)
 	}

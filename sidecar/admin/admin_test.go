@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unique"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -110,7 +111,7 @@ func TestReady(t *testing.T) {
 
 func TestClusters(t *testing.T) {
 	ep := cluster.NewEndpoint(netip.MustParseAddrPort("10.0.0.1:8080"), 1)
-	ep.Name, ep.Node, ep.Zone = "web-1", "node-a", "zone-a"
+	ep.Name, ep.Location = "web-1", unique.Make(cluster.Location{Node: "node-a", Zone: "zone-a"})
 	roundRobin, _ := rules.Parse(map[string]string{"sluice.mesh/policy": "round-robin"}, nil)
 	target := discovery.NewTarget("default", "web", "http", 80, &discovery.Snapshot{Protocol: cluster.HTTP1, Rules: roundRobin,
 		Set: &cluster.EndpointSet{Generation: 3, Endpoints: []*cluster.Endpoint{ep}, Terminating: true}})

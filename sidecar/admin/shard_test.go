@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"unique"
 
 	"github.com/sluice-mesh/sluice/sidecar/cluster"
 	"github.com/sluice-mesh/sluice/sidecar/directory"
@@ -22,7 +23,7 @@ func sharded(port uint16, set func(*rules.Shard)) *discovery.Target {
 	s := &discovery.Snapshot{Rules: r, Set: &cluster.EndpointSet{Generation: 7}}
 	for i, name := range []string{"orders-0", "orders-2"} {
 		e := cluster.NewEndpoint(netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 1, 0, byte(i)}), 8080), 1)
-		e.Name, e.UID, e.Node = name, "uid-"+name, "node-a"
+		e.Name, e.UID, e.Location = name, "uid-"+name, unique.Make(cluster.Location{Node: "node-a"})
 		s.Set.Endpoints = append(s.Set.Endpoints, e)
 	}
 	if r.Shard.On() {

@@ -1,7 +1,5 @@
 package balancer
 
-import "github.com/sluice-mesh/sluice/sidecar/cluster"
-
 // choices is the power of two choices (Mitzenmacher 2001): of two distinct random endpoints the better one. Two, and not the
 // best of all, so that an endpoint that has just come and has nothing in flight is not sent everything until it has caught up.
 //
@@ -17,26 +15,20 @@ type choices struct {
 	by measure
 }
 
-func (p *choices) pick(r *Request) *cluster.Endpoint {
+func (p *choices) pick(r *Request) int {
 	uneven := p.uneven(r)
-	i := -1
 	switch n := len(p.endpoints); {
 	case n > fewEndpoints:
-		i = p.ofMany(r, uneven)
+		return p.ofMany(r, uneven)
 	case uneven:
-		i = p.ofFewUneven(r)
-	default:
-		i = p.ofFew(r)
+		return p.ofFewUneven(r)
 	}
-	if i < 0 {
-		return nil
-	}
-	return p.endpoints[i]
+	return p.ofFew(r)
 }
 
 func (p *choices) ofMany(r *Request, uneven bool) int {
 	// Both are drawn before either is looked at, so that the processor fetches both loads at a time.
-	a, b := p.any(r), p.any(r)
+	a, b := p.two(r)
 	openA, openB := p.open(r, a) && p.itsTurn(r, a), p.open(r, b) && p.itsTurn(r, b)
 	if !openA {
 		a = p.draw(r, -1, maxDraws)
@@ -129,5 +121,3 @@ func drawDue(due []float64, x float64) int {
 	}
 	return last
 }
-
-func (p *choices) load(r *Request, i int) *cluster.Load { return &p.endpoints[i].Load[r.Loop] }

@@ -9,8 +9,9 @@ import (
 // group is the endpoints among which a core chooses.
 type group struct {
 	endpoints []*cluster.Endpoint
-	weights   []uint32 // none is 0; nil where all are the same
-	columns   []column // draws by weight; nil with weights
+	loads     [][]*cluster.Load // by loop, and by endpoint: a pick reads loads, and of 10,000 endpoints nothing is in the caches
+	weights   []uint32          // none is 0; nil where all are the same
+	columns   []column          // draws by weight; nil with weights
 	ramp      ramp
 	threshold float64 // Options.PanicThreshold
 	tallies   []tally // one for each loop
@@ -18,7 +19,17 @@ type group struct {
 
 func newGroup(p part, slowStart time.Duration, threshold float64) *group {
 	g := &group{endpoints: p.endpoints, weights: p.weights, threshold: threshold, ramp: newRamp(p.endpoints, slowStart)}
-	g.tallies = make([]tally, len(p.endpoints[0].Load))
+	loops := len(p.endpoints[0].Load)
+	g.tallies = make([]tally, loops)
+	g.loads = make([][]*cluster.Load, loops)
+	for loop := range g.loads {
+		g.loads[loop] = make([]*cluster.Load, len(p.endpoints))
+	}
+	for i, e := range p.endpoints {
+		for loop := range e.Load {
+			g.loads[loop][i] = &e.Load[loop]
+		}
+	}
 	if g.weights != nil {
 		g.columns = newColumns(g.weights)
 	}
@@ -65,11 +76,22 @@ func (g *group) any(r *Request) int {
 	return drawColumn(g.columns, r.Rand.Uint64())
 }
 
+// two draws twice, independently.
+func (g *group) two(r *Request) (int, int) {
+	if g.columns != nil {
+		return g.any(r), g.any(r)
+	}
+	n, x := uint64(len(g.endpoints)), r.Rand.Uint64()
+	return int(x >> 32 * n >> 32), int(x & (1<<32 - 1) * n >> 32)
+}
+
 // open says whether an endpoint may be picked.
 func (g *group) open(r *Request, i int) bool {
-	e := g.endpoints[i]
-	return (!r.suspect(e) || g.ignoresHealth(r)) && !r.tried(e)
+	return (g.load(r, i).SuspectUntil <= r.Now || g.ignoresHealth(r)) && (len(r.Tried) == 0 || !r.tried(g.endpoints[i]))
 }
+
+// load answers what the loop that picks knows of an endpoint.
+func (g *group) load(r *Request, i int) *cluster.Load { return g.loads[r.Loop][i] }
 
 // itsTurn says, at random, whether an endpoint that was drawn may be picked as far as its slow start is concerned.
 func (g *group) itsTurn(r *Request, i int) bool {

@@ -5,8 +5,6 @@ import (
 	"math/bits"
 	"net/netip"
 	"slices"
-
-	"github.com/sluice-mesh/sluice/sidecar/cluster"
 )
 
 // hashed sends what has the same address, the client's or the destination's, to the same endpoint, and every process picks the
@@ -50,23 +48,27 @@ func newHashed(g *group, byDestination bool) *hashed {
 	return p
 }
 
-func (p *hashed) pick(r *Request) *cluster.Endpoint {
+func (p *hashed) pick(r *Request) int {
 	addr := r.Client
 	if p.byDestination {
 		addr = r.Destination
 	}
 	key := hashAddr(addr)
-	var found [probes]probed
-	nearest := 0
-	for k := range found {
-		if found[k] = p.probe(key, uint64(k)); found[k].way < found[nearest].way {
-			nearest = k
+	// No branch depends on what is found: nobody could foretell it.
+	nearest := p.probe(key, 0)
+	for k := uint64(1); k < probes; k++ {
+		found := p.probe(key, k)
+		if found.way < nearest.way {
+			nearest.way = found.way
+		}
+		if found.way == nearest.way {
+			nearest.at = found.at
 		}
 	}
-	if index := int(p.points[found[nearest].at].index); p.open(r, index) {
-		return p.endpoints[index]
+	if index := int(p.points[nearest.at].index); p.open(r, index) {
+		return index
 	}
-	return p.another(r, &found, nearest)
+	return p.another(r, key)
 }
 
 // probed is the point that one of a key's places leads to.
@@ -75,13 +77,17 @@ type probed struct {
 	way uint64 // from the place to the point
 }
 
-// another stands in for the endpoint of found[nearest], which is closed: the one of the next nearest probe or, when all of these are closed,
+// another stands in for the endpoint of the nearest probe, which is closed: the one of the next nearest or, when all of these are closed,
 // the next on the circle.
-func (p *hashed) another(r *Request, found *[probes]probed, nearest int) *cluster.Endpoint {
+func (p *hashed) another(r *Request, key uint64) int {
 	const closed = ^uint64(0)
-	first := found[nearest].at
+	var found [probes]probed
+	for k := range found {
+		found[k] = p.probe(key, uint64(k))
+	}
+	first := -1
 	for {
-		found[nearest].way = closed
+		nearest := 0
 		for k := range found {
 			if found[k].way < found[nearest].way {
 				nearest = k
@@ -90,8 +96,13 @@ func (p *hashed) another(r *Request, found *[probes]probed, nearest int) *cluste
 		if found[nearest].way == closed {
 			break
 		}
-		if index := int(p.points[found[nearest].at].index); p.open(r, index) {
-			return p.endpoints[index]
+		found[nearest].way = closed
+		at := found[nearest].at
+		if first < 0 {
+			first = at
+		}
+		if index := int(p.points[at].index); p.open(r, index) {
+			return index
 		}
 	}
 	for i := range p.endpoints {
@@ -100,10 +111,10 @@ func (p *hashed) another(r *Request, found *[probes]probed, nearest int) *cluste
 			at -= len(p.endpoints)
 		}
 		if index := int(p.points[at].index); p.open(r, index) {
-			return p.endpoints[index]
+			return index
 		}
 	}
-	return nil
+	return -1
 }
 
 // probe answers the first point at or behind the k-th place of a key.

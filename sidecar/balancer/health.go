@@ -31,8 +31,8 @@ func (g *group) sound(r *Request) int {
 		return c.sound
 	}
 	c.sound = 0
-	for _, e := range g.endpoints {
-		if !r.suspect(e) {
+	for _, load := range g.loads[r.Loop] {
+		if load.SuspectUntil <= r.Now {
 			c.sound++
 		}
 	}

@@ -56,8 +56,8 @@ func New(o Options, set *cluster.EndpointSet) (Picker, error) {
 
 // core is what a policy does within one tier.
 type core interface {
-	// pick answers an endpoint that was not tried and, unless health is ignored, is not suspect; nil where there is none.
-	pick(r *Request) *cluster.Endpoint
+	// pick answers the index of an endpoint that was not tried and, unless health is ignored, is not suspect; -1 where there is none.
+	pick(r *Request) int
 }
 
 func (o *Options) tier(p part) tier {

@@ -31,19 +31,17 @@ type Request struct {
 }
 
 // taken leaves the pick in the endpoint's books.
-func (r *Request) taken(e *cluster.Endpoint) *cluster.Endpoint {
+func (r *Request) taken(load *cluster.Load) {
 	*r.Seq++
-	load := &e.Load[r.Loop]
 	load.LastPick = *r.Seq
 	load.Picks++
 	if load.AskedAt == 0 || load.InFlight == 0 {
 		load.AskedAt = r.Now
 	}
-	return e
 }
 
 // Take leaves a pick in the endpoint's books that was made by other means than a Picker.
-func (r *Request) Take(e *cluster.Endpoint) { r.taken(e) }
+func (r *Request) Take(e *cluster.Endpoint) { r.taken(&e.Load[r.Loop]) }
 
 // tried says whether an earlier attempt went to the endpoint. Attempts are few, so a scan is the quickest set.
 func (r *Request) tried(e *cluster.Endpoint) bool {
@@ -54,9 +52,6 @@ func (r *Request) tried(e *cluster.Endpoint) bool {
 	}
 	return false
 }
-
-// suspect says whether the loop has reason to avoid the endpoint.
-func (r *Request) suspect(e *cluster.Endpoint) bool { return e.Load[r.Loop].SuspectUntil > r.Now }
 
 // draw answers a random number in [0, n). The bias of multiplying instead of rejecting is below n/2³².
 func (r *Request) draw(n int) int { return int(uint64(r.Rand.Uint32()) * uint64(n) >> 32) }

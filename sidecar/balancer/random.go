@@ -1,16 +1,12 @@
 package balancer
 
-import "github.com/sluice-mesh/sluice/sidecar/cluster"
-
 // random draws by weight and looks at no load.
 type random struct{ *group }
 
-func (p random) pick(r *Request) *cluster.Endpoint {
+func (p random) pick(r *Request) int {
 	i := p.draw(r, -1, maxDraws)
 	if i < 0 {
-		if i, _ = p.scan(r); i < 0 {
-			return nil
-		}
+		i, _ = p.scan(r)
 	}
-	return p.endpoints[i]
+	return i
 }

@@ -2,8 +2,6 @@ package balancer
 
 import (
 	"math"
-
-	"github.com/sluice-mesh/sluice/sidecar/cluster"
 )
 
 // maxResume is the number of endpoints up to which a new picker looks for the place where the one before it stood. In
@@ -83,7 +81,7 @@ func (p *roundRobin) at(place uint64) int {
 	return int(low)
 }
 
-func (p *roundRobin) pick(r *Request) *cluster.Endpoint {
+func (p *roundRobin) pick(r *Request) int {
 	at := &p.places[r.Loop]
 	if !at.started {
 		at.started, at.next = true, p.start(r)
@@ -93,7 +91,7 @@ func (p *roundRobin) pick(r *Request) *cluster.Endpoint {
 			i := p.at(at.next)
 			at.next = p.after(at.next)
 			if p.open(r, i) && p.itsTurn(r, i) {
-				return p.endpoints[i]
+				return i
 			}
 		}
 		if r.mood != heedIfEasy || len(p.endpoints) <= cheapScan {
@@ -102,10 +100,7 @@ func (p *roundRobin) pick(r *Request) *cluster.Endpoint {
 		r.mood = ignore
 	}
 	i, _ := p.scan(r)
-	if i < 0 {
-		return nil
-	}
-	return p.endpoints[i]
+	return i
 }
 
 func (p *roundRobin) after(place uint64) uint64 {
@@ -120,8 +115,8 @@ func (p *roundRobin) after(place uint64) uint64 {
 func (p *roundRobin) start(r *Request) uint64 {
 	if len(p.endpoints) <= maxResume && p.ends == nil {
 		latest, last := 0, uint64(0)
-		for i, e := range p.endpoints {
-			if pick := e.Load[r.Loop].LastPick; pick > last {
+		for i, load := range p.loads[r.Loop] {
+			if pick := load.LastPick; pick > last {
 				latest, last = i, pick
 			}
 		}

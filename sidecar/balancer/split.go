@@ -124,8 +124,8 @@ func (o *Options) zone(endpoints []*cluster.Endpoint) string {
 		return o.Zone
 	}
 	for _, e := range endpoints {
-		if e.Node == o.Node && e.Zone != "" {
-			return e.Zone
+		if at := e.At(); at.Node == o.Node && at.Zone != "" {
+			return at.Zone
 		}
 	}
 	return ""

@@ -13,15 +13,21 @@ type single struct{ tier }
 
 func (p *single) Pick(r *Request) *cluster.Endpoint {
 	r.mood = undecided
-	e := p.pick(r)
-	if e == nil && r.mood != ignore {
+	i := p.pick(r)
+	if i < 0 && r.mood != ignore {
 		r.mood = ignore // the untried ones are all suspect: better one of them than none
-		e = p.pick(r)
+		i = p.pick(r)
 	}
-	if e == nil {
+	return p.take(r, i)
+}
+
+// take answers the endpoint that was picked, and leaves the pick in its books; nil for -1.
+func (t *tier) take(r *Request, i int) *cluster.Endpoint {
+	if i < 0 {
 		return nil
 	}
-	return r.taken(e)
+	r.taken(t.load(r, i))
+	return t.endpoints[i]
 }
 
 // tiered is a picker that prefers some endpoints to others: those that are near, by the hints of EndpointSlices, and, before any
@@ -43,14 +49,15 @@ type tiered struct {
 const overprovisioning = 1.4
 
 func (p *tiered) Pick(r *Request) *cluster.Endpoint {
-	e := p.pick(r)
-	if e == nil {
+	t, i := p.pick(r)
+	if i < 0 {
 		return nil
 	}
-	return r.taken(e)
+	return t.take(r, i)
 }
 
-func (p *tiered) pick(r *Request) *cluster.Endpoint {
+// pick answers a tier and an endpoint of it, or -1.
+func (p *tiered) pick(r *Request) (*tier, int) {
 	sound := 0
 	for i := range p.tiers {
 		sound += p.tiers[i].sound(r)
@@ -58,77 +65,81 @@ func (p *tiered) pick(r *Request) *cluster.Endpoint {
 	r.mood = heed
 	if sound > 0 && p.size > fewEndpoints && moodOf(r, sound, p.size, p.threshold) == ignore {
 		r.mood = ignore
-		if e := p.anywhere(r); e != nil {
-			return e
+		if t, i := p.anywhere(r); i >= 0 {
+			return t, i
 		}
 		return p.inOrder(r)
 	}
 
 	last := len(p.tiers) - 1
-	for i := range p.tiers {
-		t := &p.tiers[i]
-		if i < last && !r.chance(overprovisioning*float64(t.sound(r))/float64(len(t.endpoints))) {
+	for k := range p.tiers {
+		t := &p.tiers[k]
+		if k < last && !r.chance(overprovisioning*float64(t.sound(r))/float64(len(t.endpoints))) {
 			continue
 		}
-		if e := t.pick(r); e != nil {
-			if i < last {
-				if far := t.relief(r, e, &p.tiers[i+1]); far != nil {
-					return far
+		if i := t.pick(r); i >= 0 {
+			if k < last {
+				if far := t.relief(r, i, &p.tiers[k+1]); far >= 0 {
+					return &p.tiers[k+1], far
 				}
 			}
-			return e
+			return t, i
 		}
 	}
-	if e := p.inOrder(r); e != nil {
-		return e
+	if t, i := p.inOrder(r); i >= 0 {
+		return t, i
 	}
 	r.mood = ignore
 	return p.inOrder(r)
 }
 
 // inOrder picks from the nearest tier that has anything.
-func (p *tiered) inOrder(r *Request) *cluster.Endpoint {
-	for i := range p.tiers {
-		if e := p.tiers[i].pick(r); e != nil {
-			return e
+func (p *tiered) inOrder(r *Request) (*tier, int) {
+	for k := range p.tiers {
+		if i := p.tiers[k].pick(r); i >= 0 {
+			return &p.tiers[k], i
 		}
 	}
 	if p.spare != nil {
-		return p.spare.pick(r)
+		return p.spare, p.spare.pick(r)
 	}
-	return nil
+	return nil, -1
 }
 
 // anywhere picks from a tier by its size.
-func (p *tiered) anywhere(r *Request) *cluster.Endpoint {
-	i := r.draw(p.size)
-	for t := range p.tiers {
-		if i -= len(p.tiers[t].endpoints); i < 0 {
-			return p.tiers[t].pick(r)
+func (p *tiered) anywhere(r *Request) (*tier, int) {
+	n := r.draw(p.size)
+	for k := range p.tiers {
+		if n -= len(p.tiers[k].endpoints); n < 0 {
+			return &p.tiers[k], p.tiers[k].pick(r)
 		}
 	}
-	return nil
+	return nil, -1
 }
 
 // surplusLeast is the number of attempts in flight below which an endpoint is not busy.
 const surplusLeast = 4
 
-// relief answers an endpoint of the next tier when the one that was picked and another one of its tier are much busier, else nil.
+// relief answers an endpoint of the next tier when the one that was picked and another one of its tier are much busier, else -1.
 // Many attempts in flight alone do not make a tier weak: a client may just have many. Nor do slow answers alone: what is
 // asked may be slow. A far endpoint that was not heard of yet gets one attempt to find out.
-func (t *tier) relief(r *Request, e *cluster.Endpoint, next *tier) *cluster.Endpoint {
-	near := &e.Load[r.Loop]
+func (t *tier) relief(r *Request, picked int, next *tier) int {
+	near := t.load(r, picked)
 	if near.InFlight < surplusLeast || near.LatencyAt == 0 {
-		return nil
+		return -1
 	}
-	far := next.pick(r)
-	if far == nil || !weak(r, near, &far.Load[r.Loop]) {
-		return nil
+	i := next.pick(r)
+	if i < 0 {
+		return -1
 	}
-	if i := t.draw(r, -1, maxDraws); i >= 0 && !weak(r, &t.endpoints[i].Load[r.Loop], &far.Load[r.Loop]) {
-		return nil
+	far := next.load(r, i)
+	if !weak(r, near, far) {
+		return -1
 	}
-	return far
+	if j := t.draw(r, -1, maxDraws); j >= 0 && !weak(r, t.load(r, j), far) {
+		return -1
+	}
+	return i
 }
 
 func weak(r *Request, near, far *cluster.Load) bool {

@@ -45,7 +45,7 @@ func TestWhichHintsCount(t *testing.T) {
 		{"none for our node, but for our zone", Options{Zone: "a", Node: "n9"}, []string{"@n1 a", "@n2 a", "@n3 b"}, nil, []int{0, 1}},
 		{"one without a node's: zones count", Options{Zone: "a", Node: "n1"}, []string{"@n1 a", "a", "@n3 b"}, nil, []int{0, 1}},
 		{"the zone is read off an endpoint on our node", Options{Node: "n1"}, []string{"a", "b", "c"}, func(s *cluster.EndpointSet) {
-			s.Endpoints[2].Node, s.Endpoints[2].Zone = "n1", "b"
+			s.Endpoints[2].Location = unique.Make(cluster.Location{Node: "n1", Zone: "b"})
 		}, []int{1}},
 		{"hints are for ready endpoints", Options{Zone: "a"}, []string{"a", "b"}, func(s *cluster.EndpointSet) { s.Terminating = true }, []int{0, 1}},
 	} {

@@ -47,8 +47,8 @@ type Endpoint struct {
 	Name     string // the pod's name; the address where the slice names no pod
 	UID      string // the pod's UID; may be empty
 	Hostname string // the endpoint's hostname (StatefulSet pods); may be empty
-	Node     string
-	Zone     string
+	// Location is where it runs; many endpoints have it in common. The zero value is unknown; At reads it.
+	Location unique.Handle[Location]
 	// Since is when the endpoint joined a set that was in use already, in nanoseconds of the loops' clock; 0 for those that
 	// were there from the beginning, of whose age nothing is known.
 	Since int64
@@ -59,6 +59,17 @@ type Endpoint struct {
 	Places Places
 	// Gone is set once the endpoint has left the set that was published last: what is under way goes on, and connections to it are not kept.
 	Gone atomic.Bool
+}
+
+// Location is the names of a node and of its zone; "" is unknown.
+type Location struct{ Node, Zone string }
+
+// At answers where the endpoint runs.
+func (e *Endpoint) At() Location {
+	if e.Location == (unique.Handle[Location]{}) {
+		return Location{}
+	}
+	return e.Location.Value()
 }
 
 // Load is what one loop knows of its own use of an endpoint. It fills a cache line, so that loops do not share any.

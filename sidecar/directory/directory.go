@@ -108,7 +108,8 @@ func podOf(o shard.Owner) *Pod {
 		p.Ordinal = &o.Member.Ordinal
 	}
 	if e := o.Endpoint; e != nil {
-		p.Address, p.Node, p.Zone = e.Addr.String(), e.Node, e.Zone
+		at := e.At()
+		p.Address, p.Node, p.Zone = e.Addr.String(), at.Node, at.Zone
 	}
 	return p
 }

@@ -203,7 +203,7 @@ func BenchmarkUpdate(b *testing.B) {
 				s := &Slice{Name: fmt.Sprint("s", i), ports: []slicePort{{"http", 8080}}}
 				for range min(100, n-i) {
 					addr = addr.Next()
-					s.records = append(s.records, record{addr: addr, condition: ready, uid: addr.String(), name: addr.String(), place: unique.Make(place{})})
+					s.records = append(s.records, record{addr: addr, condition: ready, uid: addr.String(), name: addr.String(), location: unique.Make(cluster.Location{})})
 				}
 				all = append(all, s)
 			}

@@ -161,9 +161,8 @@ func nameOf(c *candidate) string {
 }
 
 func newEndpoint(c *candidate, since int64, loops int) *cluster.Endpoint {
-	p := c.place.Value()
 	return &cluster.Endpoint{
-		Addr: c.at(), Name: nameOf(c), UID: c.uid, Hostname: c.hostname, Node: p.node, Zone: p.zone,
+		Addr: c.at(), Name: nameOf(c), UID: c.uid, Hostname: c.hostname, Location: c.location,
 		Since: since, Load: make([]cluster.Load, loops),
 	}
 }

@@ -35,12 +35,9 @@ type record struct {
 	condition condition
 
 	uid, name, hostname string
-	place               unique.Handle[place] // many endpoints have it in common
+	location            unique.Handle[cluster.Location]
 	hints               unique.Handle[cluster.Hints]
 }
-
-// place is where an endpoint runs.
-type place struct{ node, zone string }
 
 // condition orders endpoints by how good they are for new requests.
 type condition uint8
@@ -118,7 +115,7 @@ func ParseSlice(in *discoveryv1.EndpointSlice) (*Slice, []error) {
 		if ref := e.TargetRef; ref != nil {
 			r.uid, r.name = string(ref.UID), ref.Name
 		}
-		r.hostname, r.place = deref(e.Hostname), unique.Make(place{deref(e.NodeName), deref(e.Zone)})
+		r.hostname, r.location = deref(e.Hostname), unique.Make(cluster.Location{Node: deref(e.NodeName), Zone: deref(e.Zone)})
 		r.hints = hintsOf(e.Hints)
 		s.records = append(s.records, r)
 	}

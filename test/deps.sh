@@ -28,6 +28,7 @@ for c in "$@"; do
 		pgbench) p=postgresql ;;
 		node) p=nodejs ;;
 		javac) p=default-jdk-headless ;;
+		mvn) p=maven ;;
 		*) p=$c ;;
 		esac
 		;;

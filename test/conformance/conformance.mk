@@ -3,7 +3,7 @@
 .PHONY: conformance conformance-quick
 
 conformance: ## other projects' test suites and clients through the proxy; prints a table (root, some minutes, network)
-	@test/deps.sh ip iptables ip6tables python3.11 venv node npm javac curl ab wrk hey h2load redis-server redis-benchmark pgbench
+	@test/deps.sh ip iptables ip6tables python3.11 venv node npm javac mvn curl ab wrk hey h2load redis-server redis-benchmark pgbench
 	cd test/grpc && $(GO) vet ./... && $(GO) test ./...
 	$(GO) run ./test/conformance
 

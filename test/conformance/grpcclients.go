@@ -26,7 +26,7 @@ func startBox(ctx context.Context, dir string, r *rig) (stop func(), err error) 
 }
 
 // grpcLanguage makes a suite of another language's gRPC client: a program of clients that calls the box.
-func grpcLanguage(name, source, file string, fetch func(ctx context.Context, dir string) error, interpreter func(dir string) string,
+func grpcLanguage(name, source, file string, fetch func(ctx context.Context, dir string) error, interpreter func(dir string) []string,
 	differences ...difference) *suite {
 	s := &suite{name: name, source: source, differences: differences}
 	build := buildPrograms(grpcBox)
@@ -42,7 +42,7 @@ func grpcLanguage(name, source, file string, fetch func(ctx context.Context, dir
 			return program{}, err
 		}
 		path, err := clientFile(dir, file)
-		return program{argv: []string{interpreter(dir), path, boxAddr, proto}, dir: dir, limit: 2 * time.Minute}, err
+		return program{argv: append(interpreter(dir), path, boxAddr, proto), dir: dir, limit: 2 * time.Minute}, err
 	})
 	return besideBox(s)
 }
@@ -77,7 +77,7 @@ func nodeGRPCClient() *suite {
 		args := append([]string{"install", "--no-audit", "--no-fund", "--silent", "--prefix", dir}, nodeGRPC...)
 		_, err := output(exec.CommandContext(ctx, "npm", args...))
 		return err
-	}, func(string) string { return "node" })
+	}, func(string) []string { return []string{"node"} })
 }
 
 func pythonGRPCClient() *suite {
@@ -94,7 +94,47 @@ func pythonGRPCClient() *suite {
 			return err
 		}
 		return os.WriteFile(filepath.Join(venv, "done"), nil, 0o644)
-	}, func(dir string) string { return filepath.Join(dir, "venv", "bin", "python") })
+	}, func(dir string) []string { return []string{filepath.Join(dir, "venv", "bin", "python")} })
+}
+
+// javaGRPC is grpc-java's version, javaGRPCCases how often its client is used, and mavenCopy the goal that fetches it with what it draws in.
+const (
+	javaGRPC      = "1.85.1"
+	javaGRPCCases = 26
+	mavenCopy     = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies"
+)
+
+// javaLibraries answers the directory of what the client runs with.
+func javaLibraries(dir string) string { return filepath.Join(dir, "grpc-java-"+javaGRPC) }
+
+func fetchJavaGRPC(ctx context.Context, dir string) error {
+	// Java compiles the program when it starts, which takes the JDK.
+	if _, err := exec.LookPath("javac"); err != nil {
+		return fmt.Errorf("%w (Debian package default-jdk-headless)", err)
+	}
+	done := filepath.Join(javaLibraries(dir), "done")
+	if _, err := os.Stat(done); err == nil {
+		return nil
+	}
+	if _, err := exec.LookPath("mvn"); err != nil {
+		return fmt.Errorf("%w (Debian package maven)", err)
+	}
+	project, err := clientFile(dir, "pom.xml")
+	if err != nil {
+		return err
+	}
+	mvn := exec.CommandContext(ctx, "mvn", "-q", "-B", "-f", project, mavenCopy, "-Dgrpc.version="+javaGRPC, "-DincludeScope=runtime",
+		"-DoutputDirectory="+javaLibraries(dir))
+	if out, err := mvn.Output(); err != nil {
+		return fmt.Errorf("mvn: %w: %s", err, firstLine(string(out))) // it has no other output for what went wrong
+	}
+	return os.WriteFile(done, nil, 0o644)
+}
+
+func javaGRPCClient() *suite {
+	return grpcLanguage("Java grpc-java", "Maven grpc-java "+javaGRPC, "GrpcClient.java", fetchJavaGRPC, func(dir string) []string {
+		return []string{"java", "-XX:TieredStopAtLevel=1", "-cp", filepath.Join(javaLibraries(dir), "*")}
+	}).atLeast(javaGRPCCases)
 }
 
 const ghzPackage = "github.com/bojand/ghz/cmd/ghz"

@@ -16,6 +16,7 @@ var http2Suites = []*suite{
 	),
 	nodeGRPCClient(),
 	pythonGRPCClient(),
+	javaGRPCClient(),
 	attacks(),
 	badServers(),
 	spread(),

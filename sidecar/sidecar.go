@@ -127,7 +127,7 @@ func newProcess(s *config.Settings, n int, r discovery.Resolver, m *metrics.Metr
 	}
 	p.gate = listener.NewGate(most, log)
 	shared := proxy.NewShared()
-	shared.MaxPending = s.MaxPending
+	shared.MaxRequests, shared.MaxPending = s.MaxRequests, s.MaxPending
 	up := upstream.Defaults()
 	up.ConnectTimeout, up.IdleTimeout = s.ConnectTimeout, s.IdleTimeout
 	up.HTTP2.MaxStreams = uint32(s.MaxStreams)

@@ -2,7 +2,7 @@ package cluster
 
 import "sync/atomic"
 
-// Places counts what runs at an endpoint on all loops of the process, where a Service sets a limit to it; else nobody touches it. The
+// Places counts what runs at an endpoint, or in all, on all loops of the process, where there is a limit to it; else nobody touches it. The
 // zero value is ready. Safe for concurrent use.
 type Places struct{ at atomic.Pointer[places] }
 

@@ -29,6 +29,7 @@ const (
 	Loops           = "loops"
 	HeadLimit       = "max-head-bytes"
 	MaxConnections  = "max-connections"
+	MaxRequests     = "max-requests"
 	MaxPending      = "max-pending"
 	MaxStreams      = "max-streams"
 	ConnectTimeout  = "connect-timeout"
@@ -59,6 +60,7 @@ type Settings struct {
 	Loops                            int
 	HeadLimit                        int
 	MaxConnections                   int // of applications; 0 leaves it to the descriptors there are
+	MaxRequests                      int // of HTTP/1.x, and streams, under way in the process; 0 is without limit
 	MaxPending                       int
 	MaxStreams                       int // of one connection of the application
 	ConnectTimeout, IdleTimeout      time.Duration
@@ -156,6 +158,7 @@ func Parse(args []string, lookup func(string) (string, bool), usage io.Writer) (
 	integer(&s.Loops, Loops, 0, 0, 64, "event loops; 0 is one for each CPU the container may use, two at most")
 	integer(&s.HeadLimit, HeadLimit, 64<<10, 1<<10, 1<<20, "largest head of a message in bytes")
 	integer(&s.MaxConnections, MaxConnections, 0, 0, 1_000_000, "connections of applications that are served at a time, further ones wait; 0 is as many as there are descriptors for")
+	integer(&s.MaxRequests, MaxRequests, 0, 0, 1_000_000, "requests of HTTP/1.x and streams of HTTP/2 that may be under way at a time; further ones are answered 503; 0 is without limit")
 	integer(&s.MaxPending, MaxPending, DefaultMaxPending, 1, 1_000_000, "requests that may wait at a time, for whatever it is; further ones are answered 503")
 	integer(&s.MaxStreams, MaxStreams, 1000, 1, 100_000, "HTTP/2 streams that an application may have open at a time on one connection")
 	duration(&s.ConnectTimeout, ConnectTimeout, time.Second, time.Millisecond, "how long one connect to an endpoint may take")

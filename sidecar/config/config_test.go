@@ -57,7 +57,9 @@ func TestSettings(t *testing.T) {
 			func(s *Settings) bool { return s.Discovery == "files" && s.Manifests == dir }},
 		{"kubeconfig", "--kubeconfig=/x", nil, func(s *Settings) bool { return s.Kubeconfig == "/x" }},
 		{"unknown destinations", "--unknown-destinations=proxy", nil, func(s *Settings) bool { return s.ParseUnknown }},
-		{"limits", "--max-connections=500 --max-pending=20", nil, func(s *Settings) bool { return s.MaxConnections == 500 && s.MaxPending == 20 }},
+		{"limits", "--max-connections=500 --max-requests=300 --max-pending=20", nil, func(s *Settings) bool {
+			return s.MaxConnections == 500 && s.MaxRequests == 300 && s.MaxPending == 20
+		}},
 		{"level", "--log-level=DEBUG", nil, func(s *Settings) bool { return s.LogLevel == slog.LevelDebug }},
 		{"termination", "--termination=classic", nil, func(s *Settings) bool { return !s.Native }},
 		{"pprof without a value", "--pprof", nil, func(s *Settings) bool { return s.Pprof }},

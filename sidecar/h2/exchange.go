@@ -3,6 +3,7 @@ package h2
 import (
 	"strconv"
 
+	"github.com/sluice-mesh/sluice/sidecar/cluster"
 	"github.com/sluice-mesh/sluice/sidecar/h2/frame"
 	"github.com/sluice-mesh/sluice/sidecar/h2/head"
 	"github.com/sluice-mesh/sluice/sidecar/h2/hpack"
@@ -19,6 +20,8 @@ type Exchange struct {
 	Extra []hpack.Field
 	// State is the handler's own. It stays when the exchange is used again.
 	State any
+	// Place is given back once both streams have ended; nil is none.
+	Place *cluster.Places
 
 	l    *loop.Loop
 	o    *Options
@@ -204,6 +207,10 @@ func (x *Exchange) leaveDown() {
 func (x *Exchange) settle() {
 	if x.up != nil || x.down != nil || x.queue != nil || x.holder != nil || !x.quiet || x.spare {
 		return
+	}
+	if x.Place != nil {
+		x.Place.Give()
+		x.Place = nil
 	}
 	x.DropHeld()
 	x.req.drop()

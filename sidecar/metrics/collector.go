@@ -42,7 +42,7 @@ var (
 	descRaces     = desc("races_total", "Attempts without an answer that were raced by a further one, by which was answered first.", "service", "winner")
 	descTimeouts  = desc("timeouts_total", "Attempts and whole requests that had no answer in the time the Service allows, or a gRPC call its caller.", "service", "limit")
 	descProcess   = desc("process_limited_total", "Times a limit of the process was met: an application's connection had to wait until another ended, or there was no descriptor for one to an endpoint.", "limit")
-	descLimited   = desc("limited_total", "Requests refused because of a limit of the Service, or of all that may wait in the proxy.", "service", "limit")
+	descLimited   = desc("limited_total", "Requests refused because of a limit of the Service, or of all that may wait, or be under way, in the proxy.", "service", "limit")
 	descOpaque    = desc("opaque_connections_total", "Connections balanced as a whole, without parsing.", "service")
 
 	descGRPC = desc("grpc_calls_total", "gRPC calls by grpc-status, or, where none came, by the status that a client takes the end for.", "service", "grpc_status")

@@ -95,18 +95,19 @@ var choiceNames = [choices]string{"first", "again", "original"}
 // Limit says which limit a request met.
 type Limit uint8
 
-// The limits: more requests wait for an endpoint than may, or one has waited for too long, or more wait in the proxy for anything; or every endpoint
-// has its most connections that are passed on as they are, which do not wait.
+// The limits: more requests wait for an endpoint than may, or one has waited for too long, or more wait in the proxy for anything, or are under way
+// in it; or every endpoint has its most connections that are passed on as they are, which do not wait.
 const (
 	LimitPending Limit = iota
 	LimitQueue
 	LimitProxyPending
+	LimitProxyRequests
 	LimitOpaque
 
 	limits
 )
 
-var limitNames = [limits]string{"pending", "queue-timeout", "proxy-pending", "opaque-connections"}
+var limitNames = [limits]string{"pending", "queue-timeout", "proxy-pending", "proxy-requests", "opaque-connections"}
 
 // String answers the word used in metrics and answers.
 func (l Limit) String() string { return limitNames[l] }

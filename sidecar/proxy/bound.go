@@ -36,10 +36,19 @@ func (w *Worker) bound(s h1.Stream, r *route, a *ahead) {
 
 // relay passes one request and its answer on. It reports whether the server is to see a reset.
 func (w *Worker) relay(r *route, x *h1.Exchange, up *h1.Upstream) (reset bool) {
+	if !r.enter() {
+		r.stats.Answered(503)
+		x.Reply(503, r.crowded())
+		return false
+	}
 	res := x.Send(up)
 	answered := res.Err == nil
-	if answered && !res.Tunnel {
+	opened := answered && res.Tunnel // all that follows is the answer, and the connection's end is its own
+	if answered && !opened {
 		res = x.Forward(up)
+	}
+	if !opened {
+		r.exit()
 	}
 	r.stats.Attempts[metrics.Original][outcomeOf(res, answered)].Add(1)
 	if _, unreadable := h1.ReasonOf(res.Err); unreadable && res.Side == h1.SideDownstream && !x.Begun() {

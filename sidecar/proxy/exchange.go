@@ -31,7 +31,10 @@ func (w *Worker) exchange(r *route, x *h1.Exchange) {
 	q := &r.one
 	q.begin(r)
 	w.asked(r, x)
+	defer r.exit()
 	switch {
+	case !r.enter():
+		w.reply(r, x, 503, r.crowded())
 	case q.rules.Scatter && w.scattered(r, x):
 	case !q.sharded():
 		w.try(r, x)

@@ -109,7 +109,7 @@ func (w *Worker) upgraded(d *h1.Downstream, r *route) {
 	w.count(tunnel.RunAfter(d.Settle, d.Conn, up.Conn, d, up))
 }
 
-// endTunnel ends what the route has of a tunnel, if it has one.
+// endTunnel ends what the route has of a tunnel, if it has one, and the request that opened it.
 func (r *route) endTunnel() {
 	up, turn := r.tunnel, r.tunnelTurn
 	r.tunnel, r.tunnelTurn = nil, nil
@@ -120,6 +120,7 @@ func (r *route) endTunnel() {
 		up.Conn.Close()
 		r.w.done(leg{conn: up.Conn, ep: up.Endpoint, place: r.tunnelPlace})
 	}
+	r.exit()
 }
 
 // passthrough sends a connection on to where it was going, unread.

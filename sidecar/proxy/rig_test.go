@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math"
 	"net/netip"
 	"sync"
 	"testing"
@@ -34,7 +35,7 @@ const patience = 10 * time.Second
 var clusterIP = netip.MustParseAddrPort("127.0.0.99:9")
 
 // rig is a real loop with a real listener and Worker, in front of servers on the loopback address. At its end it checks that
-// nothing is left over: connections, coroutines, buffers, attempts in flight.
+// nothing is left over: connections, coroutines, buffers, requests under way, attempts in flight.
 type rig struct {
 	t        *testing.T
 	l        *loop.Loop
@@ -72,8 +73,8 @@ func newPair(t *testing.T, change ...func(*Options)) (a, b *rig) {
 	a = &rig{t: t, dst: clusterIP, endpoints: map[netip.AddrPort]*cluster.Endpoint{}, loops: 2}
 	a.init()
 	b = &rig{t: t, dst: clusterIP, endpoints: map[netip.AddrPort]*cluster.Endpoint{}, loops: 2, index: 1, m: a.m, resolver: a.resolver, target: a.target}
-	change = append(change, func(o *Options) { o.Shared = a.shared })
 	a.shared = NewShared()
+	change = append([]func(*Options){func(o *Options) { o.Shared = a.shared }}, change...)
 	a.start(change...)
 	b.start(change...)
 	return a, b
@@ -110,6 +111,12 @@ func (r *rig) start(change ...func(*Options)) {
 		Upstream: upstream.Defaults(), Budget: retry.Defaults(), ResolveTimeout: time.Second}
 	for _, f := range change {
 		f(&o)
+	}
+	if o.Shared == nil {
+		o.Shared = NewShared()
+	}
+	if o.Shared.MaxRequests == 0 {
+		o.Shared.MaxRequests = math.MaxInt // never met, but counted, so that end sees who did not exit
 	}
 	var err error
 	r.l, err = loop.New(loop.Options{Index: r.index, OnPanic: func(v any, stack []byte) {
@@ -172,6 +179,9 @@ func (r *rig) end() {
 				if n := ep.Places.Taken(); n != 0 {
 					left += fmt.Sprintf(" %d places taken at %s,", n, addr)
 				}
+			}
+			if n := r.w.o.Shared.underWay.Taken(); n != 0 {
+				left += fmt.Sprintf(" %d requests under way,", n)
 			}
 		})
 		return left == ""

@@ -25,6 +25,8 @@ type route struct {
 	*work
 	// lost says that there was a target, and that it is kept current no more.
 	lost bool
+	// underWay says that a request of the connection takes a place among those that are under way in the process.
+	underWay bool
 
 	tunnel      *h1.Upstream // where the connection's tunnel leads
 	tunnelPlace *queue       // of the place that it takes there

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/sluice-mesh/sluice/sidecar/cluster"
 	"github.com/sluice-mesh/sluice/sidecar/metrics"
 	"github.com/sluice-mesh/sluice/sidecar/retry"
 )
@@ -12,6 +13,10 @@ import (
 // Shared is what the workers of a process share of its Services, so that what a Service asks of a proxy holds for the proxy and not for
 // each loop. A request asks a Worker's own map for its Service's part; nothing here is looked up or locked on its way.
 type Shared struct {
+	// MaxRequests bounds the requests and streams that are under way at a time in the process; 0 does not, and none are counted. Set before use.
+	MaxRequests int
+	underWay    cluster.Places
+
 	// MaxPending bounds the requests that wait at a time in all queues of the process; 0 does not. Set before use.
 	MaxPending int
 	pending    atomic.Int64

@@ -66,10 +66,14 @@ func (s streams) Request(x *h2.Exchange) {
 		c.hurry(x.Request.Timeout)
 	}
 	c.held = attempt{}
-	x.Keep(c.rules.ReplayLimit)
-	s.r.budget.Deposit()
 	c.attempt = attempt{}
 	s.asked(x, c)
+	if !s.enter(x) {
+		s.reply(x, 503, codeUnavailable, s.r.crowded())
+		return
+	}
+	x.Keep(c.rules.ReplayLimit)
+	s.r.budget.Deposit()
 	if c.rules.Scatter && s.scattered(x, c) {
 		return
 	}

@@ -53,6 +53,7 @@ func TestPrecedence(t *testing.T) {
 		"log-level":             {"info", "debug", "error", "warn"},
 		"proxy-loops":           {"0", "1", "4", "64"},
 		"proxy-max-connections": {"0", "1", "500", "1000000"},
+		"proxy-max-requests":    {"0", "1", "500", "1000000"},
 		"proxy-max-pending":     {"0", "1", "500", "1000000"},
 		"proxy-max-streams":     {"0", "1", "1000", "100000"},
 		"pprof":                 {"false", "true", "false", "true"},
@@ -139,7 +140,7 @@ func TestValuesThatAreRefused(t *testing.T) {
 		"exclude-ports": "0 65536 080 +1 1-0 a 1,,2 1;2 1:2", "exclude-cidrs": "10.0.0.1/8 10.0.0.0/33 ::ffff:1.2.3.4/128 x",
 		"exclude-uids": "-1 4294967295 root 1-", "exclude-dns": "yes 1 True", "redirect-cidrs": "127.0.0.0/8 all",
 		"iptables-mode": "NFT ipset", "ipv6": "true", "native-sidecar": "true", "log-level": "INFO trace 3",
-		"pprof": "enabled", "proxy-max-connections": "-1 1000001 many", "proxy-max-pending": "-1 1e3", "proxy-image": "$(VAR) -x a\tb", "image-pull-policy": "always", "proxy-cpu-request": "0 -1 1cpu",
+		"pprof": "enabled", "proxy-max-connections": "-1 1000001 many", "proxy-max-requests": "-1 1000001 1.5", "proxy-max-pending": "-1 1e3", "proxy-image": "$(VAR) -x a\tb", "image-pull-policy": "always", "proxy-cpu-request": "0 -1 1cpu",
 		"proxy-cpu-limit": "0 1m", "proxy-memory-request": "1GB 512Mi", "proxy-memory-limit": "0 x 1Mi",
 		"proxy-port": "0 65536 http 15302", "health-port": "0 15301", "admin-port": "15301 15302",
 	} {

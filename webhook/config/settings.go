@@ -30,10 +30,10 @@ type Settings struct {
 	NativeSidecar NativeMode
 	LogLevel      string
 	Loops         int // event loops of the proxy; 0 leaves it to the proxy
-	// MaxConnections and MaxPending are the proxy's limits; 0 leaves them to the proxy.
-	MaxConnections, MaxPending int
-	MaxStreams                 int // HTTP/2 streams on one connection of the application; 0 leaves it to the proxy
-	PProf                      bool
+	// MaxConnections, MaxRequests and MaxPending are the proxy's limits; 0 leaves them to the proxy.
+	MaxConnections, MaxRequests, MaxPending int
+	MaxStreams                              int // HTTP/2 streams on one connection of the application; 0 leaves it to the proxy
+	PProf                                   bool
 
 	// Init is what the init container reads, the proxy's port and user among it. RedirectCIDRs empty stands for the
 	// cluster's ServiceCIDRs.

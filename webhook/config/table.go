@@ -57,6 +57,8 @@ var settings = []setting{
 		func(s *Settings) *int { return &s.Loops }, parseLoops, strconv.Itoa),
 	row("proxy-max-connections", "connections of the application that the proxy serves at a time: 0 to 1000000; 0 is as many as it has descriptors for",
 		func(s *Settings) *int { return &s.MaxConnections }, parseMost, strconv.Itoa),
+	row("proxy-max-requests", "requests and HTTP/2 streams that may be under way in the proxy at a time: 0 to 1000000; 0 is without limit",
+		func(s *Settings) *int { return &s.MaxRequests }, parseMost, strconv.Itoa),
 	row("proxy-max-pending", "requests that may wait in the proxy at a time: 0 to 1000000; 0 leaves it to the proxy",
 		func(s *Settings) *int { return &s.MaxPending }, parseMost, strconv.Itoa),
 	row("proxy-max-streams", "HTTP/2 streams the application may have open at a time on one connection: 0 to 100000; 0 leaves it at 1000",

@@ -81,6 +81,9 @@ func proxyContainer(s *config.Settings, resources corev1.ResourceRequirements, n
 	if s.MaxConnections > 0 {
 		c.Args = append(c.Args, "--max-connections="+strconv.Itoa(s.MaxConnections))
 	}
+	if s.MaxRequests > 0 {
+		c.Args = append(c.Args, "--max-requests="+strconv.Itoa(s.MaxRequests))
+	}
 	if s.MaxPending > 0 {
 		c.Args = append(c.Args, "--max-pending="+strconv.Itoa(s.MaxPending))
 	}

@@ -186,8 +186,8 @@ func (q *request) ownerAlone(o shard.Owner) *cluster.Endpoint {
 	return nil
 }
 
-// failOver answers the first in the key's order that was not tried and is in good health, or else not tried. An owner that has as
-// many requests as it may is waited for: it is no reason to give its keys to another.
+// failOver answers the first in the key's order that was not tried, is in good health and not too busy; or else one that is; or
+// else one that was not tried. An owner that has as many requests as it may is waited for: it is no reason to give its keys to another.
 func (q *request) failOver(s *discovery.Snapshot, o shard.Owner) (*cluster.Endpoint, bool) {
 	a, w := &q.shard, q.route.w
 	if o.Member == nil {
@@ -195,41 +195,47 @@ func (q *request) failOver(s *discovery.Snapshot, o shard.Owner) (*cluster.Endpo
 		return nil, false
 	}
 	a.passed = metrics.ToOwner
-	key := a.keys.Key()
-	if q.rules.Shard.BoundedLoad > 1 && a.owned == byKey {
-		if b := s.Shard.Bounded(key, w.l.Index(), w.inFlight(s.Set)); b.Member != nil && b.Member != o.Member {
-			o, a.passed, a.why = b, metrics.PastBusy, pastBusy
-		}
-	}
-	now, along := w.l.Now(), s.Shard.From(key, o)
-	var spare *cluster.Endpoint
+	now, along := w.l.Now(), s.Shard.From(a.keys.Key(), o)
+	var busy, spare *cluster.Endpoint
+	bound := loadBound{of: s.Shard, on: q.rules.Shard.BoundedLoad > 1 && a.owned == byKey, loop: w.l.Index(), now: now}
 	for o.Member != nil {
-		ep := o.Endpoint
-		if ep != nil && !slices.Contains(q.pick.Tried, ep) {
+		ep, past, why := o.Endpoint, metrics.FailedOver, pastDown
+		if ep != nil && slices.Contains(q.pick.Tried, ep) {
+			why = pastTried
+		} else if ep != nil {
 			load := w.load(ep)
-			switch {
+			switch well := load.SuspectUntil <= now; {
+			case well && bound.met(load):
+				past, why = metrics.PastBusy, pastBusy
+				if busy == nil {
+					busy = ep
+				}
 			case q.fullAt(ep):
 				q.full = true
 				return nil, true
-			case load.SuspectUntil <= now:
+			case well:
 				return ep, true
-			case spare == nil:
-				spare = ep
+			default:
+				why = pastSuspect
+				if spare == nil {
+					spare = ep
+				}
 			}
 		}
 		if a.passed == metrics.ToOwner {
-			a.why = pastSuspect
-			if ep == nil {
-				a.why = pastDown
-			} else if ep != spare {
-				a.why = pastTried
-			}
+			a.passed, a.why = past, why
 		}
-		a.passed = metrics.FailedOver
 		if a.owned == bySession {
 			return nil, false
 		}
 		o = along.Next()
+	}
+	if busy != nil {
+		spare = busy // much to do is better than ill health
+	}
+	if spare != nil && q.fullAt(spare) {
+		q.full = true
+		return nil, true
 	}
 	if spare != nil && spare == a.owner.Endpoint {
 		a.passed = metrics.ToOwner
@@ -244,14 +250,6 @@ const (
 	pastSuspect = "owner fails"
 	pastTried   = "owner was tried"
 )
-
-// inFlight answers how many attempts of this loop run at all endpoints together.
-func (w *Worker) inFlight(s *cluster.EndpointSet) (n int64) {
-	for _, ep := range s.Endpoints {
-		n += w.load(ep).InFlight
-	}
-	return n
-}
 
 // lend answers an Extraction that nobody uses.
 func (w *Worker) lend() *shardkey.Extraction {

@@ -318,7 +318,7 @@ var table = []Setting{
 		Name: "shard-bounded-load", Group: sharding, Example: "1.25",
 		Allowed: "off, or a number from 1.05 to 10",
 		Doc: "A pod that has more than so many times the mean of the caller's requests in flight passes further ones on to the next pod in " +
-			"their key's order, until it has less. With `shard-fallback: failover` only.",
+			"their key's order, until it has less. Pods in ill health take none, and do not count. With `shard-fallback: failover` only.",
 		Effect: "sidecar/shard",
 		value:  at(func(r *Rules) *float64 { return &r.Shard.BoundedLoad }, without(off, parseBoundedLoad), withoutText(off, numberText)),
 	},

@@ -55,7 +55,10 @@ func (w *Worker) scatterable() refusal {
 	return refusal{}
 }
 
-var scatterTooLarge = refusal{413, codeInvalid, "the body is too large to be sent to every endpoint: at most 64 KiB are"}
+var (
+	scatterTooLarge = refusal{413, codeInvalid, "the body is too large to be sent to every endpoint: at most 64 KiB are"}
+	scatterNoMemory = refusal{503, codeUnavailable, "no memory is left in this proxy for the body, which is to go to every endpoint"}
+)
 
 // codeUnimplemented is gRPC's UNIMPLEMENTED.
 const codeUnimplemented = 12
@@ -132,6 +135,10 @@ func (w *Worker) scattered(r *route, x *h1.Exchange) bool {
 		}
 		if errors.Is(err, h1.ErrNoRoom) {
 			break
+		}
+		if errors.Is(err, h1.ErrNoMemory) {
+			w.unrefused(r, x, scatterNoMemory, false)
+			return true
 		}
 		if err == loop.ErrTimeout {
 			r.stats.Timeouts[requestDeadline-attemptDeadline].Add(1)

@@ -102,7 +102,13 @@ func (q *request) found(o shardkey.Outcome, src shardkey.Source) refusal {
 				return q.keyless(400, lacks[why])
 			}
 			r.stats.Decisions[metrics.Unowned].Add(1)
-		} else if rule := q.rules.Shard.NoKey; o == shardkey.TooLarge {
+		} else if rule := q.rules.Shard.NoKey; o == shardkey.NoMemory {
+			if insists(&q.rules.Shard) {
+				ref := q.keyless(503, misses[o])
+				ref.grpc = codeUnavailable // it is no fault of the request's
+				return ref
+			}
+		} else if o == shardkey.TooLarge {
 			if q.rules.Shard.Overflow == rules.KeyReject {
 				return q.keyless(413, misses[o])
 			}
@@ -116,6 +122,11 @@ func (q *request) found(o shardkey.Outcome, src shardkey.Source) refusal {
 	return refusal{}
 }
 
+// insists reports whether a Service would rather have a request refused than sent to a pod that may not own its key.
+func insists(s *rules.Shard) bool {
+	return s.Fallback != rules.FallOver || s.Serialize || s.NoKey == rules.KeyReject || s.Overflow == rules.KeyReject
+}
+
 // misses says of each outcome what it means of the place where the key was to be, and lacks of a key what it is to its map.
 var misses = [shardkey.LastOutcome + 1]string{
 	shardkey.Absent:     "is not there",
@@ -123,6 +134,7 @@ var misses = [shardkey.LastOutcome + 1]string{
 	shardkey.Bad:        "cannot be read",
 	shardkey.TooLarge:   "is not in the first 64 KiB of the body (sluice.mesh/shard-overflow: reject)",
 	shardkey.Unreadable: "is in a body whose encoding is not read",
+	shardkey.NoMemory:   "may be in the body, and no memory is left in this proxy to look into it",
 }
 
 var lacks = [shard.LastWhy + 1]string{

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/sluice-mesh/sluice/sidecar/h1"
 	"github.com/sluice-mesh/sluice/sidecar/h2"
@@ -88,7 +89,10 @@ func (q *request) scatter(p *patient, s scatter.Request) (*scatter.Answer, refus
 	defer cancel()
 	var answer *scatter.Answer
 	task, name := w.l.Current(), r.name()
-	o := scatter.Options{Timeout: q.rules.Timeout, ConnectTimeout: w.o.Upstream.ConnectTimeout}
+	o := scatter.Options{Timeout: q.within, ConnectTimeout: w.o.Upstream.ConnectTimeout}
+	if q.within > 0 {
+		o.Began = time.Now().Add(time.Duration(q.began - w.l.Now())) // its body has taken of the time
+	}
 	go func() {
 		a := scatter.Run(ctx, name, s, to, o)
 		w.l.Post(func() {

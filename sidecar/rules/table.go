@@ -229,7 +229,8 @@ var table = []Setting{
 		Name: "explain", Group: seeing, Example: "on",
 		Allowed: "off, on, or header",
 		Doc: "Whether answers say how they came about. A header `sluice-explain` has the endpoint, the policy, the attempts with reason and time. In " +
-			"answers of the proxy's own, such as 503 or 504, the endpoint is none. With `header`, only answers to requests that have a header of that name.",
+			"answers of the proxy's own, such as 503 or 504, the endpoint is none. With `header`, only answers to requests that have a header of that name. The list " +
+			"that `scatter` answers with has none: it says itself what each pod answered.",
 		Effect: "sidecar/proxy",
 		value:  at(func(r *Rules) *Explain { return &r.Explain }, parseExplain, Explain.String),
 	},
@@ -237,7 +238,7 @@ var table = []Setting{
 		Name: "access-log", Group: seeing, Example: "1%",
 		Allowed: "off, on, or a percentage from 0.01% to 100%",
 		Doc: "The share of requests that the callers' proxies log, with what `explain` would say. Each is a line of JSON on the proxy's " +
-			"standard output. Queries are left out.",
+			"standard output; `shard` in it is what became of the request's key, without the key. Queries are left out, paths are not.",
 		Effect: "sidecar/proxy",
 		value:  at(func(r *Rules) *float64 { return &r.AccessLog }, share, shareText),
 	},

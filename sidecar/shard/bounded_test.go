@@ -1,6 +1,9 @@
 package shard
 
-import "testing"
+import (
+	"fmt"
+	"testing"
+)
 
 func TestBoundedLoads(t *testing.T) {
 	spec := mustSpec(t, "rendezvous")
@@ -63,5 +66,19 @@ func TestBoundedLoads(t *testing.T) {
 	}
 	if got := New(mustSpec(t, "rendezvous"), Input{Set: setOf(all...)}).MostInFlight(0, 0); got != 0 {
 		t.Errorf("%d without a bound, want none", got)
+	}
+}
+
+// What a pick costs that asks for the bound, once more than its owner has something under way.
+func BenchmarkMostInFlight(b *testing.B) {
+	for _, n := range []int{3, 100, 1000, 10000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			spec := mustSpec(b, "rendezvous")
+			spec.Bound = 1.25
+			m := New(spec, Input{Set: setOf(replicas(n)...)})
+			for b.Loop() {
+				m.MostInFlight(0, 0)
+			}
+		})
 	}
 }

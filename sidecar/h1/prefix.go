@@ -23,8 +23,12 @@ const (
 	aheadMost = 2 * PrefixMost
 )
 
-// ErrNoRoom is what More answers when as much is in memory as may be.
-var ErrNoRoom = errors.New("no room for more of the request's body")
+// Why More reads no more: ErrNoRoom says that as much of the body is in memory as may be of one, ErrNoMemory that there is as much of all
+// bodies of the process.
+var (
+	ErrNoRoom   = errors.New("no room for more of the request's body")
+	ErrNoMemory = errors.New("no memory for more of the request's body")
+)
 
 var continueLine = []byte("HTTP/1.1 100 Continue\r\n\r\n")
 
@@ -100,8 +104,10 @@ func (x *Exchange) More(until int64) error {
 		}
 	}
 	k := &x.replay
-	if k.n == len(k.buf) && !x.growAhead() {
-		return ErrNoRoom
+	if k.n == len(k.buf) {
+		if err := x.growAhead(); err != nil {
+			return err
+		}
 	}
 	if err := l.Wait(until, d, nil, d.Readable); err != nil {
 		return err
@@ -119,24 +125,24 @@ func (x *Exchange) More(until int64) error {
 }
 
 // growAhead makes room for more of the body.
-func (x *Exchange) growAhead() bool {
+func (x *Exchange) growAhead() error {
 	k, l := &x.replay, x.d.Conn.Loop()
 	size := min(max(loop.Small, 4*len(k.buf)), aheadMost)
 	if x.Request.Body == Length && k.buf == nil {
 		size = int(min(max(x.rest, 1), aheadMost))
 	}
 	if size <= len(k.buf) {
-		return false
+		return ErrNoRoom
 	}
 	larger := l.Buffer(size)
 	if !x.d.o.Memory.Take(len(larger) - len(k.buf)) {
 		l.Release(larger)
-		return false
+		return ErrNoMemory
 	}
 	copy(larger, k.buf[:k.n])
 	l.Release(k.buf)
 	k.buf = larger
-	return true
+	return nil
 }
 
 // account takes what was read of the request, and answers how many bytes of it are the body's. What is behind it is kept for the next one.

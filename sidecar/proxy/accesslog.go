@@ -62,6 +62,7 @@ type access struct {
 	Policy   string         `json:"policy"`
 	Seconds  float64        `json:"seconds"`
 	Attempts []accessedStep `json:"attempts"`
+	Shard    *keyTale       `json:"shard,omitempty"` // where a key, or a session, was looked for
 }
 
 type accessedStep struct {
@@ -86,6 +87,9 @@ func (q *request) log(method, path string) {
 	for i := range q.trace.steps {
 		s := &q.trace.steps[i]
 		line.Attempts = append(line.Attempts, accessedStep{s.ep.Addr.String(), s.ep.Name, s.outcome.String(), s.status, s.took.Seconds()})
+	}
+	if t := q.keyTale(); t != (keyTale{}) {
+		line.Shard = &t
 	}
 	if b, err := json.Marshal(line); err == nil {
 		w.o.AccessLog.add(append(b, '\n'))

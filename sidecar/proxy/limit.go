@@ -90,9 +90,9 @@ func (w *Worker) giveUpPlace(ep *cluster.Endpoint, place **queue) {
 	}
 }
 
-// queue waits until an endpoint is below its limit and answers it, or nil when the exchange has ended for want of one. Requests are
-// served in the order in which they came, on whichever loop.
-func (w *Worker) queue(r *route, x *h1.Exchange) (*cluster.Endpoint, metrics.Choice) {
+// inLine waits until an endpoint is below its limit and answers it, or nil when the exchange has ended for want of one, or when the owner of its
+// key is away by now. Requests are served in the order in which they came, on whichever loop.
+func (w *Worker) inLine(r *route, x *h1.Exchange) (*cluster.Endpoint, metrics.Choice) {
 	q, k := &r.one, &r.common.queue
 	s := q.rules.Limits
 	if !w.o.Shared.admit() {
@@ -120,6 +120,9 @@ func (w *Worker) queue(r *route, x *h1.Exchange) (*cluster.Endpoint, metrics.Cho
 		if ep, choice := q.looks(k, v); ep != nil {
 			found = true
 			return ep, choice
+		}
+		if q.shard.away {
+			return nil, 0
 		}
 		if q.overdue() {
 			r.stats.Timeouts[requestDeadline-attemptDeadline].Add(1)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/sluice-mesh/sluice/sidecar/h1"
 	"github.com/sluice-mesh/sluice/sidecar/h2"
@@ -55,7 +56,10 @@ func (w *Worker) scatterable() refusal {
 	return refusal{}
 }
 
-var scatterTooLarge = refusal{413, codeInvalid, "the body is too large to be sent to every endpoint: at most 64 KiB are"}
+var (
+	scatterTooLarge = refusal{413, codeInvalid, "the body is too large to be sent to every endpoint: at most 64 KiB are"}
+	scatterNoMemory = refusal{503, codeUnavailable, "no memory is left in this proxy for the body, which is to go to every endpoint"}
+)
 
 // codeUnimplemented is gRPC's UNIMPLEMENTED.
 const codeUnimplemented = 12
@@ -85,7 +89,10 @@ func (q *request) scatter(p *patient, s scatter.Request) (*scatter.Answer, refus
 	defer cancel()
 	var answer *scatter.Answer
 	task, name := w.l.Current(), r.name()
-	o := scatter.Options{Timeout: q.rules.Timeout, ConnectTimeout: w.o.Upstream.ConnectTimeout}
+	o := scatter.Options{Timeout: q.within, ConnectTimeout: w.o.Upstream.ConnectTimeout}
+	if q.within > 0 {
+		o.Began = time.Now().Add(time.Duration(q.began - w.l.Now())) // its body has taken of the time
+	}
 	go func() {
 		a := scatter.Run(ctx, name, s, to, o)
 		w.l.Post(func() {
@@ -132,6 +139,10 @@ func (w *Worker) scattered(r *route, x *h1.Exchange) bool {
 		}
 		if errors.Is(err, h1.ErrNoRoom) {
 			break
+		}
+		if errors.Is(err, h1.ErrNoMemory) {
+			w.unrefused(r, x, scatterNoMemory, false)
+			return true
 		}
 		if err == loop.ErrTimeout {
 			r.stats.Timeouts[requestDeadline-attemptDeadline].Add(1)

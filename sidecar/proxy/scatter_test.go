@@ -89,6 +89,36 @@ func TestScatter(t *testing.T) {
 			close(hold)
 			cl.CloseIdleConnections()
 		})
+		t.Run("a body that comes late takes of the time", func(t *testing.T) {
+			p := newPods(t, 2, func(r *rules.Rules) { on(r); r.Timeout = time.Second })
+			hold := make(chan bool)
+			p.does(func(pod int, w http.ResponseWriter, q *http.Request) {
+				if pod == 1 {
+					<-hold
+				}
+			})
+			cl := client(p.r)
+			body, end := io.Pipe()
+			go func() {
+				io.WriteString(end, "all but")
+				time.Sleep(700 * time.Millisecond)
+				end.Close()
+			}()
+			q, _ := http.NewRequest("POST", "http://web/", body)
+			q.Header.Set("Sluice-Scatter", "all")
+			began := time.Now()
+			res, err := cl.Do(q)
+			if err != nil {
+				t.Fatal(err)
+			}
+			text, _ := io.ReadAll(res.Body)
+			res.Body.Close()
+			if took := time.Since(began); res.StatusCode != 207 || !strings.Contains(string(text), "no answer within 1s") || took > 1400*time.Millisecond {
+				t.Errorf("%d %s after %v, want 207 after a second", res.StatusCode, text, took)
+			}
+			close(hold)
+			cl.CloseIdleConnections()
+		})
 		t.Run("none does", func(t *testing.T) {
 			p := newPods(t, 2, on)
 			p.kill(0)

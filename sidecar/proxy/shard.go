@@ -102,7 +102,13 @@ func (q *request) found(o shardkey.Outcome, src shardkey.Source) refusal {
 				return q.keyless(400, lacks[why])
 			}
 			r.stats.Decisions[metrics.Unowned].Add(1)
-		} else if rule := q.rules.Shard.NoKey; o == shardkey.TooLarge {
+		} else if rule := q.rules.Shard.NoKey; o == shardkey.NoMemory {
+			if insists(&q.rules.Shard) {
+				ref := q.keyless(503, misses[o])
+				ref.grpc = codeUnavailable // it is no fault of the request's
+				return ref
+			}
+		} else if o == shardkey.TooLarge {
 			if q.rules.Shard.Overflow == rules.KeyReject {
 				return q.keyless(413, misses[o])
 			}
@@ -116,6 +122,11 @@ func (q *request) found(o shardkey.Outcome, src shardkey.Source) refusal {
 	return refusal{}
 }
 
+// insists reports whether a Service would rather have a request refused than sent to a pod that may not own its key.
+func insists(s *rules.Shard) bool {
+	return s.Fallback != rules.FallOver || s.Serialize || s.NoKey == rules.KeyReject || s.Overflow == rules.KeyReject
+}
+
 // misses says of each outcome what it means of the place where the key was to be, and lacks of a key what it is to its map.
 var misses = [shardkey.LastOutcome + 1]string{
 	shardkey.Absent:     "is not there",
@@ -123,6 +134,7 @@ var misses = [shardkey.LastOutcome + 1]string{
 	shardkey.Bad:        "cannot be read",
 	shardkey.TooLarge:   "is not in the first 64 KiB of the body (sluice.mesh/shard-overflow: reject)",
 	shardkey.Unreadable: "is in a body whose encoding is not read",
+	shardkey.NoMemory:   "may be in the body, and no memory is left in this proxy to look into it",
 }
 
 var lacks = [shard.LastWhy + 1]string{
@@ -186,8 +198,8 @@ func (q *request) ownerAlone(o shard.Owner) *cluster.Endpoint {
 	return nil
 }
 
-// failOver answers the first in the key's order that was not tried and is in good health, or else not tried. An owner that has as
-// many requests as it may is waited for: it is no reason to give its keys to another.
+// failOver answers the first in the key's order that was not tried, is in good health and not too busy; or else one that is; or
+// else one that was not tried. An owner that has as many requests as it may is waited for: it is no reason to give its keys to another.
 func (q *request) failOver(s *discovery.Snapshot, o shard.Owner) (*cluster.Endpoint, bool) {
 	a, w := &q.shard, q.route.w
 	if o.Member == nil {
@@ -195,41 +207,47 @@ func (q *request) failOver(s *discovery.Snapshot, o shard.Owner) (*cluster.Endpo
 		return nil, false
 	}
 	a.passed = metrics.ToOwner
-	key := a.keys.Key()
-	if q.rules.Shard.BoundedLoad > 1 && a.owned == byKey {
-		if b := s.Shard.Bounded(key, w.l.Index(), w.inFlight(s.Set)); b.Member != nil && b.Member != o.Member {
-			o, a.passed, a.why = b, metrics.PastBusy, pastBusy
-		}
-	}
-	now, along := w.l.Now(), s.Shard.From(key, o)
-	var spare *cluster.Endpoint
+	now, along := w.l.Now(), s.Shard.From(a.keys.Key(), o)
+	var busy, spare *cluster.Endpoint
+	bound := loadBound{of: s.Shard, on: q.rules.Shard.BoundedLoad > 1 && a.owned == byKey, loop: w.l.Index(), now: now}
 	for o.Member != nil {
-		ep := o.Endpoint
-		if ep != nil && !slices.Contains(q.pick.Tried, ep) {
+		ep, past, why := o.Endpoint, metrics.FailedOver, pastDown
+		if ep != nil && slices.Contains(q.pick.Tried, ep) {
+			why = pastTried
+		} else if ep != nil {
 			load := w.load(ep)
-			switch {
+			switch well := load.SuspectUntil <= now; {
+			case well && bound.met(load):
+				past, why = metrics.PastBusy, pastBusy
+				if busy == nil {
+					busy = ep
+				}
 			case q.fullAt(ep):
 				q.full = true
 				return nil, true
-			case load.SuspectUntil <= now:
+			case well:
 				return ep, true
-			case spare == nil:
-				spare = ep
+			default:
+				why = pastSuspect
+				if spare == nil {
+					spare = ep
+				}
 			}
 		}
 		if a.passed == metrics.ToOwner {
-			a.why = pastSuspect
-			if ep == nil {
-				a.why = pastDown
-			} else if ep != spare {
-				a.why = pastTried
-			}
+			a.passed, a.why = past, why
 		}
-		a.passed = metrics.FailedOver
 		if a.owned == bySession {
 			return nil, false
 		}
 		o = along.Next()
+	}
+	if busy != nil {
+		spare = busy // much to do is better than ill health
+	}
+	if spare != nil && q.fullAt(spare) {
+		q.full = true
+		return nil, true
 	}
 	if spare != nil && spare == a.owner.Endpoint {
 		a.passed = metrics.ToOwner
@@ -244,14 +262,6 @@ const (
 	pastSuspect = "owner fails"
 	pastTried   = "owner was tried"
 )
-
-// inFlight answers how many attempts of this loop run at all endpoints together.
-func (w *Worker) inFlight(s *cluster.EndpointSet) (n int64) {
-	for _, ep := range s.Endpoints {
-		n += w.load(ep).InFlight
-	}
-	return n
-}
 
 // lend answers an Extraction that nobody uses.
 func (w *Worker) lend() *shardkey.Extraction {

@@ -30,6 +30,8 @@ func (w *Worker) readKey(r *route, x *h1.Exchange) (shardkey.Outcome, bool) {
 			ended = true
 		case errors.Is(err, h1.ErrNoRoom):
 			return shardkey.TooLarge, true
+		case errors.Is(err, h1.ErrNoMemory):
+			return shardkey.NoMemory, true
 		case unreadable:
 			q.answered(400)
 			x.Refuse(err)

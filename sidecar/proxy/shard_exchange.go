@@ -45,6 +45,16 @@ func (w *Worker) unrefused(r *route, x *h1.Exchange, ref refusal, gone bool) boo
 	return false
 }
 
+// queue waits until an endpoint is below its limit, and goes on to wait for the owner of the key, as far as the Service allows it, when that
+// goes away meanwhile. It answers nil when the exchange has ended.
+func (w *Worker) queue(r *route, x *h1.Exchange) (*cluster.Endpoint, metrics.Choice) {
+	ep, choice := w.inLine(r, x)
+	if ep == nil && r.one.shard.away {
+		return w.ownerAway(r, x, nil)
+	}
+	return ep, choice
+}
+
 // ownerAway waits for the owner as long as the Service allows. It answers nil when the exchange has ended.
 func (w *Worker) ownerAway(r *route, x *h1.Exchange, last *attempt) (*cluster.Endpoint, metrics.Choice) {
 	ep, choice, ref, gone := r.one.awaitOwner(&patient{w: w, conn: x.Downstream().Conn}, last)

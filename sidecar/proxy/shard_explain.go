@@ -8,40 +8,68 @@ import (
 	"github.com/sluice-mesh/sluice/sidecar/shardkey"
 )
 
-// explainKey says, behind what else an explanation says, what the request's key has to do with where it went: where the key is from, its hash,
-// who owns it, and why not the owner. The key itself is left out: explanations end up in logs.
-func (q *request) explainKey(b *strings.Builder) {
+// keyTale says what a request's key has to do with where it went: where the key is from, its hash, who owns it, and why not the owner. An
+// explanation says it, and so does the access log. The key itself is left out: both are kept where keys may not be.
+type keyTale struct {
+	Key     string `json:"key,omitempty"` // none where there is none
+	Hash    string `json:"hash,omitempty"`
+	Session string `json:"session,omitempty"`
+	Map     string `json:"map,omitempty"`
+	Owner   string `json:"owner,omitempty"`
+	To      string `json:"to,omitempty"`
+	Waited  bool   `json:"waited,omitempty"`
+	Reason  string `json:"reason,omitempty"`
+}
+
+// keyTale answers the zero value where no key was looked for.
+func (q *request) keyTale() (t keyTale) {
 	r, a := q.route, &q.shard
 	if a.keys == nil {
-		return
+		return t
 	}
 	switch {
-	case a.owned == byKey:
-		fmt.Fprintf(b, "; key=%s; hash=%016x", r.keys, a.keys.Key().Hash)
 	case a.owned == bySession && r.session != nil:
-		fmt.Fprintf(b, "; session=%s", r.session.Name)
+		t.Session = r.session.Name
 	case a.ended && a.outcome != shardkey.Found:
-		fmt.Fprintf(b, "; key=none; reason=%s of %s", a.outcome, a.place)
-	case a.ended:
-		fmt.Fprintf(b, "; key=%s; hash=%016x", r.keys, a.keys.Key().Hash)
+		t.Key, t.Reason = "none", fmt.Sprintf("%s of %s", a.outcome, a.place)
+	case a.owned == byKey || a.ended:
+		t.Key, t.Hash = fmt.Sprint(r.keys), fmt.Sprintf("%016x", a.keys.Key().Hash)
 	case r.session != nil:
-		fmt.Fprintf(b, "; session=%s; reason=%s", r.session.Name, metrics.SessionNew)
+		t.Session, t.Reason = r.session.Name, metrics.SessionNew.String()
 	}
 	if a.owned == unowned && (!a.ended || a.outcome != shardkey.Found) {
-		return
+		return t
 	}
 	if m := r.shards(); m != nil && a.owned == byKey {
-		fmt.Fprintf(b, "; map=%s", m.Explain(a.keys.Key(), 0).Place)
+		t.Map = m.Explain(a.keys.Key(), 0).Place
 	}
 	if a.owner.Member == nil {
-		fmt.Fprintf(b, "; owner=none; reason=%s", a.owner.Why)
-		return
+		t.Owner, t.Reason = "none", a.owner.Why.String()
+		return t
 	}
-	fmt.Fprintf(b, "; owner=%s; to=%s", a.owner.Member.Name, a.passed)
-	if a.since != 0 {
+	t.Owner, t.To, t.Waited = a.owner.Member.Name, a.passed.String(), a.since != 0
+	if a.passed != metrics.ToOwner {
+		t.Reason = a.why
+	}
+	return t
+}
+
+// explainKey says it behind what else an explanation says.
+func (q *request) explainKey(b *strings.Builder) {
+	t := q.keyTale()
+	say := func(name, value string) {
+		if value != "" {
+			b.WriteString("; " + name + "=" + value)
+		}
+	}
+	say("key", t.Key)
+	say("hash", t.Hash)
+	say("session", t.Session)
+	say("map", t.Map)
+	say("owner", t.Owner)
+	say("to", t.To)
+	if t.Waited {
 		b.WriteString("; waited")
 	}
-	if a.passed != metrics.ToOwner && a.why != "" {
-		fmt.Fprintf(b, "; reason=%s", a.why)
-	}
+	say("reason", t.Reason)
 }

@@ -29,13 +29,13 @@ type pods struct {
 	handle func(pod int, w http.ResponseWriter, q *http.Request) // beside the name
 
 	mu      sync.Mutex
-	servers map[int]*http.Server
+	servers map[int]podServer
 	gen     uint64
 }
 
 func newPods(t *testing.T, n int, change func(*rules.Rules), with ...func(*Options)) *pods {
 	t.Helper()
-	p := &pods{r: newRig(t, with...), rules: rules.Default(), servers: map[int]*http.Server{}}
+	p := &pods{r: newRig(t, with...), rules: rules.Default(), servers: map[int]podServer{}}
 	p.rules.Ejection.On = false
 	change(p.rules)
 	for i := range n {
@@ -46,6 +46,11 @@ func newPods(t *testing.T, n int, change func(*rules.Rules), with ...func(*Optio
 	}
 	p.publish()
 	return p
+}
+
+type podServer struct {
+	*http.Server
+	ln net.Listener
 }
 
 // start runs a pod at its address.
@@ -69,7 +74,7 @@ func (p *pods) start(t *testing.T, i int) {
 	srv.Protocols.SetUnencryptedHTTP2(true)
 	go srv.Serve(ln)
 	t.Cleanup(func() { srv.Close() })
-	p.servers[i] = srv
+	p.servers[i] = podServer{srv, ln}
 }
 
 func (p *pods) does(handle func(pod int, w http.ResponseWriter, q *http.Request)) {
@@ -99,7 +104,10 @@ func (p *pods) publish(down ...int) {
 }
 
 // kill ends a pod's server; start starts it again. Meanwhile its address is nobody else's.
-func (p *pods) kill(i int) { p.servers[i].Close() }
+func (p *pods) kill(i int) {
+	p.servers[i].ln.Close() // of which the server may not know yet
+	p.servers[i].Close()
+}
 
 // move gives a pod another address, as a restart does.
 func (p *pods) move(t *testing.T, i int) {

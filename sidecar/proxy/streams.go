@@ -340,7 +340,6 @@ func (s streams) giveUp(x *h2.Exchange, c *call, f h2.Failure) {
 	r, a := s.r, &c.attempt
 	s.w.times.remove(c)
 	c.settle()
-	c.leave()
 	s.w.o.Log.Debug("request failed", slog.String("cluster", r.name()), slog.String("endpoint", a.ep.Addr.String()),
 		slog.String("reason", a.outcome.String()), slog.String("code", f.Code.String()), slog.Any("error", f.Err))
 	switch {

@@ -51,6 +51,11 @@ func (s streams) queue(x *h2.Exchange, c *call) {
 				s.send(x, c, ep, choice)
 				return
 			}
+			if c.shard.away {
+				x.Wait(nil)
+				s.ownerAway(x, c, nil)
+				return
+			}
 			if c.overdue() {
 				x.Wait(nil)
 				s.r.stats.Timeouts[requestDeadline-attemptDeadline].Add(1)

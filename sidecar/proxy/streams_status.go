@@ -69,5 +69,6 @@ func (s streams) reset(x *h2.Exchange, c *call, code frame.Code) {
 		s.r.stats.GRPC(statusOfReset(code))
 	}
 	s.log(x, c)
+	c.leave()
 	x.Reset(code)
 }

@@ -229,7 +229,8 @@ var table = []Setting{
 		Name: "explain", Group: seeing, Example: "on",
 		Allowed: "off, on, or header",
 		Doc: "Whether answers say how they came about. A header `sluice-explain` has the endpoint, the policy, the attempts with reason and time. In " +
-			"answers of the proxy's own, such as 503 or 504, the endpoint is none. With `header`, only answers to requests that have a header of that name.",
+			"answers of the proxy's own, such as 503 or 504, the endpoint is none. With `header`, only answers to requests that have a header of that name. The list " +
+			"that `scatter` answers with has none: it says itself what each pod answered.",
 		Effect: "sidecar/proxy",
 		value:  at(func(r *Rules) *Explain { return &r.Explain }, parseExplain, Explain.String),
 	},
@@ -237,7 +238,7 @@ var table = []Setting{
 		Name: "access-log", Group: seeing, Example: "1%",
 		Allowed: "off, on, or a percentage from 0.01% to 100%",
 		Doc: "The share of requests that the callers' proxies log, with what `explain` would say. Each is a line of JSON on the proxy's " +
-			"standard output. Queries are left out.",
+			"standard output; `shard` in it is what became of the request's key, without the key. Queries are left out, paths are not.",
 		Effect: "sidecar/proxy",
 		value:  at(func(r *Rules) *float64 { return &r.AccessLog }, share, shareText),
 	},
@@ -318,7 +319,7 @@ var table = []Setting{
 		Name: "shard-bounded-load", Group: sharding, Example: "1.25",
 		Allowed: "off, or a number from 1.05 to 10",
 		Doc: "A pod that has more than so many times the mean of the caller's requests in flight passes further ones on to the next pod in " +
-			"their key's order, until it has less. With `shard-fallback: failover` only.",
+			"their key's order, until it has less. Pods in ill health take none, and do not count. With `shard-fallback: failover` only.",
 		Effect: "sidecar/shard",
 		value:  at(func(r *Rules) *float64 { return &r.Shard.BoundedLoad }, without(off, parseBoundedLoad), withoutText(off, numberText)),
 	},

@@ -22,9 +22,10 @@ type Pod struct {
 	Pod      string `json:"pod"`
 	Endpoint string `json:"endpoint"`
 	// Status is the answer's; 0, which is left out, where there was none or not all of it. Error says why then.
-	Status  int                 `json:"status,omitempty"`
-	Error   string              `json:"error,omitempty"`
-	Seconds float64             `json:"seconds"`
+	Status  int     `json:"status,omitempty"`
+	Error   string  `json:"error,omitempty"`
+	Seconds float64 `json:"seconds"`
+	// Headers are left out, as the body is, where those before have as much as is passed on.
 	Headers map[string][]string `json:"headers,omitempty"`
 	// Body is the answer's body where that is UTF-8, else Base64 is. Where it is larger than what is passed on both are left out. Size is its
 	// length in bytes and Digest the SHA-256 of it, in hexadecimal, in any case.

@@ -43,16 +43,19 @@ type Endpoint struct {
 type Options struct {
 	// Concurrency is how many endpoints are asked at a time.
 	Concurrency int
-	// Timeout bounds the whole; ConnectTimeout each connect.
+	// Timeout bounds the whole, which began at Began, or begins with Run; ConnectTimeout bounds each connect.
 	Timeout, ConnectTimeout time.Duration
-	// MaxBody is the largest body of one answer that is passed on, in bytes; MaxBodies that of all together, in bytes. MaxRead is the largest
-	// body that is read at all, for its digest.
-	MaxBody, MaxBodies, MaxRead int64
+	Began                   time.Time
+	// MaxHead is the largest head of one answer that is read, in bytes. MaxBody is the largest body of one answer that is passed on, in
+	// bytes; MaxListed is as much as is passed on of all heads and bodies together. MaxRead is the largest body that is read at all, for
+	// its digest.
+	MaxHead, MaxBody, MaxListed, MaxRead int64
 }
 
 // Defaults are what zeros in Options stand for.
 func Defaults() Options {
-	return Options{Concurrency: 16, Timeout: 10 * time.Second, ConnectTimeout: time.Second, MaxBody: 64 << 10, MaxBodies: 4 << 20, MaxRead: 16 << 20}
+	return Options{Concurrency: 16, Timeout: 10 * time.Second, ConnectTimeout: time.Second,
+		MaxHead: 64 << 10, MaxBody: 64 << 10, MaxListed: 4 << 20, MaxRead: 16 << 20}
 }
 
 func (o Options) filled() Options {
@@ -60,8 +63,9 @@ func (o Options) filled() Options {
 	fill(&o.Concurrency, d.Concurrency)
 	fill(&o.Timeout, d.Timeout)
 	fill(&o.ConnectTimeout, d.ConnectTimeout)
+	fill(&o.MaxHead, d.MaxHead)
 	fill(&o.MaxBody, d.MaxBody)
-	fill(&o.MaxBodies, d.MaxBodies)
+	fill(&o.MaxListed, d.MaxListed)
 	fill(&o.MaxRead, d.MaxRead)
 	return o
 }
@@ -75,13 +79,17 @@ func fill[T int | int64 | time.Duration](v *T, to T) {
 // Run asks all endpoints and answers when all have answered, or time is up, or ctx has ended. It leaves nothing running.
 func Run(ctx context.Context, service string, q Request, to []Endpoint, o Options) *Answer {
 	o = o.filled()
-	ctx, cancel := context.WithTimeoutCause(ctx, o.Timeout, fmt.Errorf("no answer within %v", o.Timeout))
+	if o.Began.IsZero() {
+		o.Began = time.Now()
+	}
+	ctx, cancel := context.WithDeadlineCause(ctx, o.Began.Add(o.Timeout), fmt.Errorf("no answer within %v", o.Timeout))
 	defer cancel()
 	p := &http.Protocols{}
 	p.SetHTTP1(!q.HTTP2)
 	p.SetUnencryptedHTTP2(q.HTTP2)
 	r := &run{q: q, o: o, client: &http.Transport{Protocols: p, DisableCompression: true, DisableKeepAlives: !q.HTTP2,
-		DialContext: (&net.Dialer{Timeout: o.ConnectTimeout}).DialContext}}
+		MaxResponseHeaderBytes: o.MaxHead,
+		DialContext:            (&net.Dialer{Timeout: o.ConnectTimeout}).DialContext}}
 	defer r.client.CloseIdleConnections()
 	a := &Answer{Service: service, Pods: make([]Pod, len(to))}
 	var next atomic.Int64
@@ -103,7 +111,16 @@ type run struct {
 	q      Request
 	o      Options
 	client *http.Transport
-	bodies atomic.Int64 // bytes of bodies that are passed on
+	listed atomic.Int64 // bytes of heads and bodies that are passed on
+}
+
+// list reports whether n more bytes may be passed on.
+func (r *run) list(n int64) bool {
+	if r.listed.Add(n) > r.o.MaxListed {
+		r.listed.Add(-n)
+		return false
+	}
+	return true
 }
 
 var errTooLarge = errors.New("the answer is too large to be read")
@@ -141,10 +158,21 @@ func (r *run) ask(ctx context.Context, e Endpoint) (p Pod) {
 	case n > r.o.MaxRead:
 		return failed(errTooLarge)
 	}
-	p.Status, p.Headers = res.StatusCode, res.Header
-	kept := n <= r.o.MaxBody && r.bodies.Add(n) <= r.o.MaxBodies
-	p.put(body.Bytes(), n, sum.Sum(nil), kept)
+	if p.Status = res.StatusCode; r.list(size(res.Header)) {
+		p.Headers = res.Header
+	}
+	p.put(body.Bytes(), n, sum.Sum(nil), n <= r.o.MaxBody && r.list(n))
 	return p
+}
+
+// size answers how many bytes a head's fields are.
+func size(h http.Header) (n int64) {
+	for name, values := range h {
+		for _, v := range values {
+			n += int64(len(name) + len(v))
+		}
+	}
+	return n
 }
 
 // url answers a URL that net/http sends as the target that came. One that begins with two slashes it would take for an authority and a path.

@@ -192,7 +192,7 @@ func TestPicksDoNotAllocate(t *testing.T) {
 		if n := testing.AllocsPerRun(100, func() {
 			o := m.Owner(k)
 			m.After(k, o.Member)
-			m.Bounded(k, 0, 0)
+			m.MostInFlight(0, 0)
 			m.Resume(session)
 		}); n > 0 {
 			t.Errorf("%s: %v allocations", text, n)

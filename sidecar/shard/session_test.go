@@ -1,9 +1,6 @@
 package shard
 
-import (
-	"fmt"
-	"testing"
-)
+import "testing"
 
 func TestSessionsAreFollowedInEverySidecar(t *testing.T) {
 	spec := mustSpec(t, "rendezvous")
@@ -44,58 +41,6 @@ func TestSessionsThatAreNotOurs(t *testing.T) {
 		if o := m.Resume([]byte(text)); o.Member != nil || o.Why != NoEntry {
 			t.Errorf("%s: %q leads to %+v", what, text, o)
 		}
-	}
-}
-
-func TestBoundedLoads(t *testing.T) {
-	spec := mustSpec(t, "rendezvous")
-	spec.Bound = 1.25
-	all := replicas(10)
-	m := New(spec, Input{Set: setOf(all...)})
-
-	// All requests have one key; none ends. The bound holds after each, and they go along the key's order.
-	k, total := keyOf("hot"), int64(0)
-	order := m.Successors(nil, k, 10)
-	for range 1000 {
-		o := m.Bounded(k, 0, total)
-		o.Endpoint.Load[0].InFlight++
-		total++
-		most := int64(1.25*float64(total)/10) + 1
-		for _, e := range all {
-			if e.Load[0].InFlight > most {
-				t.Fatalf("%s has %d of %d, above %d", e.Name, e.Load[0].InFlight, total, most)
-			}
-		}
-	}
-	for i, o := range order[:8] {
-		if n := o.Endpoint.Load[0].InFlight; n != 125 {
-			t.Errorf("number %d of the order has %d in flight, want 125", i+1, n)
-		}
-	}
-
-	// Without load the owner is who it would be.
-	for _, e := range all {
-		e.Load[0].InFlight = 0
-	}
-	for i := range 100 {
-		k := keyOf(fmt.Sprint(i))
-		if got, want := m.Bounded(k, 0, 0), m.Owner(k); got != want {
-			t.Fatalf("key %d: %+v, want the owner %+v", i, got, want)
-		}
-	}
-
-	// Those who are down are passed over, and a total that is behind the times ends at the owner.
-	down := New(spec, Input{Set: setOf(all[:3]...), StatefulSet: &StatefulSet{Name: "web", Replicas: 10}})
-	for i := range 100 {
-		if o := down.Bounded(keyOf(fmt.Sprint(i)), 0, 0); o.Endpoint == nil {
-			t.Fatalf("key %d: %+v", i, o)
-		}
-	}
-	for _, e := range all {
-		e.Load[0].InFlight = 100
-	}
-	if got, want := m.Bounded(k, 0, 0), m.Owner(k); got != want {
-		t.Errorf("all busy: %+v, want %+v", got, want)
 	}
 }
 

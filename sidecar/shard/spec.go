@@ -79,7 +79,7 @@ type Spec struct {
 	Hold time.Duration
 	// ByTable gives the cells that a table has to the owners it says (S2). It is another annotation's doing.
 	ByTable bool
-	// Bound is how many times the mean load an owner may have before Bounded passes it over; 0 is off, else above 1. It is an
+	// Bound is how many times the mean load an owner may have before keys go past it; 0 is off, else above 1. It is an
 	// annotation of its own.
 	Bound float64
 }

@@ -120,25 +120,3 @@ func (m *Map) Successors(dst []Owner, k shardkey.Key, n int) []Owner {
 	}
 	return dst
 }
-
-// Bounded answers the first in a key's order who can be reached and whose attempts in flight from the given loop are fewer
-// than Spec.Bound times their mean over the members that can be reached, rounded up, this request included (consistent hashing
-// with bounded loads: Mirrokni, Thorup, Zadimoghaddam, 2018). inFlight is the loop's attempts to all of them together. Where
-// Bound is off, and where nobody is below the bound, it is the owner.
-//
-// The load is this loop's own, so sidecars that send different loads send the same key to different pods: the price of the
-// bound is that a key may have several owners while one is busy.
-func (m *Map) Bounded(k shardkey.Key, loop int, inFlight int64) Owner {
-	owner := m.Owner(k)
-	if m.spec.Bound <= 1 || m.up == 0 {
-		return owner
-	}
-	limit := int64(math.Ceil(m.spec.Bound * float64(inFlight+1) / float64(m.up)))
-	w := m.From(k, owner)
-	for o := owner; o.Member != nil; o = w.Next() {
-		if o.Endpoint != nil && o.Endpoint.Load[loop].InFlight < limit {
-			return o
-		}
-	}
-	return owner
-}

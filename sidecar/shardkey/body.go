@@ -15,6 +15,7 @@ type body struct {
 	coding  coding // of the body, or of gRPC's messages that say so
 	plain   []byte // what was inflated, as far as that goes
 	finders [MaxParts]finder
+	fields  [MaxParts]fieldFinder
 	looks   int // how often compressed bytes were inflated
 	next    int // bytes there must be before they are inflated again
 }
@@ -44,6 +45,7 @@ func (y *body) begin(s *Spec, src Source) {
 			y.grpc = true
 		}
 		y.finders[i] = finder{}
+		y.fields[i].begin()
 	}
 	if !y.grpc {
 		y.coding = codingOf(src, "content-encoding")
@@ -178,7 +180,7 @@ func (y *body) inflate(b []byte, complete bool) (view, Outcome) {
 // find looks for one part in what there is to look at.
 func (y *body) find(dst []byte, p *part, i int, v view) ([]byte, Outcome) {
 	if p.kind == grpcBody {
-		return findField(dst, v.b, v.size, p.fields)
+		return y.fields[i].find(dst, v.b, v.size, p.fields)
 	}
 	value, o := y.finders[i].find(v.b, v.complete, p)
 	if o == Found {

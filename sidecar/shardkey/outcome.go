@@ -20,12 +20,14 @@ const (
 	TooLarge
 	// Unreadable means that the body is in an encoding that is not read.
 	Unreadable
+	// NoMemory means that the body could not be kept to be looked into. It is for callers to say, who read bodies.
+	NoMemory
 
 	// LastOutcome is the last of the above.
-	LastOutcome = Unreadable
+	LastOutcome = NoMemory
 )
 
-var outcomes = [...]string{"found", "need-more", "absent", "several", "bad", "too-large", "unreadable"}
+var outcomes = [...]string{"found", "need-more", "absent", "several", "bad", "too-large", "unreadable", "no-memory"}
 
 // String answers the word.
 func (o Outcome) String() string {

@@ -15,51 +15,86 @@ const (
 	fixed32    = 5
 )
 
+// fieldFinder looks for the first value at a path of fields, outermost first. It goes on where it was when more of the message has come: of a field
+// that has not come whole it reads the tag again, and nothing before that. A varint is taken for a signed 64-bit integer, fixed-width
+// numbers for unsigned ones, and bytes and strings as they are. Serialisers write a field that is not repeated once; should one be there
+// again, the first counts, while parsers take the last. Serialisers leave out fields that are 0 or empty, so these are Absent.
+type fieldFinder struct {
+	pos   int // behind the fields that were passed; beyond what has come where the last of them has not come whole
+	level int // how many fields of the path have led to where pos is
+	ends  [maxSteps]int
+	// open are the fields of the groups around pos that the path does not lead into.
+	open []uint64
+}
+
+func (f *fieldFinder) begin() { f.pos, f.level, f.open = 0, 0, f.open[:0] }
+
+// find appends the value. The message is size bytes long, of which b are the first.
+func (f *fieldFinder) find(dst, b []byte, size int, fields []uint64) ([]byte, Outcome) {
+	if f.ends[0] = size; f.level > 0 && f.ends[1] > size {
+		return dst, Bad // a length within it was believed while the message's was not known yet
+	}
+	r := reader{b: b}
+	for {
+		r.pos, r.end = f.pos, f.ends[f.level]
+		switch {
+		case len(f.open) > 0:
+			f.passInGroup(&r)
+		case r.pos == r.end && f.level == 0:
+			return dst, Absent
+		case r.pos == r.end:
+			f.level--
+		default:
+			field, wire := r.tag()
+			switch {
+			case r.o != Found:
+			case field == fields[f.level] && f.level == len(fields)-1:
+				return r.value(dst, wire)
+			case field == fields[f.level] && wire == delimited:
+				if n := r.length(); r.o == Found {
+					f.level++
+					f.ends[f.level] = r.pos + n
+				}
+			case wire == startGroup:
+				f.open = append(f.open, field)
+			default:
+				r.skip(wire)
+			}
+		}
+		if r.o != Found {
+			return dst, r.o
+		}
+		f.pos = r.pos
+	}
+}
+
+// passInGroup passes a field of the innermost open group, its end included.
+func (f *fieldFinder) passInGroup(r *reader) {
+	v, last := r.varint(), len(f.open)-1
+	switch field, wire := v>>3, v&7; {
+	case r.o != Found:
+	case field == 0 || field > maxField || wire > fixed32:
+		r.o = Bad
+	case wire == endGroup:
+		if f.open[last] != field {
+			r.o = Bad
+		}
+		f.open = f.open[:last]
+	case wire != startGroup:
+		r.skip(wire)
+	case len(f.open) == maxGroups:
+		r.o = Bad
+	default:
+		f.open = append(f.open, field)
+	}
+}
+
 // reader reads a protobuf message of which the end may not have come yet.
 type reader struct {
 	b   []byte
 	pos int
 	end int // of the message that is being read; may be beyond b
 	o   Outcome
-}
-
-// findField appends the first value at a path of fields, outermost first, in a message of which the first bytes are b, and of
-// which size bytes are still to come in all. A varint is taken for a signed 64-bit integer, fixed-width numbers for unsigned
-// ones, and bytes and strings as they are. Serialisers write a field that is not repeated once; should one be there again,
-// the first counts, while parsers take the last. Serialisers leave out fields that are 0 or empty, so these are Absent.
-func findField(dst, b []byte, size int, fields []uint64) ([]byte, Outcome) {
-	r := reader{b: b, end: size}
-	var outer [maxSteps]int // where the messages around this one end
-	level := 0
-	for {
-		if r.pos == r.end {
-			if level == 0 {
-				return dst, Absent
-			}
-			level--
-			r.end = outer[level]
-			continue
-		}
-		field, wire := r.tag()
-		switch {
-		case r.o != Found:
-		case field != fields[level]:
-			r.skip(field, wire)
-		case level == len(fields)-1:
-			return r.value(dst, wire)
-		case wire != delimited:
-			r.skip(field, wire)
-		default:
-			if n := r.length(); r.o == Found {
-				outer[level] = r.end
-				r.end = r.pos + n
-				level++
-			}
-		}
-		if r.o != Found {
-			return dst, r.o
-		}
-	}
 }
 
 // value appends the value of a wire type.
@@ -152,8 +187,8 @@ func (r *reader) advance(n int) bool {
 	return true
 }
 
-// skip passes a value.
-func (r *reader) skip(field, wire uint64) {
+// skip passes a value that is no group.
+func (r *reader) skip(wire uint64) {
 	switch wire {
 	case varint:
 		r.varint()
@@ -162,34 +197,7 @@ func (r *reader) skip(field, wire uint64) {
 	case fixed32:
 		r.advance(4)
 	case delimited:
-		r.pos += r.length()
-	case startGroup:
-		r.skipGroup(field)
-	}
-}
-
-// skipGroup passes a group, up to the tag that ends it.
-func (r *reader) skipGroup(field uint64) {
-	var open [maxGroups]uint64
-	open[0] = field
-	for depth := 1; depth > 0 && r.o == Found; {
-		v := r.varint()
-		field, wire := v>>3, v&7
-		switch {
-		case r.o != Found:
-		case field == 0 || field > maxField || wire > fixed32:
-			r.o = Bad
-		case wire == endGroup:
-			if depth--; open[depth] != field {
-				r.o = Bad
-			}
-		case wire != startGroup:
-			r.skip(field, wire)
-		case depth == maxGroups:
-			r.o = Bad
-		default:
-			open[depth] = field
-			depth++
-		}
+		n := r.length() // moves pos itself
+		r.pos += n
 	}
 }

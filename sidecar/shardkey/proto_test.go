@@ -74,14 +74,15 @@ func TestKeysInProtobuf(t *testing.T) {
 	}
 }
 
+func with(lines ...string) head {
+	return head{lines: append([]string{"content-type: application/grpc"}, lines...)}
+}
+
 func TestGRPCsFrames(t *testing.T) {
 	message := protopack.Message{protopack.Tag{Number: 1, Type: protopack.BytesType}, protopack.String("acme"),
 		protopack.Tag{Number: 2, Type: protopack.BytesType}, protopack.String(strings.Repeat("x", 2*MaxBody))}.Marshal()
 	short := message[:6]
 	late := append(bytes.Clone(message[6:]), short...)
-	with := func(lines ...string) head {
-		return head{lines: append([]string{"content-type: application/grpc"}, lines...)}
-	}
 	var x Extraction
 	for _, c := range []struct {
 		what string
@@ -98,6 +99,8 @@ func TestGRPCsFrames(t *testing.T) {
 		{"another message behind it", with(), append(frame(false, short), frame(false, message)...), "acme"},
 		{"an encoding that is not read", with("grpc-encoding: zstd"), frame(true, short), "<unreadable>"},
 		{"compressed, and nobody says how", with(), frame(true, short), "<unreadable>"},
+		{"a length beyond a message in gzip", with("grpc-encoding: gzip"), frame(true, zip("\x0a\x7fab")), "<bad>"},
+		{"a field that is passed and ends beyond a message in gzip", with("grpc-encoding: gzip"), frame(true, zip("\x12\x7fab")), "<bad>"},
 		{"no gzip", with("grpc-encoding: gzip"), frame(true, short), "<bad>"},
 		{"a flag that there is not", with(), append([]byte{2}, frame(false, short)[1:]...), "<bad>"},
 		{"no message", with(), nil, "<absent>"},
@@ -114,6 +117,25 @@ func TestGRPCsFrames(t *testing.T) {
 		}
 		if got := piecewise(&x, s, &c.head, c.body, 1+len(c.body)/300); got != c.want {
 			t.Errorf("%s, in pieces: %q, want %q", c.what, got, c.want)
+		}
+	}
+}
+
+// How long a message is nobody knows before all of it was inflated, and so a length within it may turn out to be too large later.
+func TestALengthWithinGzipThatWasBelieved(t *testing.T) {
+	var x Extraction
+	s := mustParse(t, "grpc:1.1", "")
+	h := with("grpc-encoding: gzip")
+	for _, message := range []string{"\x0a\x7f\x12\x01a", "\x0a\x7f\x12\x01a\x12", "\x12\x7fab", "\x23\x12\x7fab"} {
+		body := frame(true, zip(message)) // all of it can be inflated before gzip's last eight bytes
+		for n := range len(body) {
+			x.Begin(s, &h)
+			if o := x.Body(body[:n], false); o != NeedMore && o != Bad {
+				t.Errorf("%q, %d bytes of it: %v", message, n, o)
+			}
+			if o := x.Body(body, true); o != Bad {
+				t.Errorf("%q, whole after %d bytes: %v, want bad", message, n, o)
+			}
 		}
 	}
 }

@@ -240,7 +240,7 @@ func (q *request) again(a *attempt, replayable, idempotent bool) (*cluster.Endpo
 	r := q.route
 	o := a.outcome
 	q.ranOut = false
-	q.shard.away = false // says what next finds from here on
+	q.full, q.shard.away = false, false // say what next finds from here on
 	decision := classify.Decide(o, replayable, idempotent && (o != classify.Cut || q.rules.Retry.On.Has(rules.OnReset)))
 	if decision == classify.No {
 		return nil, 0

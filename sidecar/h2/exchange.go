@@ -29,6 +29,7 @@ type Exchange struct {
 	up    *Upstream // nil while no attempt runs
 	upID  uint32
 	upPos uint64 // of the attempt's first byte on its connection
+	upAt  int64  // when that was written
 	queue Queue  // waits there for a connection
 
 	req, res pipe
@@ -82,6 +83,9 @@ func (x *Exchange) Replayable() bool { return !x.begun && x.req.replayable() }
 
 // Keep says how many bytes of the request's body are kept for another attempt; 0 keeps none.
 func (x *Exchange) Keep(limit int) { x.limit = limit }
+
+// Went answers when the running attempt was sent, on the loop's clock; ok is false of one that waits for a connection.
+func (x *Exchange) Went() (at int64, ok bool) { return x.upAt, x.up != nil }
 
 // Value answers the value of the request's first field of that name, in lower case.
 func (x *Exchange) Value(name string) (value string, ok bool) {

@@ -6,12 +6,16 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/sluice-mesh/sluice/sidecar/balancer"
 	"github.com/sluice-mesh/sluice/sidecar/classify"
+	"github.com/sluice-mesh/sluice/sidecar/cluster"
+	"github.com/sluice-mesh/sluice/sidecar/discovery"
 	"github.com/sluice-mesh/sluice/sidecar/rules"
 )
 
@@ -166,4 +170,39 @@ func TestBackoffAsTheEndpointSays(t *testing.T) {
 			}
 		})
 	}
+}
+
+// pickUntil picks an endpoint until nobody is left.
+type pickUntil struct {
+	ep     *cluster.Endpoint
+	nobody *atomic.Bool
+}
+
+func (p pickUntil) Pick(r *balancer.Request) *cluster.Endpoint {
+	if p.nobody.Load() || slices.Contains(r.Tried, p.ep) {
+		return nil
+	}
+	return p.ep
+}
+
+// An answer to a request that has not gone out whole cannot be held over HTTP/2. When there is nobody to ask once the wait is over, its status is
+// what the client gets.
+func TestBackoffBehindWhichThereIsNobody(t *testing.T) {
+	r := newRig(t)
+	var nobody atomic.Bool
+	bad := newH2Server(t, func(w http.ResponseWriter, q *http.Request) { nobody.Store(true); w.WriteHeader(503) })
+	eps := r.eps(bad.addr)
+	r.target.Publish(&discovery.Snapshot{Set: &cluster.EndpointSet{Endpoints: eps}, Picker: pickUntil{eps[0], &nobody}})
+	r.with(func(ru *rules.Rules) {
+		ru.Retry.Backoff = rules.Backoff{Base: time.Millisecond, Most: time.Millisecond}
+	})
+	in, out := io.Pipe()
+	defer out.Close()
+	go io.WriteString(out, "half of it")
+	q, _ := http.NewRequest("PUT", "http://web/", in)
+	res, err := r.h2Client().Do(q)
+	if got := body(t, res, err); err == nil && (res.StatusCode != 503 || !strings.Contains(got, bad.addr.String()+" of default/web:80: answered 503")) {
+		t.Errorf("got %d %q", res.StatusCode, got)
+	}
+	r.counts("requests waited to be sent again", 1, func() uint64 { return r.service().Retries[classify.ServerError].Load() })
 }

@@ -352,6 +352,13 @@ func (s streams) giveUp(x *h2.Exchange, c *call, f h2.Failure) {
 		s.reset(x, c, frame.RefusedStream)
 	case f.Malformed:
 		s.reply(x, 502, codeInternal, fmt.Sprintf("endpoint %s of %s: malformed answer", a.ep.Addr, r.name()))
+	case a.outcome == classify.ServerError:
+		// Its answer could not be held, as the request had not gone out whole, and there was nobody else after all.
+		status, what := a.status, strconv.Itoa(a.status)
+		if status < 400 {
+			status, what = 503, "an error" // of a gRPC call, which stands in another field
+		}
+		s.reply(x, status, codeUnavailable, fmt.Sprintf("endpoint %s of %s: answered %s, and no other endpoint is left", a.ep.Addr, r.name(), what))
 	case a.outcome == classify.TimedOut:
 		s.reply(x, 504, codeDeadlineExceeded, timedOut(r, &c.request, a))
 	case a.outcome == classify.ConnectFailed:

@@ -3,6 +3,7 @@ package proxy
 import (
 	"fmt"
 	"log/slog"
+	"slices"
 	"strconv"
 	"time"
 
@@ -273,14 +274,23 @@ func (s streams) stay(x *h2.Exchange, c *call) bool {
 	if c.attempt.outcome != classify.ConnectFailed {
 		return false
 	}
+	var crowded *cluster.Endpoint
 	for _, ep := range c.pick.Tried {
-		if s.w.pools.Lives(x, ep) {
-			c.attempt = c.start(ep, metrics.Again)
-			s.number(x, c)
-			s.arm(x, c)
-			s.w.pools.Stay(x, ep)
-			return true
+		if !s.w.pools.Lives(x, ep) {
+			continue
 		}
+		if !c.take(ep) {
+			crowded = ep
+			continue
+		}
+		c.attempt = c.start(ep, metrics.Again)
+		s.number(x, c)
+		s.arm(x, c)
+		s.w.pools.Stay(x, ep)
+		return true
+	}
+	if crowded != nil { // its place was given to another meanwhile: the request waits for one there
+		c.pick.Tried = slices.DeleteFunc(c.pick.Tried, func(ep *cluster.Endpoint) bool { return ep == crowded })
 	}
 	return false
 }

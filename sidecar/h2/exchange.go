@@ -100,14 +100,20 @@ func (x *Exchange) Value(name string) (value string, ok bool) {
 // Said answers the value of the first field of that name, in lower case, of the head that Handler.Head is being told of, or of the
 // trailers where they have come with it.
 func (x *Exchange) Said(name string) (value string, ok bool) {
-	for i := range x.answer {
-		if x.answer[i].Name == name {
-			return x.answer[i].Value, true
-		}
-	}
-	for i := range x.res.trailers {
-		if x.res.trailers[i].Name == name {
-			return x.res.trailers[i].Value, true
+	return said(name, x.answer, x.res.trailers)
+}
+
+// HeldSaid is Said of the held attempt, while Handler.HeldAnswered is being told of its head.
+func (x *Exchange) HeldSaid(name string) (value string, ok bool) {
+	return said(name, x.held.kept, x.held.res.trailers)
+}
+
+func said(name string, lists ...[]hpack.Field) (value string, ok bool) {
+	for _, fields := range lists {
+		for i := range fields {
+			if fields[i].Name == name {
+				return fields[i].Value, true
+			}
 		}
 	}
 	return "", false

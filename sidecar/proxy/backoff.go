@@ -20,7 +20,7 @@ import (
 // Service lets requests wait is not asked again.
 func (q *request) pause(a *attempt, replayable, idempotent bool) (wait time.Duration, pauses bool) {
 	r, o, b := q.route, a.outcome, retry.Backoff(q.rules.Retry.Backoff)
-	if b.Base == 0 || !q.ranOut || q.nested || q.full || q.shard.owned != unowned || r.target == nil {
+	if b.Base == 0 || q.enough || !q.ranOut || q.nested || q.full || q.shard.owned != unowned || r.target == nil {
 		return 0, false
 	}
 	if classify.Decide(o, replayable, idempotent && (o != classify.Cut || q.rules.Retry.On.Has(rules.OnReset))) == classify.No || a.after > b.Most {

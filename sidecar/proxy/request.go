@@ -45,6 +45,8 @@ type request struct {
 	// ranOut says that the last again found no endpoint that was not tried, and rounds how often the request has begun anew for it.
 	ranOut bool
 	rounds int
+	// enough says that an endpoint has asked that there be no further attempt.
+	enough bool
 
 	// doubts are attempts that were answered in a way that speaks against their endpoints or against the request, whichever the
 	// further attempts show; see settle.
@@ -86,7 +88,7 @@ func (q *request) begin(r *route) {
 	q.began = q.pick.Now
 	q.within = q.rules.Timeout
 	q.unsent, q.pardoned, q.cut = true, 0, false
-	q.ranOut, q.rounds = false, 0
+	q.ranOut, q.rounds, q.enough = false, 0, false
 	q.extra, q.unsure, q.better = 0, 0, false
 	q.limit, q.full, q.placed = 0, false, nil
 	q.begun, q.nested, q.before = 0, false, 0
@@ -242,7 +244,7 @@ func (q *request) again(a *attempt, replayable, idempotent bool) (*cluster.Endpo
 	q.ranOut = false
 	q.full, q.shard.away = false, false // say what next finds from here on
 	decision := classify.Decide(o, replayable, idempotent && (o != classify.Cut || q.rules.Retry.On.Has(rules.OnReset)))
-	if decision == classify.No {
+	if decision == classify.No || q.enough {
 		return nil, 0
 	}
 	if !a.reused || !q.pardon(a.ep, o) {

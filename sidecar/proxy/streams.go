@@ -111,7 +111,7 @@ func (s streams) Head(x *h2.Exchange, h h2.Head) bool {
 	a := &c.attempt
 	outlier.Connected(s.w.load(a.ep))
 	a.status = h.Status
-	wanted := pushedBack(x, h, a)
+	c.pushedBack(x.Said, h, a)
 	if x.Sent() && h.Status < 500 {
 		s.r.latency.Note(time.Duration(a.took(s.w.l.Now())))
 	}
@@ -126,7 +126,7 @@ func (s streams) Head(x *h2.Exchange, h h2.Head) bool {
 		s.explain(x, c)
 		return true
 	}
-	if s.fails(c, h) && wanted && !c.nested && x.Replayable() && s.idempotent(x, c) {
+	if s.fails(c, h) && !c.enough && !c.nested && x.Replayable() && s.idempotent(x, c) {
 		a.outcome = classify.ServerError
 		ep, choice := c.again(a, true, true)
 		wait, pauses := time.Duration(0), false
@@ -158,19 +158,19 @@ func (s streams) Head(x *h2.Exchange, h h2.Head) bool {
 	return true
 }
 
-// pushedBack reads for how long an answer asks that its endpoint be left alone, and reports whether the request may be sent again at all.
-func pushedBack(x *h2.Exchange, h h2.Head, a *attempt) (again bool) {
-	again = true
+// pushedBack reads for how long an answer, which said has the fields of, asks that its endpoint be left alone, and whether the request may be
+// sent again at all.
+func (c *call) pushedBack(said func(name string) (string, bool), h h2.Head, a *attempt) {
 	if h.Status == 503 {
-		if v, ok := x.Said("retry-after"); ok {
+		if v, ok := said("retry-after"); ok {
 			a.after, _ = retry.After(v, time.Now())
 		}
 	} else if h.GRPC > 0 {
-		if v, ok := x.Said("grpc-retry-pushback-ms"); ok {
-			a.after, again = retry.Pushback(v)
+		if v, ok := said("grpc-retry-pushback-ms"); ok {
+			after, again := retry.Pushback(v)
+			a.after, c.enough = after, c.enough || !again
 		}
 	}
-	return again
 }
 
 // fails reports whether an answer is an error that another endpoint might do better than.

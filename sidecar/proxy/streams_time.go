@@ -180,7 +180,7 @@ func raced(x *h2.Exchange, c *call) bool {
 func (s streams) challenge(x *h2.Exchange, c *call) {
 	w, again := s.w, s.w.l.Now()+int64(s.r.patience(c.rules))
 	switch {
-	case c.nested || !x.Replayable() || raced(x, c):
+	case c.nested || c.enough || !x.Replayable() || raced(x, c):
 		w.times.set(w, s, x, c, loop.Never)
 		return
 	case !x.Sent():
@@ -239,6 +239,7 @@ func (s streams) rivalFailed(x *h2.Exchange, c *call, o classify.Outcome) {
 func (s streams) HeldAnswered(x *h2.Exchange, h h2.Head) {
 	c := x.State.(*call)
 	c.held.status = h.Status
+	c.pushedBack(x.HeldSaid, h, &c.held)
 	c.head(&c.held, healthOf(h))
 	if s.fails(c, h) {
 		c.held.outcome = classify.ServerError

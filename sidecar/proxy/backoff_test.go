@@ -206,3 +206,39 @@ func TestBackoffBehindWhichThereIsNobody(t *testing.T) {
 	}
 	r.counts("requests waited to be sent again", 1, func() uint64 { return r.service().Retries[classify.ServerError].Load() })
 }
+
+// Each endpoint is left alone for as long as it has asked, also where it was not the last one to answer.
+func TestBackoffLeavesEachEndpointAloneForAsLongAsItAsks(t *testing.T) {
+	for asked, least := range map[string]time.Duration{"60": 0, "1": time.Second} {
+		both(t, "Retry-After: "+asked, func(t *testing.T, r *rig, client *http.Client) {
+			var first, second atomic.Int64
+			began := time.Now()
+			busy := newH2Server(t, func(w http.ResponseWriter, q *http.Request) {
+				if first.Add(1) == 1 {
+					w.Header().Set("Retry-After", asked)
+					w.WriteHeader(503)
+				} else if d := time.Since(began); d < time.Second || asked == "60" {
+					t.Errorf("the first endpoint was asked again after %v", d)
+				}
+			}, either)
+			plain := newH2Server(t, func(w http.ResponseWriter, q *http.Request) {
+				if second.Add(1); least > 0 || second.Load() == 1 {
+					w.WriteHeader(503)
+				}
+			}, either)
+			r.inOrder(busy.addr, plain.addr)
+			r.on(func() { r.w.rand = rand.New(largest{}) })
+			r.with(func(ru *rules.Rules) {
+				ru.Retry.Backoff = rules.Backoff{Base: 300 * time.Millisecond, Most: 5 * time.Second}
+				ru.Retry.Most = 10
+			})
+			res, err := client.Get("http://web/")
+			if got := body(t, res, err); err == nil && res.StatusCode != 200 {
+				t.Errorf("got %d %q", res.StatusCode, got)
+			}
+			if n := second.Load(); n < 2 {
+				t.Errorf("%d requests to the endpoint that asks for nothing", n)
+			}
+		})
+	}
+}

@@ -47,6 +47,8 @@ type request struct {
 	rounds int
 	// enough says that an endpoint has asked that there be no further attempt.
 	enough bool
+	// resting are the endpoints that have asked to be left alone for a while.
+	resting []resting
 
 	// doubts are attempts that were answered in a way that speaks against their endpoints or against the request, whichever the
 	// further attempts show; see settle.
@@ -89,6 +91,7 @@ func (q *request) begin(r *route) {
 	q.within = q.rules.Timeout
 	q.unsent, q.pardoned, q.cut = true, 0, false
 	q.ranOut, q.rounds, q.enough = false, 0, false
+	q.resting = q.resting[:0]
 	q.extra, q.unsure, q.better = 0, 0, false
 	q.limit, q.full, q.placed = 0, false, nil
 	q.begun, q.nested, q.before = 0, false, 0
@@ -182,6 +185,9 @@ func (a *attempt) took(now int64) int64 {
 func (q *request) head(a *attempt, h classify.Health) {
 	a.heard = true
 	load, now := q.route.w.load(a.ep), q.route.w.l.Now()
+	if a.after > 0 {
+		q.resting = append(q.resting, resting{a.ep, now + int64(a.after)})
+	}
 	if h == classify.Good {
 		balancer.Observe(load, a.took(now), now)
 	} else {

@@ -32,6 +32,7 @@ type Exchange struct {
 	up    *Upstream // nil while no attempt runs
 	upID  uint32
 	upPos uint64 // of the attempt's first byte on its connection
+	upAt  int64  // when that was written
 	queue Queue  // waits there for a connection
 
 	req, res pipe
@@ -86,6 +87,9 @@ func (x *Exchange) Replayable() bool { return !x.begun && x.req.replayable() }
 // Keep says how many bytes of the request's body are kept for another attempt; 0 keeps none.
 func (x *Exchange) Keep(limit int) { x.limit = limit }
 
+// Went answers when the running attempt was sent, on the loop's clock; ok is false of one that waits for a connection.
+func (x *Exchange) Went() (at int64, ok bool) { return x.upAt, x.up != nil }
+
 // Value answers the value of the request's first field of that name, in lower case.
 func (x *Exchange) Value(name string) (value string, ok bool) {
 	for i := range x.Fields {
@@ -99,14 +103,20 @@ func (x *Exchange) Value(name string) (value string, ok bool) {
 // Said answers the value of the first field of that name, in lower case, of the head that Handler.Head is being told of, or of the
 // trailers where they have come with it.
 func (x *Exchange) Said(name string) (value string, ok bool) {
-	for i := range x.answer {
-		if x.answer[i].Name == name {
-			return x.answer[i].Value, true
-		}
-	}
-	for i := range x.res.trailers {
-		if x.res.trailers[i].Name == name {
-			return x.res.trailers[i].Value, true
+	return said(name, x.answer, x.res.trailers)
+}
+
+// HeldSaid is Said of the held attempt, while Handler.HeldAnswered is being told of its head.
+func (x *Exchange) HeldSaid(name string) (value string, ok bool) {
+	return said(name, x.held.kept, x.held.res.trailers)
+}
+
+func said(name string, lists ...[]hpack.Field) (value string, ok bool) {
+	for _, fields := range lists {
+		for i := range fields {
+			if fields[i].Name == name {
+				return fields[i].Value, true
+			}
 		}
 	}
 	return "", false

@@ -119,7 +119,7 @@ func move(to, from *Exchange) {
 		to.answered, to.head = true, from.head
 		to.kept, from.kept = from.kept, to.kept
 	}
-	to.up, to.upID, to.upPos = from.up, from.upID, from.upPos
+	to.up, to.upID, to.upPos, to.upAt = from.up, from.upID, from.upPos, from.upAt
 	if to.up != nil {
 		to.up.streams[to.upID] = to
 	}

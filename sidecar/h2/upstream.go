@@ -98,7 +98,7 @@ func (u *Upstream) Streams() int { return len(u.streams) }
 func (u *Upstream) Open(x *Exchange) {
 	id := u.nextID
 	u.nextID += 2
-	x.queue, x.up, x.upID, x.upPos = nil, u, id, u.position()
+	x.queue, x.up, x.upID, x.upPos, x.upAt = nil, u, id, u.position(), u.l.Now()
 	u.adjust()
 	u.streams[id] = x
 	x.res.open(u.base)

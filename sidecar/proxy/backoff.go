@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"slices"
 	"time"
 
 	"github.com/sluice-mesh/sluice/sidecar/classify"
@@ -15,18 +16,49 @@ import (
 // A request that has been to every endpoint may go to them once more, after a while (sluice.mesh/retry-backoff). An attempt at an endpoint
 // that it has not been to does not wait: that would cost time and help nobody.
 
+// resting is an endpoint that has asked to be left alone until then, on the loop's clock.
+type resting struct {
+	ep    *cluster.Endpoint
+	until int64
+}
+
+// rest answers for how much longer an endpoint is to be left alone, as it has told this request.
+func (q *request) rest(ep *cluster.Endpoint, now int64) (d time.Duration) {
+	for _, k := range q.resting {
+		if k.ep == ep {
+			d = max(d, time.Duration(k.until-now))
+		}
+	}
+	return d
+}
+
+// soonest answers when the first of the endpoints that were tried may be asked again.
+func (q *request) soonest() (d time.Duration) {
+	now := q.route.w.l.Now()
+	for i, ep := range q.pick.Tried {
+		if k := q.rest(ep, now); i == 0 || k < d {
+			d = k
+		}
+	}
+	return d
+}
+
 // pause decides, once again has found no endpoint left behind attempt a, whether the request waits to go to them once more, and for how
-// long. Each time costs of the retry budget, also where no endpoint has seen the request. Who asked to be left alone for longer than the
-// Service lets requests wait is not asked again.
+// long. Each time costs of the retry budget, also where no endpoint has seen the request. Nobody is asked again who asked to be left alone for
+// longer than the Service lets requests wait.
 func (q *request) pause(a *attempt, replayable, idempotent bool) (wait time.Duration, pauses bool) {
 	r, o, b := q.route, a.outcome, retry.Backoff(q.rules.Retry.Backoff)
-	if b.Base == 0 || !q.ranOut || q.nested || q.full || q.shard.owned != unowned || r.target == nil {
+	if b.Base == 0 || q.enough || !q.ranOut || q.nested || q.full || q.shard.owned != unowned || r.target == nil {
 		return 0, false
 	}
-	if classify.Decide(o, replayable, idempotent && (o != classify.Cut || q.rules.Retry.On.Has(rules.OnReset))) == classify.No || a.after > b.Most {
+	if classify.Decide(o, replayable, idempotent && (o != classify.Cut || q.rules.Retry.On.Has(rules.OnReset))) == classify.No {
 		return 0, false
 	}
-	wait = a.after + b.Wait(q.rounds+1, r.w.rand.Float64())
+	rest := q.soonest()
+	if rest > b.Most {
+		return 0, false
+	}
+	wait = rest + b.Wait(q.rounds+1, r.w.rand.Float64())
 	if d := q.within; d > 0 && r.w.l.Now()+int64(wait) >= q.began+int64(d) || !q.withdraw() {
 		return 0, false
 	}
@@ -35,9 +67,10 @@ func (q *request) pause(a *attempt, replayable, idempotent bool) (wait time.Dura
 	return wait, true
 }
 
-// anew is next once the request has waited: no endpoint counts as tried.
+// anew is next once the request has waited: no endpoint counts as tried but those that are to be left alone yet.
 func (q *request) anew() (*cluster.Endpoint, metrics.Choice) {
-	q.pick.Tried = q.pick.Tried[:0]
+	now := q.route.w.l.Now()
+	q.pick.Tried = slices.DeleteFunc(q.pick.Tried, func(ep *cluster.Endpoint) bool { return q.rest(ep, now) == 0 })
 	ep, choice := q.next()
 	if choice == metrics.First {
 		choice = metrics.Again

@@ -6,12 +6,16 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/sluice-mesh/sluice/sidecar/balancer"
 	"github.com/sluice-mesh/sluice/sidecar/classify"
+	"github.com/sluice-mesh/sluice/sidecar/cluster"
+	"github.com/sluice-mesh/sluice/sidecar/discovery"
 	"github.com/sluice-mesh/sluice/sidecar/rules"
 )
 
@@ -163,6 +167,77 @@ func TestBackoffAsTheEndpointSays(t *testing.T) {
 			body(t, res, err)
 			if got := res.Header.Get("Grpc-Status"); got != want {
 				t.Errorf("got grpc-status %s behind %d calls, want %s", got, calls.Load(), want)
+			}
+		})
+	}
+}
+
+// pickUntil picks an endpoint until nobody is left.
+type pickUntil struct {
+	ep     *cluster.Endpoint
+	nobody *atomic.Bool
+}
+
+func (p pickUntil) Pick(r *balancer.Request) *cluster.Endpoint {
+	if p.nobody.Load() || slices.Contains(r.Tried, p.ep) {
+		return nil
+	}
+	return p.ep
+}
+
+// An answer to a request that has not gone out whole cannot be held over HTTP/2. When there is nobody to ask once the wait is over, its status is
+// what the client gets.
+func TestBackoffBehindWhichThereIsNobody(t *testing.T) {
+	r := newRig(t)
+	var nobody atomic.Bool
+	bad := newH2Server(t, func(w http.ResponseWriter, q *http.Request) { nobody.Store(true); w.WriteHeader(503) })
+	eps := r.eps(bad.addr)
+	r.target.Publish(&discovery.Snapshot{Set: &cluster.EndpointSet{Endpoints: eps}, Picker: pickUntil{eps[0], &nobody}})
+	r.with(func(ru *rules.Rules) {
+		ru.Retry.Backoff = rules.Backoff{Base: time.Millisecond, Most: time.Millisecond}
+	})
+	in, out := io.Pipe()
+	defer out.Close()
+	go io.WriteString(out, "half of it")
+	q, _ := http.NewRequest("PUT", "http://web/", in)
+	res, err := r.h2Client().Do(q)
+	if got := body(t, res, err); err == nil && (res.StatusCode != 503 || !strings.Contains(got, bad.addr.String()+" of default/web:80: answered 503")) {
+		t.Errorf("got %d %q", res.StatusCode, got)
+	}
+	r.counts("requests waited to be sent again", 1, func() uint64 { return r.service().Retries[classify.ServerError].Load() })
+}
+
+// Each endpoint is left alone for as long as it has asked, also where it was not the last one to answer.
+func TestBackoffLeavesEachEndpointAloneForAsLongAsItAsks(t *testing.T) {
+	for asked, least := range map[string]time.Duration{"60": 0, "1": time.Second} {
+		both(t, "Retry-After: "+asked, func(t *testing.T, r *rig, client *http.Client) {
+			var first, second atomic.Int64
+			began := time.Now()
+			busy := newH2Server(t, func(w http.ResponseWriter, q *http.Request) {
+				if first.Add(1) == 1 {
+					w.Header().Set("Retry-After", asked)
+					w.WriteHeader(503)
+				} else if d := time.Since(began); d < time.Second || asked == "60" {
+					t.Errorf("the first endpoint was asked again after %v", d)
+				}
+			}, either)
+			plain := newH2Server(t, func(w http.ResponseWriter, q *http.Request) {
+				if second.Add(1); least > 0 || second.Load() == 1 {
+					w.WriteHeader(503)
+				}
+			}, either)
+			r.inOrder(busy.addr, plain.addr)
+			r.on(func() { r.w.rand = rand.New(largest{}) })
+			r.with(func(ru *rules.Rules) {
+				ru.Retry.Backoff = rules.Backoff{Base: 300 * time.Millisecond, Most: 5 * time.Second}
+				ru.Retry.Most = 10
+			})
+			res, err := client.Get("http://web/")
+			if got := body(t, res, err); err == nil && res.StatusCode != 200 {
+				t.Errorf("got %d %q", res.StatusCode, got)
+			}
+			if n := second.Load(); n < 2 {
+				t.Errorf("%d requests to the endpoint that asks for nothing", n)
 			}
 		})
 	}

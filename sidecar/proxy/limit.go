@@ -40,6 +40,7 @@ func (q *request) below(p balancer.Picker, ep *cluster.Endpoint) *cluster.Endpoi
 		ep = p.Pick(&q.pick)
 	}
 	q.pick.Tried = q.pick.Tried[:tried]
+	q.full = q.full && ep == nil
 	return ep
 }
 
@@ -165,8 +166,8 @@ func (q *request) looks(k *queue, v *waiter) (*cluster.Endpoint, metrics.Choice)
 	return ep, choice
 }
 
-// crowdedOut reports whether the request waits for room behind attempt a, once again has found no endpoint: those that have not been tried are
-// full, and a's has not looked at the request.
+// crowdedOut reports whether the request waits for room behind attempt a, once again has looked for an endpoint and found none: those that have
+// not been tried are full, and a's has not looked at the request.
 func (q *request) crowdedOut(a *attempt) bool {
 	return q.full && (a.outcome == classify.ConnectFailed || a.outcome == classify.Unprocessed)
 }

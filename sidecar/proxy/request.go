@@ -45,6 +45,10 @@ type request struct {
 	// ranOut says that the last again found no endpoint that was not tried, and rounds how often the request has begun anew for it.
 	ranOut bool
 	rounds int
+	// enough says that an endpoint has asked that there be no further attempt.
+	enough bool
+	// resting are the endpoints that have asked to be left alone for a while.
+	resting []resting
 
 	// doubts are attempts that were answered in a way that speaks against their endpoints or against the request, whichever the
 	// further attempts show; see settle.
@@ -86,7 +90,8 @@ func (q *request) begin(r *route) {
 	q.began = q.pick.Now
 	q.within = q.rules.Timeout
 	q.unsent, q.pardoned, q.cut = true, 0, false
-	q.ranOut, q.rounds = false, 0
+	q.ranOut, q.rounds, q.enough = false, 0, false
+	q.resting = q.resting[:0]
 	q.extra, q.unsure, q.better = 0, 0, false
 	q.limit, q.full, q.placed = 0, false, nil
 	q.begun, q.nested, q.before = 0, false, 0
@@ -180,6 +185,9 @@ func (a *attempt) took(now int64) int64 {
 func (q *request) head(a *attempt, h classify.Health) {
 	a.heard = true
 	load, now := q.route.w.load(a.ep), q.route.w.l.Now()
+	if a.after > 0 {
+		q.resting = append(q.resting, resting{a.ep, now + int64(a.after)})
+	}
 	if h == classify.Good {
 		balancer.Observe(load, a.took(now), now)
 	} else {
@@ -240,9 +248,9 @@ func (q *request) again(a *attempt, replayable, idempotent bool) (*cluster.Endpo
 	r := q.route
 	o := a.outcome
 	q.ranOut = false
-	q.shard.away = false // says what next finds from here on
+	q.full, q.shard.away = false, false // say what next finds from here on
 	decision := classify.Decide(o, replayable, idempotent && (o != classify.Cut || q.rules.Retry.On.Has(rules.OnReset)))
-	if decision == classify.No {
+	if decision == classify.No || q.enough {
 		return nil, 0
 	}
 	if !a.reused || !q.pardon(a.ep, o) {

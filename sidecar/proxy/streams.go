@@ -3,6 +3,7 @@ package proxy
 import (
 	"fmt"
 	"log/slog"
+	"slices"
 	"strconv"
 	"time"
 
@@ -114,7 +115,7 @@ func (s streams) Head(x *h2.Exchange, h h2.Head) bool {
 	a := &c.attempt
 	outlier.Connected(s.w.load(a.ep))
 	a.status = h.Status
-	wanted := pushedBack(x, h, a)
+	c.pushedBack(x.Said, h, a)
 	if x.Sent() && h.Status < 500 {
 		s.r.latency.Note(time.Duration(a.took(s.w.l.Now())))
 	}
@@ -129,7 +130,7 @@ func (s streams) Head(x *h2.Exchange, h h2.Head) bool {
 		s.explain(x, c)
 		return true
 	}
-	if s.fails(c, h) && wanted && !c.nested && x.Replayable() && s.idempotent(x, c) {
+	if s.fails(c, h) && !c.enough && !c.nested && x.Replayable() && s.idempotent(x, c) {
 		a.outcome = classify.ServerError
 		ep, choice := c.again(a, true, true)
 		wait, pauses := time.Duration(0), false
@@ -161,19 +162,19 @@ func (s streams) Head(x *h2.Exchange, h h2.Head) bool {
 	return true
 }
 
-// pushedBack reads for how long an answer asks that its endpoint be left alone, and reports whether the request may be sent again at all.
-func pushedBack(x *h2.Exchange, h h2.Head, a *attempt) (again bool) {
-	again = true
+// pushedBack reads for how long an answer, which said has the fields of, asks that its endpoint be left alone, and whether the request may be
+// sent again at all.
+func (c *call) pushedBack(said func(name string) (string, bool), h h2.Head, a *attempt) {
 	if h.Status == 503 {
-		if v, ok := x.Said("retry-after"); ok {
+		if v, ok := said("retry-after"); ok {
 			a.after, _ = retry.After(v, time.Now())
 		}
 	} else if h.GRPC > 0 {
-		if v, ok := x.Said("grpc-retry-pushback-ms"); ok {
-			a.after, again = retry.Pushback(v)
+		if v, ok := said("grpc-retry-pushback-ms"); ok {
+			after, again := retry.Pushback(v)
+			a.after, c.enough = after, c.enough || !again
 		}
 	}
-	return again
 }
 
 // fails reports whether an answer is an error that another endpoint might do better than.
@@ -277,14 +278,23 @@ func (s streams) stay(x *h2.Exchange, c *call) bool {
 	if c.attempt.outcome != classify.ConnectFailed {
 		return false
 	}
+	var crowded *cluster.Endpoint
 	for _, ep := range c.pick.Tried {
-		if s.w.pools.Lives(x, ep) {
-			c.attempt = c.start(ep, metrics.Again)
-			s.number(x, c)
-			s.arm(x, c)
-			s.w.pools.Stay(x, ep)
-			return true
+		if !s.w.pools.Lives(x, ep) {
+			continue
 		}
+		if !c.take(ep) {
+			crowded = ep
+			continue
+		}
+		c.attempt = c.start(ep, metrics.Again)
+		s.number(x, c)
+		s.arm(x, c)
+		s.w.pools.Stay(x, ep)
+		return true
+	}
+	if crowded != nil { // its place was given to another meanwhile: the request waits for one there
+		c.pick.Tried = slices.DeleteFunc(c.pick.Tried, func(ep *cluster.Endpoint) bool { return ep == crowded })
 	}
 	return false
 }
@@ -355,6 +365,13 @@ func (s streams) giveUp(x *h2.Exchange, c *call, f h2.Failure) {
 		s.reset(x, c, frame.RefusedStream)
 	case f.Malformed:
 		s.reply(x, 502, codeInternal, fmt.Sprintf("endpoint %s of %s: malformed answer", a.ep.Addr, r.name()))
+	case a.outcome == classify.ServerError:
+		// Its answer could not be held, as the request had not gone out whole, and there was nobody else after all.
+		status, what := a.status, strconv.Itoa(a.status)
+		if status < 400 {
+			status, what = 503, "an error" // of a gRPC call, which stands in another field
+		}
+		s.reply(x, status, codeUnavailable, fmt.Sprintf("endpoint %s of %s: answered %s, and no other endpoint is left", a.ep.Addr, r.name(), what))
 	case a.outcome == classify.TimedOut:
 		s.reply(x, 504, codeDeadlineExceeded, timedOut(r, &c.request, a))
 	case a.outcome == classify.ConnectFailed:

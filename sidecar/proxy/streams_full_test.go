@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/sluice-mesh/sluice/sidecar/classify"
+	"github.com/sluice-mesh/sluice/sidecar/rules"
 )
 
 // fullServer allows one stream a connection, and holds the first request until release. Once it has that, closed makes it take no more
@@ -115,4 +116,63 @@ func TestStreamsThatWaitForRoomFailWithTheConnection(t *testing.T) {
 	r.eventually("dials that fail", func() bool { return r.attempts(classify.ConnectFailed) >= 3 })
 	s.srv.Close()
 	all.Wait()
+}
+
+// Who waits for room on a connection takes one of the places that sluice.mesh/max-requests leaves, as if the request had been sent.
+func TestStreamsThatWaitForRoomAreWithinTheLimit(t *testing.T) {
+	setUp := func(t *testing.T) (r *rig, ask func(path, want string), done func()) {
+		s, held, release, shut := fullServer(t)
+		r = newRig(t)
+		r.inOrder(s.addr)
+		r.with(func(ru *rules.Rules) { ru.Limits.Requests, ru.Limits.Queue = 2, patience })
+		c := r.h2Client()
+		var all sync.WaitGroup
+		ask = func(path, want string) {
+			all.Go(func() {
+				res, err := c.Get("http://web" + path)
+				if got := body(t, res, err); got != want {
+					t.Errorf("%s: got %q, want %q", path, got, want)
+				}
+			})
+		}
+		ask("/hold", "held")
+		<-held
+		shut()
+		return r, ask, func() { release(); all.Wait() }
+	}
+	t.Run("nobody is there beside them", func(t *testing.T) {
+		r, ask, done := setUp(t)
+		for range 4 {
+			ask("/", "here")
+		}
+		r.eventually("a dial that fails", func() bool { return r.attempts(classify.ConnectFailed) >= 1 })
+		time.Sleep(50 * time.Millisecond) // more, if they may
+		ep := r.target.Snapshot().Set.Endpoints[0]
+		r.on(func() {
+			if n := ep.Load[0].InFlight; n > 2 {
+				t.Errorf("%d attempts run, want 2", n)
+			}
+		})
+		done()
+	})
+	t.Run("whose place was taken meanwhile waits for one", func(t *testing.T) {
+		r, ask, done := setUp(t)
+		ep := r.target.Snapshot().Set.Endpoints[0]
+		also := *r.target.Snapshot()
+		picks, taken := 0, make(chan bool, 1)
+		also.Picker = pickBefore{also.Picker, func() {
+			if picks++; picks == 2 { // behind the dial that failed
+				taken <- ep.Places.Take(2)
+			}
+		}}
+		r.target.Publish(&also)
+		ask("/", "here")
+		if !got(t, taken, "the second pick") {
+			t.Error("the place was not to be had")
+		}
+		r.counts("requests wait", 1, r.waiting)
+		ep.Places.Give()
+		r.counts("requests wait", 0, r.waiting)
+		done()
+	})
 }

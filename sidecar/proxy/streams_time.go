@@ -59,7 +59,7 @@ func (t *times) set(w *Worker, s streams, x *h2.Exchange, c *call, late int64) {
 		}
 	}
 	if d := c.rules.PerTryTimeout; d > 0 && !c.shard.reading {
-		earlier(c.attempt.began + int64(d))
+		earlier(went(x, w.l.Now()) + int64(d))
 	}
 	if d := c.within; d > 0 {
 		earlier(c.request.began + int64(d))
@@ -82,6 +82,14 @@ func (t *times) set(w *Worker, s streams, x *h2.Exchange, c *call, late int64) {
 			t.task.Wake()
 		}
 	}
+}
+
+// went answers when the running attempt was sent. One that waits for a connection can be sent now at the earliest: its own time has not begun.
+func went(x *h2.Exchange, now int64) int64 {
+	if at, ok := x.Went(); ok {
+		return at
+	}
+	return now
 }
 
 // mind does what is due, until there is nothing any more.
@@ -133,14 +141,15 @@ func (s streams) overdue(x *h2.Exchange, c *call, now int64) {
 		s.r.stats.Timeouts[requestDeadline-attemptDeadline].Add(1)
 		a.outcome, a.err = classify.TimedOut, errRequestTime
 		a.owed = x.Owed()
+		_, sent := x.Went()
 		x.Drop()
-		if !c.hurried() { // else it was the caller who had no patience
+		if sent && !c.hurried() { // else the endpoint has seen nothing of it, or it was the caller who had no patience
 			c.judge(a, a.health())
 		}
 		c.done(a)
 		s.drop(c, classify.TimedOut)
 		s.giveUp(x, c, h2.Failure{})
-	case c.rules.PerTryTimeout > 0 && now >= a.began+int64(c.rules.PerTryTimeout):
+	case c.rules.PerTryTimeout > 0 && now >= went(x, now)+int64(c.rules.PerTryTimeout):
 		s.r.stats.Timeouts[0].Add(1)
 		a.outcome, a.err = classify.TimedOut, errAttemptTime
 		if raced(x, c) {
@@ -171,7 +180,7 @@ func raced(x *h2.Exchange, c *call) bool {
 func (s streams) challenge(x *h2.Exchange, c *call) {
 	w, again := s.w, s.w.l.Now()+int64(s.r.patience(c.rules))
 	switch {
-	case c.nested || !x.Replayable() || raced(x, c):
+	case c.nested || c.enough || !x.Replayable() || raced(x, c):
 		w.times.set(w, s, x, c, loop.Never)
 		return
 	case !x.Sent():
@@ -230,6 +239,7 @@ func (s streams) rivalFailed(x *h2.Exchange, c *call, o classify.Outcome) {
 func (s streams) HeldAnswered(x *h2.Exchange, h h2.Head) {
 	c := x.State.(*call)
 	c.held.status = h.Status
+	c.pushedBack(x.HeldSaid, h, &c.held)
 	c.head(&c.held, healthOf(h))
 	if s.fails(c, h) {
 		c.held.outcome = classify.ServerError

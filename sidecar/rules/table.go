@@ -111,9 +111,9 @@ var table = []Setting{
 		Name: "retry-backoff", Group: retries, Example: "10ms-1s",
 		Allowed: "off, or two durations from 1ms to 1m, the shorter first",
 		Doc: "Whether a request that every endpoint has failed is sent to them once more, and how long it waits before. That is a random time up to the " +
-			"first duration, twice that with each further time, up to the second; where the endpoint said how long to leave it alone " +
-			"(`Retry-After`, `grpc-retry-pushback-ms`), so much longer, and not at all if that is more than the second. Each time costs of `retries` and of " +
-			"the retry budget. An attempt at an endpoint that was not asked yet never waits.",
+			"first duration, twice that with each further time, up to the second; where an endpoint said how long to leave it alone " +
+			"(`Retry-After`, `grpc-retry-pushback-ms`), it is not asked before, the request waits for the first that may be, and not at all if " +
+			"that takes more than the second. Each time costs of `retries` and of the retry budget. An attempt at an endpoint that was not asked yet never waits.",
 		Effect: "sidecar/proxy",
 		value:  at(func(r *Rules) *Backoff { return &r.Retry.Backoff }, without(off, parseBackoff), withoutText(off, backoffText)),
 	},
@@ -128,9 +128,9 @@ var table = []Setting{
 	{
 		Name: "per-try-timeout", Group: retries, Example: "2s",
 		Allowed: "off, or a duration from 1ms to 24h",
-		Doc: "How long an endpoint may take to the head of its answer. After that the attempt counts as failed; an idempotent request goes to " +
-			"another endpoint, and otherwise the caller is answered 504. Where the client had not yet sent what the endpoint would take, nothing is held " +
-			"against the endpoint.",
+		Doc: "How long an endpoint may take to the head of its answer, once the request is on its way there; a connect takes a second at most, and is no " +
+			"part of it. After that the attempt counts as failed; an idempotent request goes to another endpoint, and otherwise the caller is answered " +
+			"504. Where the client had not yet sent what the endpoint would take, nothing is held against the endpoint.",
 		Effect: "sidecar/proxy",
 		value:  at(func(r *Rules) *time.Duration { return &r.PerTryTimeout }, without(off, duration(time.Millisecond, 24*time.Hour)), withoutText(off, durationText)),
 	},

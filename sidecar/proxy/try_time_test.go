@@ -1,0 +1,121 @@
+package proxy
+
+import (
+	"io"
+	"net/http"
+	"net/netip"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/sluice-mesh/sluice/sidecar/classify"
+	"github.com/sluice-mesh/sluice/sidecar/rules"
+)
+
+// unanswered answers an address where a connect hangs: the line of connections that nobody accepts is full.
+func unanswered(t *testing.T) netip.AddrPort {
+	t.Helper()
+	loopback := [4]byte{127, 0, 0, 1}
+	socket := func(flags int) int {
+		fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC|flags, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { syscall.Close(fd) })
+		return fd
+	}
+	fd := socket(0)
+	if err := syscall.Bind(fd, &syscall.SockaddrInet4{Addr: loopback}); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Listen(fd, 0); err != nil {
+		t.Fatal(err)
+	}
+	at, err := syscall.Getsockname(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := at.(*syscall.SockaddrInet4).Port
+	for range 2 {
+		syscall.Connect(socket(syscall.SOCK_NONBLOCK), &syscall.SockaddrInet4{Addr: loopback, Port: port})
+	}
+	return netip.AddrPortFrom(netip.AddrFrom4(loopback), uint16(port))
+}
+
+// The time of an attempt begins when the request is sent: one that waits for a connection has been nowhere, and goes on elsewhere as after any
+// connect that fails.
+func TestTheTimeOfAnAttemptBeginsWithTheConnection(t *testing.T) {
+	protocols(t, func(t *testing.T, client func(r *rig) *http.Client) {
+		r := newRig(t)
+		r.inOrder(unanswered(t), newH2Server(t, named("good"), either).addr)
+		r.with(func(ru *rules.Rules) { ru.PerTryTimeout = 100 * time.Millisecond })
+		res, err := client(r).Post("http://web/", "", strings.NewReader("x"))
+		if got := body(t, res, err); got != "good" {
+			t.Errorf("got %q", got)
+		}
+		r.counts("attempts had their time", 0, func() uint64 { return r.attempts(classify.TimedOut) })
+		r.counts("connects failed", 1, func() uint64 { return r.attempts(classify.ConnectFailed) })
+	})
+}
+
+// A stream that waits for one of few to end is not sent yet either. Once it is, its time runs.
+func TestTheTimeOfAnAttemptBeginsWithTheStream(t *testing.T) {
+	s, held, release, shut := fullServer(t)
+	r := newRig(t)
+	r.inOrder(s.addr)
+	c := r.h2Client()
+	var all sync.WaitGroup
+	all.Go(func() {
+		res, err := c.Get("http://web/hold")
+		if got := body(t, res, err); got != "held" {
+			t.Errorf("got %q", got)
+		}
+	})
+	<-held
+	shut()
+	r.with(func(ru *rules.Rules) { ru.PerTryTimeout = 30 * time.Millisecond })
+	all.Go(func() {
+		res, err := c.Post("http://web/", "", strings.NewReader("x"))
+		if got := body(t, res, err); got != "here" {
+			t.Errorf("got %q", got)
+		}
+	})
+	r.eventually("the dial that fails", func() bool { return r.attempts(classify.ConnectFailed) > 0 })
+	time.Sleep(60 * time.Millisecond)
+	release()
+	all.Wait()
+	r.counts("attempts had their time", 0, func() uint64 { return r.attempts(classify.TimedOut) })
+}
+
+// The time of a request runs all the while. When it ends before a connection came about, that says nothing of the endpoint.
+func TestARequestWhoseTimeEndsBeforeItIsSentBlamesNobody(t *testing.T) {
+	protocols(t, func(t *testing.T, client func(r *rig) *http.Client) {
+		r := newRig(t)
+		hung := unanswered(t)
+		r.inOrder(hung, newH2Server(t, named("good"), either).addr)
+		r.with(func(ru *rules.Rules) { ru.Timeout, ru.Ejection.Errors = 50*time.Millisecond, 1 })
+		res, err := client(r).Get("http://web/")
+		if got := body(t, res, err); err == nil && res.StatusCode != 504 {
+			t.Errorf("got %d %q", res.StatusCode, got)
+		}
+		r.counts("ejections", 0, r.service().Ejections.Load)
+	})
+}
+
+// Once the request is sent its time ends as ever, also where the connect took a while.
+func TestTheTimeOfAnAttemptEnds(t *testing.T) {
+	protocols(t, func(t *testing.T, client func(r *rig) *http.Client) {
+		r := newRig(t)
+		h, _ := hanging(t, named("late"))
+		r.inOrder(unanswered(t), newH2Server(t, h, either).addr)
+		r.with(func(ru *rules.Rules) { ru.PerTryTimeout = 100 * time.Millisecond })
+		c := client(r)
+		c.Timeout = patience
+		res, err := c.Post("http://web/", "", io.MultiReader(strings.NewReader("x")))
+		if got := body(t, res, err); err == nil && (res.StatusCode != 504 || !strings.Contains(got, "sluice.mesh/per-try-timeout")) {
+			t.Errorf("got %d %q", res.StatusCode, got)
+		}
+	})
+}

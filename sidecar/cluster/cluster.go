@@ -57,7 +57,7 @@ type Endpoint struct {
 	Load []Load
 	// Places are all loops'.
 	Places Places
-	// Gone is set once the endpoint has left the set that was published last: what is under way goes on, and connections to it are not kept.
+	// Gone is set once the endpoint has left the set that was published last, or the Service port has gone: what is under way goes on, and connections to it are not kept.
 	Gone atomic.Bool
 }
 
@@ -116,7 +116,7 @@ type EndpointSet struct {
 	Hints []unique.Handle[Hints]
 }
 
-// Leave says which endpoints are gone when next is published where this set was. Both are in the order of addresses. In the order in which they are
+// Leave says which endpoints are gone when next is published where this set was; an empty one stands for none. Both are in the order of addresses. In the order in which they are
 // published, one at a time.
 func (s *EndpointSet) Leave(next *EndpointSet) {
 	rest := next.Endpoints

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/sluice-mesh/sluice/sidecar/cluster"
 	"github.com/sluice-mesh/sluice/sidecar/discovery"
 	"github.com/sluice-mesh/sluice/sidecar/rules"
 	"github.com/sluice-mesh/sluice/sidecar/shard"
@@ -64,6 +65,12 @@ func (t *Targets) Update(s Service, all []*Slice) (changed bool) {
 	for dst, target := range t.byDst {
 		if byDst[dst] != target {
 			target.Remove()
+			// Another target of the same destination may have taken endpoints over; the rest nobody picks any more, but requests that are under way.
+			next := &cluster.EndpointSet{}
+			if s := ports[dst].Snapshot; s != nil {
+				next = s.Set
+			}
+			target.Snapshot().Set.Leave(next)
 			changed = true
 		}
 	}

@@ -130,7 +130,8 @@ var table = []Setting{
 		Allowed: "off, or a duration from 1ms to 24h",
 		Doc: "How long an endpoint may take to the head of its answer, once the request is on its way there; a connect takes a second at most, and is no " +
 			"part of it. After that the attempt counts as failed; an idempotent request goes to another endpoint, and otherwise the caller is answered " +
-			"504. Where the client had not yet sent what the endpoint would take, nothing is held against the endpoint.",
+			"504, which says how many attempts there were and how they ended. Where the client had not yet sent what the endpoint would take, nothing is " +
+			"held against the endpoint.",
 		Effect: "sidecar/proxy",
 		value:  at(func(r *Rules) *time.Duration { return &r.PerTryTimeout }, without(off, duration(time.Millisecond, 24*time.Hour)), withoutText(off, durationText)),
 	},

@@ -32,6 +32,9 @@ const (
 	outcomes
 )
 
+// Count is how many attempts have ended in each way.
+type Count [outcomes]uint16
+
 var outcomeNames = [outcomes]string{"answered", "connect-failed", "unprocessed", "cut", "bad-answer", "truncated", "client-gone",
 	"server-error", "timed-out", "lost-race"}
 

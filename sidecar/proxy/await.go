@@ -3,6 +3,7 @@ package proxy
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/sluice-mesh/sluice/sidecar/classify"
@@ -16,14 +17,28 @@ var (
 	errRequestTime = errors.New("no answer in the time of a request")
 )
 
-// timedOut says which limit a request met.
+// timedOut says which limit a request met, and what was tried.
 func timedOut(r *route, q *request, last *attempt) string {
 	if last.err == errRequestTime {
-		return fmt.Sprintf("no answer of %s within %v, which is %s; the last of %d attempts was at %s",
-			r.name(), q.within, q.whose(), len(q.pick.Tried)+1, last.ep.Addr)
+		return fmt.Sprintf("no answer of %s within %v, which is %s; the last of %d attempts was at %s%s",
+			r.name(), q.within, q.whose(), q.begun, last.ep.Addr, q.ends())
 	}
-	return fmt.Sprintf("no answer of endpoint %s of %s within %v, which is its sluice.mesh/per-try-timeout",
-		last.ep.Addr, r.name(), q.rules.PerTryTimeout)
+	return fmt.Sprintf("no answer of endpoint %s of %s within %v, which is its sluice.mesh/per-try-timeout; it was the last of %d attempts%s",
+		last.ep.Addr, r.name(), q.rules.PerTryTimeout, q.begun, q.ends())
+}
+
+// ends says how the attempts have ended, if there was more than one: " (2 cut, 1 timed-out)".
+func (q *request) ends() string {
+	if q.begun < 2 {
+		return ""
+	}
+	var ends []string
+	for o, n := range q.ended {
+		if n > 0 {
+			ends = append(ends, fmt.Sprintf("%d %s", n, classify.Outcome(o)))
+		}
+	}
+	return " (" + strings.Join(ends, ", ") + ")"
 }
 
 // longestWithin is the longest time that a caller may allow and is heeded; a longer one is none.

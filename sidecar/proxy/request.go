@@ -33,9 +33,10 @@ type request struct {
 	limit  int64
 	full   bool
 	placed *cluster.Endpoint
-	// begun counts the attempts; nested says that the request is itself a further attempt of a proxy before us, and before how many of
+	// begun counts the attempts, and ended how they did; nested says that the request is itself a further attempt of a proxy before us, and before how many of
 	// that one's came before it, which ours are counted on from: proxies behind us are to know.
 	begun  int
+	ended  classify.Count
 	nested bool
 	before int
 	trace  trace
@@ -95,6 +96,7 @@ func (q *request) begin(r *route) {
 	q.extra, q.unsure, q.better = 0, 0, false
 	q.limit, q.full, q.placed = 0, false, nil
 	q.begun, q.nested, q.before = 0, false, 0
+	q.ended = classify.Count{}
 	q.trace.reset()
 	q.shard = affinity{}
 }
@@ -162,6 +164,7 @@ func (q *request) done(a *attempt) {
 	load.InFlight--
 	q.route.w.giveUpPlace(a.ep, &a.place)
 	q.trace.add(a, now)
+	q.ended[a.outcome]++
 	q.route.stats.Attempts[a.choice][a.outcome].Add(1)
 }
 

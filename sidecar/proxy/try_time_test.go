@@ -119,3 +119,29 @@ func TestTheTimeOfAnAttemptEnds(t *testing.T) {
 		}
 	})
 }
+
+// 504 says how many attempts there were, and what became of them where there was more than one.
+func TestATimeoutSaysWhatWasTried(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(*rules.Rules)
+		want   string
+	}{
+		"of an attempt": {func(ru *rules.Rules) { ru.PerTryTimeout = 50 * time.Millisecond },
+			"which is its sluice.mesh/per-try-timeout; it was the last of 2 attempts (1 connect-failed, 1 timed-out)\n"},
+		"of the request": {func(ru *rules.Rules) { ru.Timeout = 50 * time.Millisecond },
+			" (1 connect-failed, 1 timed-out)\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			protocols(t, func(t *testing.T, client func(r *rig) *http.Client) {
+				r := newRig(t)
+				h, _ := hanging(t, named("late"))
+				r.inOrder(closedPort(t), newH2Server(t, h, either).addr)
+				r.with(c.change)
+				res, err := client(r).Get("http://web/")
+				if got := body(t, res, err); err == nil && (res.StatusCode != 504 || !strings.HasSuffix(got, c.want)) {
+					t.Errorf("got %d %q, want %q", res.StatusCode, got, c.want)
+				}
+			})
+		})
+	}
+}

@@ -130,7 +130,8 @@ var table = []Setting{
 		Allowed: "off, or a duration from 1ms to 24h",
 		Doc: "How long an endpoint may take to the head of its answer, once the request is on its way there; a connect takes a second at most, and is no " +
 			"part of it. After that the attempt counts as failed; an idempotent request goes to another endpoint, and otherwise the caller is answered " +
-			"504. Where the client had not yet sent what the endpoint would take, nothing is held against the endpoint.",
+			"504, which says how many attempts there were and how they ended. Where the client had not yet sent what the endpoint would take, nothing is " +
+			"held against the endpoint.",
 		Effect: "sidecar/proxy",
 		value:  at(func(r *Rules) *time.Duration { return &r.PerTryTimeout }, without(off, duration(time.Millisecond, 24*time.Hour)), withoutText(off, durationText)),
 	},
@@ -198,16 +199,20 @@ var table = []Setting{
 		Name: "max-connections", Group: limits, Example: "100",
 		Allowed: "none, or a whole number from 1 to 1000000",
 		Doc: "How many connections to one endpoint each proxy may use at a time. It holds over HTTP/1.x and where bytes are not parsed; a connection of " +
-			"the latter kind does not wait for another to end, but is reset. Idle ones that are kept for later do not count.",
+			"the latter kind does not wait for another to end, but is reset. Idle ones that are kept for later, for 3s and up to 1024 on each of the proxy's " +
+			"loops, do not count. HTTP/2 has no such limit: a loop has one connection to an endpoint, which its requests share, and makes further ones only " +
+			"while the endpoint allows no more streams on those there are. What bounds these is `max-requests`.",
 		Effect: "sidecar/proxy",
 		value:  at(func(r *Rules) *int { return &r.Limits.Connections }, without(none, count(1, 1_000_000)), withoutText(none, strconv.Itoa)),
 	},
 	{
 		Name: "max-requests", Group: limits, Example: "50",
 		Allowed: "none, or a whole number from 1 to 1000000",
-		Doc:     "How many requests of one proxy may run at an endpoint at a time.",
-		Effect:  "sidecar/proxy",
-		value:   at(func(r *Rules) *int { return &r.Limits.Requests }, without(none, count(1, 1_000_000)), withoutText(none, strconv.Itoa)),
+		Doc: "How many requests of one proxy may run at an endpoint at a time, those included that wait for a connection to it. Over HTTP/1.x each has a " +
+			"connection, so that connections in use are bounded as well, those of WebSockets and other upgrades until they end; over HTTP/2 " +
+			"no further connection is made for requests beyond it.",
+		Effect: "sidecar/proxy",
+		value:  at(func(r *Rules) *int { return &r.Limits.Requests }, without(none, count(1, 1_000_000)), withoutText(none, strconv.Itoa)),
 	},
 	{
 		Name: "max-pending", Group: limits, Example: "1000",

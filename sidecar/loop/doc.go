@@ -10,7 +10,8 @@
 //   - epoll (Linux): edge-triggered readiness, coroutines by direct switch (iter.Pull), raw non-blocking system calls. The
 //     loop asks its epoll instance without blocking while there is much to do, waits there for some microseconds when waits
 //     have been short, and else parks as an ordinary goroutine on the epoll descriptor in Go's own poller: a longer wait of
-//     its own would cost a scheduler hand-off at every wake-up.
+//     its own would cost a scheduler hand-off at every wake-up. One that does not come to park has another thread wait
+//     there for the rest of the process (decision 0020).
 //   - net (build tag netloop, the race detector, other systems): a goroutine for each coroutine and a lock that lets one
 //     of them run at a time, over package net.
 //

@@ -3,6 +3,7 @@ package proxy
 import (
 	"net"
 	"net/http"
+	"net/netip"
 	"sync"
 	"testing"
 	"time"
@@ -37,14 +38,19 @@ func fullServer(t *testing.T) (s *h2Server, held chan bool, release, closed func
 	return s, held, release, func() { ln.Close() }
 }
 
-// A connection that is full is no reason to fail what waits for another one, which does not come about.
-func TestStreamsWaitForRoomWhereNoFurtherConnectionComesAbout(t *testing.T) {
+// full is a rig whose first endpoint is a fullServer that holds a request and takes no more connections, under rules that change says (nil leaves
+// them). ask makes a request that is to be answered so; done releases the first one and waits for all.
+func full(t *testing.T, change func(*rules.Rules), others ...netip.AddrPort) (r *rig, c *http.Client, ask func(path, want string), done func()) {
+	t.Helper()
 	s, held, release, shut := fullServer(t)
-	r := newRig(t)
-	r.inOrder(s.addr)
-	c := r.h2Client()
+	r = newRig(t)
+	r.inOrder(append([]netip.AddrPort{s.addr}, others...)...)
+	if change != nil {
+		r.with(change)
+	}
+	c = r.h2Client()
 	var all sync.WaitGroup
-	ask := func(path, want string) {
+	ask = func(path, want string) {
 		all.Go(func() {
 			res, err := c.Get("http://web" + path)
 			if got := body(t, res, err); got != want {
@@ -55,39 +61,30 @@ func TestStreamsWaitForRoomWhereNoFurtherConnectionComesAbout(t *testing.T) {
 	ask("/hold", "held")
 	<-held
 	shut()
+	return r, c, ask, func() { release(); all.Wait() }
+}
+
+// A connection that is full is no reason to fail what waits for another one, which does not come about.
+func TestStreamsWaitForRoomWhereNoFurtherConnectionComesAbout(t *testing.T) {
+	r, _, ask, done := full(t, nil)
 	for range 5 {
 		ask("/", "here")
 	}
 	r.eventually("dials that fail", func() bool { return r.attempts(classify.ConnectFailed) >= 5 })
 	time.Sleep(50 * time.Millisecond) // some, to fail in
-	release()
-	all.Wait()
+	done()
 }
 
 // Where there is another endpoint, nobody waits.
 func TestStreamsGoElsewhereWhereNoFurtherConnectionComesAbout(t *testing.T) {
-	s, held, release, shut := fullServer(t)
-	other := newH2Server(t, named("there"))
-	r := newRig(t)
-	r.inOrder(s.addr, other.addr)
-	c := r.h2Client()
-	var all sync.WaitGroup
-	all.Go(func() {
-		res, err := c.Get("http://web/hold")
-		if got := body(t, res, err); got != "held" {
-			t.Errorf("got %q", got)
-		}
-	})
-	<-held
-	shut()
+	_, c, _, done := full(t, nil, newH2Server(t, named("there")).addr)
 	for range 3 {
 		res, err := c.Get("http://web/")
 		if got := body(t, res, err); got != "there" {
 			t.Errorf("got %q", got)
 		}
 	}
-	release()
-	all.Wait()
+	done()
 }
 
 // A connection that ends takes nobody with it who only waits for it.
@@ -120,28 +117,9 @@ func TestStreamsThatWaitForRoomFailWithTheConnection(t *testing.T) {
 
 // Who waits for room on a connection takes one of the places that sluice.mesh/max-requests leaves, as if the request had been sent.
 func TestStreamsThatWaitForRoomAreWithinTheLimit(t *testing.T) {
-	setUp := func(t *testing.T) (r *rig, ask func(path, want string), done func()) {
-		s, held, release, shut := fullServer(t)
-		r = newRig(t)
-		r.inOrder(s.addr)
-		r.with(func(ru *rules.Rules) { ru.Limits.Requests, ru.Limits.Queue = 2, patience })
-		c := r.h2Client()
-		var all sync.WaitGroup
-		ask = func(path, want string) {
-			all.Go(func() {
-				res, err := c.Get("http://web" + path)
-				if got := body(t, res, err); got != want {
-					t.Errorf("%s: got %q, want %q", path, got, want)
-				}
-			})
-		}
-		ask("/hold", "held")
-		<-held
-		shut()
-		return r, ask, func() { release(); all.Wait() }
-	}
+	two := func(ru *rules.Rules) { ru.Limits.Requests, ru.Limits.Queue = 2, patience }
 	t.Run("nobody is there beside them", func(t *testing.T) {
-		r, ask, done := setUp(t)
+		r, _, ask, done := full(t, two)
 		for range 4 {
 			ask("/", "here")
 		}
@@ -156,7 +134,7 @@ func TestStreamsThatWaitForRoomAreWithinTheLimit(t *testing.T) {
 		done()
 	})
 	t.Run("whose place was taken meanwhile waits for one", func(t *testing.T) {
-		r, ask, done := setUp(t)
+		r, _, ask, done := full(t, two)
 		ep := r.target.Snapshot().Set.Endpoints[0]
 		also := *r.target.Snapshot()
 		picks, taken := 0, make(chan bool, 1)

@@ -62,21 +62,10 @@ func TestTheTimeOfAnAttemptBeginsWithTheConnection(t *testing.T) {
 
 // A stream that waits for one of few to end is not sent yet either. Once it is, its time runs.
 func TestTheTimeOfAnAttemptBeginsWithTheStream(t *testing.T) {
-	s, held, release, shut := fullServer(t)
-	r := newRig(t)
-	r.inOrder(s.addr)
-	c := r.h2Client()
-	var all sync.WaitGroup
-	all.Go(func() {
-		res, err := c.Get("http://web/hold")
-		if got := body(t, res, err); got != "held" {
-			t.Errorf("got %q", got)
-		}
-	})
-	<-held
-	shut()
+	r, c, _, done := full(t, nil)
 	r.with(func(ru *rules.Rules) { ru.PerTryTimeout = 30 * time.Millisecond })
-	all.Go(func() {
+	var posted sync.WaitGroup
+	posted.Go(func() {
 		res, err := c.Post("http://web/", "", strings.NewReader("x"))
 		if got := body(t, res, err); got != "here" {
 			t.Errorf("got %q", got)
@@ -84,8 +73,8 @@ func TestTheTimeOfAnAttemptBeginsWithTheStream(t *testing.T) {
 	})
 	r.eventually("the dial that fails", func() bool { return r.attempts(classify.ConnectFailed) > 0 })
 	time.Sleep(60 * time.Millisecond)
-	release()
-	all.Wait()
+	done()
+	posted.Wait()
 	r.counts("attempts had their time", 0, func() uint64 { return r.attempts(classify.TimedOut) })
 }
 

@@ -82,12 +82,25 @@ func BenchmarkPick(b *testing.B) {
 					b.ReportAllocs()
 					for b.Loop() {
 						r.Now += 10_000 // as at 100,000 picks a second
-						r.Client = netip.AddrFrom4([4]byte{10, byte(r.Now >> 16), byte(r.Now >> 8), byte(r.Now)})
 						p.Pick(r)
 					}
 				})
 			}
 		}
+	}
+}
+
+// Clients of a sidecar are its pod's: one or two addresses. A pick for another one each time takes longer by its hash.
+func BenchmarkPickForAnother(b *testing.B) {
+	for _, n := range []int{3, 1000, 10_000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			p, r := variedPicker(b, SourceHash, 0, n)
+			for b.Loop() {
+				r.Now += 10_000
+				r.Client = netip.AddrFrom4([4]byte{10, byte(r.Now >> 16), byte(r.Now >> 8), byte(r.Now)})
+				p.Pick(r)
+			}
+		})
 	}
 }
 

@@ -29,6 +29,9 @@ func (p *choices) pick(r *Request) int {
 func (p *choices) ofMany(r *Request, uneven bool) int {
 	// Both are drawn before either is looked at, so that the processor fetches both loads at a time.
 	a, b := p.two(r)
+	if a != b && len(r.Tried) == 0 && !p.joins(r, a, b) && (r.mood == ignore || max(p.load(r, a).SuspectUntil, p.load(r, b).SuspectUntil) <= r.Now) {
+		return p.better(r, a, b, uneven) // as nearly always
+	}
 	openA, openB := p.open(r, a) && p.itsTurn(r, a), p.open(r, b) && p.itsTurn(r, b)
 	if !openA {
 		a = p.draw(r, -1, maxDraws)

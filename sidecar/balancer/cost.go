@@ -54,8 +54,9 @@ func (p *choices) better(r *Request, i, j int, uneven bool) int {
 	if p.by == byDelay || p.by == byIdleness {
 		next = 1
 	}
-	costA := fastA * (float64(a.InFlight) + next) / p.due(r, i)
-	costB := fastB * (float64(b.InFlight) + next) / p.due(r, j)
+	// Dues are multiplied with the other's cost: divisions take longer.
+	costA := fastA * (float64(a.InFlight) + next) * p.due(r, j)
+	costB := fastB * (float64(b.InFlight) + next) * p.due(r, i)
 	if costB < costA {
 		return j
 	}

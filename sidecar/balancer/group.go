@@ -24,6 +24,10 @@ func newGroup(p part, slowStart time.Duration, threshold float64) *group {
 	g.loads = make([][]*cluster.Load, loops)
 	for loop := range g.loads {
 		g.loads[loop] = make([]*cluster.Load, len(p.endpoints))
+		g.tallies[loop] = tally{all: true}
+		if len(p.endpoints) > cheapScan {
+			g.tallies[loop].bits = make([]uint64, (len(p.endpoints)+63)/64)
+		}
 	}
 	for i, e := range p.endpoints {
 		for loop := range e.Load {
@@ -50,6 +54,9 @@ func (g *group) draw(r *Request, not, attempts int) int {
 		late := -1
 		for range attempts {
 			i := g.any(r)
+			if !g.tallies[r.Loop].all && !g.ignoresHealth(r) {
+				i = g.likely(r, i)
+			}
 			if i == not || !g.open(r, i) {
 				continue
 			}
@@ -77,12 +84,39 @@ func (g *group) any(r *Request) int {
 }
 
 // two draws twice, independently.
-func (g *group) two(r *Request) (int, int) {
+func (g *group) two(r *Request) (a, b int) {
 	if g.columns != nil {
-		return g.any(r), g.any(r)
+		a, b = g.any(r), g.any(r)
+	} else {
+		n, x := uint64(len(g.endpoints)), r.Rand.Uint64()
+		a, b = int(x>>32*n>>32), int(x&(1<<32-1)*n>>32)
+	}
+	if !g.tallies[r.Loop].all && !g.ignoresHealth(r) {
+		a, b = g.likely(r, a), g.likely(r, b)
+	}
+	return a, b
+}
+
+// likely answers an endpoint that was drawn, or another one drawn in its place where it was suspect when they were counted last: a
+// look at what was counted waits for no memory. Who is suspect is asked of its load all the same.
+func (g *group) likely(r *Request, i int) int {
+	c := &g.tallies[r.Loop]
+	if c.all || c.wasSound(i) {
+		return i
 	}
 	n, x := uint64(len(g.endpoints)), r.Rand.Uint64()
-	return int(x >> 32 * n >> 32), int(x & (1<<32 - 1) * n >> 32)
+	for range maxDraws {
+		if g.columns != nil {
+			i = g.any(r)
+		} else {
+			i = int(x >> 32 * n >> 32)
+			x = x*0x5851f42d4c957f2d + 0x14057b7ef767814f // Knuth's; its upper half is good enough to draw again by
+		}
+		if c.wasSound(i) {
+			break
+		}
+	}
+	return i
 }
 
 // open says whether an endpoint may be picked.
@@ -95,7 +129,12 @@ func (g *group) load(r *Request, i int) *cluster.Load { return g.loads[r.Loop][i
 
 // itsTurn says, at random, whether an endpoint that was drawn may be picked as far as its slow start is concerned.
 func (g *group) itsTurn(r *Request, i int) bool {
-	return !g.ramp.runs(r.Now) || r.chance(g.ramp.factor(g.endpoints[i], r.Now))
+	return !g.ramp.runs(r.Now) || r.chance(g.ramp.factor(i, g.endpoints[i], r.Now))
+}
+
+// joins says whether either of two endpoints may be in its slow start.
+func (g *group) joins(r *Request, a, b int) bool {
+	return g.ramp.runs(r.Now) && (g.ramp.joined(a) || g.ramp.joined(b))
 }
 
 // uneven says whether endpoints differ in what is due to them.
@@ -108,7 +147,7 @@ func (g *group) due(r *Request, i int) float64 {
 		w = float64(g.weights[i])
 	}
 	if g.ramp.runs(r.Now) {
-		w *= g.ramp.factor(g.endpoints[i], r.Now)
+		w *= g.ramp.factor(i, g.endpoints[i], r.Now)
 	}
 	return w
 }

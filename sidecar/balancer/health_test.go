@@ -93,3 +93,55 @@ func sum(ns []int) (s int) {
 	}
 	return s
 }
+
+// In a set that is not small a suspect that is drawn is told by what was counted. Those who stand in are drawn as evenly, wherever the suspects
+// are; one that has become suspect since the count is passed over all the same, and one that is well again comes back with the next count.
+func TestWhoStandsInForSuspectsIsDrawnEvenly(t *testing.T) {
+	const n, picks = 200, 40_000
+	for name, suspect := range map[string]func(i int) bool{
+		"every third":    func(i int) bool { return i%3 == 1 },
+		"the first half": func(i int) bool { return i < n/2 },
+		"all but a few":  func(i int) bool { return i%20 != 7 },
+	} {
+		for _, policy := range spreading {
+			for _, weights := range []Weights{"", "*0=3,*=1"} {
+				t.Run(fmt.Sprintf("%s/%s/%s", name, policy, weights), func(t *testing.T) {
+					es := named(n)
+					due, total := make([]float64, n), 0.0
+					for i, e := range es {
+						if suspect(i) {
+							e.Load[0].SuspectUntil = 1 << 60
+							continue
+						}
+						due[i] = float64(weights.Of(e.Name))
+						total += due[i]
+					}
+					p, r := mustNew(t, Options{Policy: policy, Weights: weights}, &cluster.EndpointSet{Endpoints: es}), request(0, 5)
+					p.Pick(r) // counts
+					for i, c := range count(p, r, es, picks) {
+						if due[i] > 0 && (policy == RoundRobin || policy == ShortestExpectedDelay && weights != "") {
+							continue // those behind a suspect have its turns; the heavier get more than their due
+						}
+						if want := picks * due[i] / total; due[i] == 0 && c > 0 || float64(c) < want*0.6 || float64(c) > want*1.4+1 {
+							t.Fatalf("endpoint %d got %d of %d, want about %.0f", i, c, picks, want)
+						}
+					}
+
+					fallen := 0
+					for suspect(fallen) {
+						fallen++
+					}
+					es[fallen].Load[0].SuspectUntil = 1 << 60
+					if c := count(p, r, es, 1000); c[fallen] != 0 {
+						t.Errorf("endpoint %d has become suspect, and got %d", fallen, c[fallen])
+					}
+					es[fallen].Load[0].SuspectUntil = 0
+					r.Now += n * countEvery
+					if c := count(p, r, es, picks); c[fallen] == 0 {
+						t.Errorf("endpoint %d is well again, and got nothing", fallen)
+					}
+				})
+			}
+		}
+	}
+}

@@ -47,6 +47,7 @@ func New(o Options, set *cluster.EndpointSet) (Picker, error) {
 		p.tiers = append(p.tiers, o.tier(part))
 		p.size += len(part.endpoints)
 	}
+	p.plans = make([]plan, len(p.tiers[0].tallies))
 	if spare != nil {
 		t := o.tier(part{endpoints: spare})
 		p.spare = &t

@@ -27,7 +27,7 @@ func TestTheRampIsLinearWithAFloor(t *testing.T) {
 			t.Errorf("runs at %d s: %v", c.at/second, got)
 		}
 		for i, e := range es {
-			if got := p.factor(e, c.at); got != c.want[i] {
+			if got := p.factor(i, e, c.at); got != c.want[i] {
 				t.Errorf("endpoint %d at %d s: %v, want %v", i, c.at/second, got, c.want[i])
 			}
 		}
@@ -41,7 +41,7 @@ func TestWhoComesTogetherStartsTogether(t *testing.T) {
 		t.Error("two of the same age: a slow start")
 	}
 	es[1].Since += int64(time.Second)
-	if p := newRamp(es, time.Minute); p.factor(es[1], int64(2*time.Second)) != 1 {
+	if p := newRamp(es, time.Minute); p.factor(1, es[1], int64(2*time.Second)) != 1 {
 		t.Error("two that are both at the floor: one gets less")
 	}
 }

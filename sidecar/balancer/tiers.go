@@ -1,6 +1,10 @@
 package balancer
 
-import "github.com/sluice-mesh/sluice/sidecar/cluster"
+import (
+	"math"
+
+	"github.com/sluice-mesh/sluice/sidecar/cluster"
+)
 
 // tier is a policy over some of the endpoints.
 type tier struct {
@@ -43,6 +47,15 @@ type tiered struct {
 	size      int    // endpoints in tiers
 	spare     *tier  // weight 0; may be nil
 	threshold float64
+	plans     []plan // one for each loop
+}
+
+// plan is what follows from how many endpoints of each tier are sound, as of a moment ago. It fills a cache line, so that loops do not share any.
+type plan struct {
+	until int64 // when it is out of date
+	heed  float64
+	keep  [distances]float64 // by tier, the part of the picks that do not go past it
+	_     [24]byte
 }
 
 // overprovisioning is how many times the endpoints of a tier can bear their usual load.
@@ -58,12 +71,9 @@ func (p *tiered) Pick(r *Request) *cluster.Endpoint {
 
 // pick answers a tier and an endpoint of it, or -1.
 func (p *tiered) pick(r *Request) (*tier, int) {
-	sound := 0
-	for i := range p.tiers {
-		sound += p.tiers[i].sound(r)
-	}
+	now := p.plan(r)
 	r.mood = heed
-	if sound > 0 && p.size > fewEndpoints && moodOf(r, sound, p.size, p.threshold) == ignore {
+	if now.heed < 1 && moodOf(r, now.heed) == ignore {
 		r.mood = ignore
 		if t, i := p.anywhere(r); i >= 0 {
 			return t, i
@@ -74,7 +84,7 @@ func (p *tiered) pick(r *Request) (*tier, int) {
 	last := len(p.tiers) - 1
 	for k := range p.tiers {
 		t := &p.tiers[k]
-		if k < last && !r.chance(overprovisioning*float64(t.sound(r))/float64(len(t.endpoints))) {
+		if k < last && !r.chance(now.keep[k]) {
 			continue
 		}
 		if i := t.pick(r); i >= 0 {
@@ -91,6 +101,27 @@ func (p *tiered) pick(r *Request) (*tier, int) {
 	}
 	r.mood = ignore
 	return p.inOrder(r)
+}
+
+func (p *tiered) plan(r *Request) *plan {
+	now := &p.plans[r.Loop]
+	if r.Now < now.until {
+		return now
+	}
+	sound := 0
+	now.until = math.MaxInt64
+	for k := range p.tiers {
+		t := &p.tiers[k]
+		n := t.sound(r)
+		sound += n
+		now.keep[k] = overprovisioning * float64(n) / float64(len(t.endpoints))
+		now.until = min(now.until, t.tallies[r.Loop].until)
+	}
+	now.heed = 1
+	if sound > 0 && p.size > fewEndpoints {
+		now.heed = heeding(sound, p.size, p.threshold)
+	}
+	return now
 }
 
 // inOrder picks from the nearest tier that has anything.
@@ -126,6 +157,9 @@ const surplusLeast = 4
 func (t *tier) relief(r *Request, picked int, next *tier) int {
 	near := t.load(r, picked)
 	if near.InFlight < surplusLeast || near.LatencyAt == 0 {
+		return -1
+	}
+	if !weak(r, near, next.load(r, next.any(r))) { // most of the time: one look is enough
 		return -1
 	}
 	i := next.pick(r)

@@ -11,8 +11,10 @@ import (
 	"time"
 )
 
-// The founding test: ab through a Service of two pods, of which one answers every request with 500. No request fails.
-func TestOneOfTwoPodsAnswers500(t *testing.T) {
+// The founding test: ab sends 20,000 requests through the ClusterIP of two pods, with kept connections and without, and meanwhile one
+// of the pods turns bad. No request fails.
+func TestOneOfTwoPodsTurnsBad(t *testing.T) {
+	const requests = 20_000
 	ns := namespace(t, optIn)
 	servers(t, ns, "web", 2)
 	apply(t, ns, fmt.Sprintf(`
@@ -27,32 +29,83 @@ spec: {terminationGracePeriodSeconds: 0, containers: [{name: app, image: "%s", c
 		out := kube(t, "-n", ns, "exec", "ab", "-c", "app", "--", "curl", "-sS", "http://web/pod")
 		return out, counted(t, ns, "ab", "sluice_requests_total", ns+"/web:80") > 0
 	})
-	bad := strings.Fields(kube(t, "-n", ns, "get", "pods", "-l", "app=web", "-o", "jsonpath={.items[*].metadata.name}"))[0]
 	// The control port is not the Service's. The API server asks, so that no client's sidecar learns of it.
-	kube(t, "get", "--raw", "/api/v1/namespaces/"+ns+"/pods/"+bad+":8081/proxy/fault?set=500")
-	for _, kept := range []bool{true, false} {
-		flags := []string{"-q", "-l", "-c", "50", "-n", "5000", "http://web/pod"}
-		if kept {
-			flags = append([]string{"-k"}, flags...)
-		}
-		began := time.Now()
-		out := kube(t, append([]string{"-n", ns, "exec", "ab", "-c", "app", "--", "ab"}, flags...)...)
-		complete, failed := abFigure(out, "Complete requests"), abFigure(out, "Failed requests")
-		if complete != 5000 || failed != 0 || strings.Contains(out, "Non-2xx") {
-			t.Errorf("ab %s\n%s", strings.Join(flags, " "), out)
-		}
-		t.Logf("ab %s: %d complete, %d failed, %.1f s", strings.Join(flags, " "), complete, failed, time.Since(began).Seconds())
+	set := func(pod, mode string) {
+		t.Helper()
+		kube(t, "get", "--raw", "/api/v1/namespaces/"+ns+"/pods/"+pod+":8081/proxy/fault?set="+mode)
 	}
-	// Both were asked: the one that is well alone would prove nothing.
-	if n := counted(t, ns, "ab", "sluice_retries_total", ns+"/web:80"); n == 0 {
-		t.Error("the sidecar counts no request sent again: the pod that answers 500 was never asked")
+
+	for _, fault := range []struct {
+		title, mode string // without a mode the pod is deleted
+		retried     bool   // requests that were sent are sent again
+	}{
+		{"a refuses connections", "refuse", false},
+		{"b answers 500", "500", true},
+		{"c answers 503", "503", true},
+		{"d accepts and resets", "reset", true},
+		{"e hangs", "hang", true},
+		{"f is deleted", "", false},
+		{"g answers a second later", "slow", true},
+	} {
+		for _, kept := range []bool{true, false} {
+			flags := []string{"-q", "-l", "-r", "-c", "50", "-n", strconv.Itoa(requests), "http://web/pod"}
+			if kept {
+				flags = append([]string{"-k"}, flags...)
+			}
+			t.Run(fmt.Sprintf("%s/kept=%v", fault.title, kept), func(t *testing.T) {
+				// Both pods are in use at the beginning: with the one that stays well alone nothing would be shown.
+				pods := strings.Fields(kube(t, "-n", ns, "get", "pods", "-l", "app=web", "--field-selector=status.phase=Running",
+					"-o", "jsonpath={.items[?(!@.metadata.deletionTimestamp)].metadata.name}"))
+				if len(pods) != 2 {
+					t.Fatalf("pods are %v, want two", pods)
+				}
+				soon(t, time.Minute, "both pods are used", func() (string, bool) {
+					out := kube(t, "-n", ns, "exec", "ab", "-c", "app", "--", "curl", "-sS", "-w", `\n`, "http://web/pod?[1-50]")
+					return out, strings.Contains(out, pods[0]) && strings.Contains(out, pods[1])
+				})
+				bad := pods[0]
+				retries := counted(t, ns, "ab", "sluice_retries_total", ns+"/web:80")
+
+				type ended struct {
+					out string
+					err error
+				}
+				done, began := make(chan ended, 1), time.Now()
+				go func() {
+					out, err := run(2*time.Minute, nil, append([]string{"-n", ns, "exec", "ab", "-c", "app", "--", "ab"}, flags...)...)
+					done <- ended{out, err}
+				}()
+				time.Sleep(time.Second)
+				if fault.mode == "" {
+					kube(t, "-n", ns, "delete", "pod", bad, "--wait=false")
+				} else {
+					set(bad, fault.mode)
+				}
+				meanwhile := len(done) == 0
+				ab := <-done
+				took := time.Since(began)
+				if fault.mode == "" {
+					kube(t, "-n", ns, "wait", "--for=delete", "pod/"+bad, "--timeout=60s")
+					available(t, ns, "web")
+				} else {
+					set(bad, "none")
+				}
+
+				complete, failed := abFigure(ab.out, "Complete requests"), abFigure(ab.out, "Failed requests")
+				if ab.err != nil || complete != requests || failed != 0 || strings.Contains(ab.out, "Non-2xx") {
+					t.Errorf("ab %s: %v\n%s", strings.Join(flags, " "), ab.err, ab.out)
+				}
+				if !meanwhile {
+					t.Errorf("ab was done in %v, before the pod turned bad", took)
+				}
+				retries = counted(t, ns, "ab", "sluice_retries_total", ns+"/web:80") - retries
+				if fault.retried && retries == 0 {
+					t.Error("the sidecar counts no request sent again: the pod that turned bad was not asked")
+				}
+				t.Logf("%d complete, %d failed, %.0f sent again, %.1f s, longest %d ms", complete, failed, retries, took.Seconds(), abLongest(ab.out))
+			})
+		}
 	}
-	// Well again, it is used again.
-	kube(t, "get", "--raw", "/api/v1/namespaces/"+ns+"/pods/"+bad+":8081/proxy/fault?set=none")
-	soon(t, time.Minute, "the pod is used again", func() (string, bool) {
-		out := kube(t, "-n", ns, "exec", "ab", "-c", "app", "--", "curl", "-sS", "-w", `\n`, "http://web/pod?[1-50]")
-		return out, strings.Contains(out, bad)
-	})
 }
 
 var abLine = regexp.MustCompile(`(?m)^([A-Z][a-z0-9 -]+): +(\d+)`)
@@ -61,6 +114,18 @@ var abLine = regexp.MustCompile(`(?m)^([A-Z][a-z0-9 -]+): +(\d+)`)
 func abFigure(report, name string) int {
 	for _, m := range abLine.FindAllStringSubmatch(report, -1) {
 		if n, err := strconv.Atoi(m[2]); err == nil && m[1] == name {
+			return n
+		}
+	}
+	return -1
+}
+
+var abLast = regexp.MustCompile(`(?m)^ +100% +(\d+) \(longest request\)`)
+
+// abLongest reads the time of the longest request off ab's report, in milliseconds; -1 when it is not there.
+func abLongest(report string) int {
+	if m := abLast.FindStringSubmatch(report); m != nil {
+		if n, err := strconv.Atoi(m[1]); err == nil {
 			return n
 		}
 	}

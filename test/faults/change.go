@@ -11,7 +11,7 @@ import (
 func changeScenarios() (all []scenario) {
 	for _, late := range []time.Duration{0, 2 * time.Second, 5 * time.Second} {
 		all = append(all, scenario{name: fmt.Sprintf("change/restart-%.0fs", late.Seconds()), shape: shape{pods: 3},
-			peers: followers, quick: late == 0,
+			peers: followers, quick: true,
 			title: fmt.Sprintf("rolling restart of 3 pods at 500/s, endpoints are removed %v after SIGTERM", late),
 			run:   func(x *trial) error { return x.rollingRestart(late) }})
 	}

@@ -34,7 +34,7 @@ const (
 
 func churnScenarios() []scenario {
 	return []scenario{{name: "churn/1000", title: "1,000 endpoints, 50 changes a second, at 1,000/s",
-		shape: shape{pods: churnPods}, peers: []string{sluice}, run: (*trial).churn}}
+		shape: shape{pods: churnPods}, peers: []string{sluice}, quick: true, run: (*trial).churn}}
 }
 
 // footprint is what the sidecar takes.

@@ -79,12 +79,13 @@ func TestNoRequestIsLostWhenAPodTurnsBad(t *testing.T) {
 	}
 }
 
-// What the table of connections may do to clients, and POST. The rest is for "make faults".
+// What the table of connections may do to clients, POST and gRPC. The rest is for "make faults" and "make faults-quick".
 func TestScenariosHold(t *testing.T) {
 	had, ours := prepare(t)
 	for _, s := range allScenarios() {
 		few := []string{"answer/500-everywhere", "answer/cut-head", "answer/cut-body", "post/500", "post/refuse", "post/reset", "post/cut-head",
-			"change/restart-0s", "conntrack/node-forgets", "conntrack/pod-forgets", "conntrack/idle", "conntrack/invalid",
+			"post-http2/500", "post-http2/reset",
+			"change/restart-0s", "spread/goaway", "grpc-idempotent/stop", "grpc-idempotent/drop", "conntrack/node-forgets", "conntrack/pod-forgets", "conntrack/idle", "conntrack/invalid",
 			"conntrack/invalid-answer"}
 		if !slices.Contains(few, s.name) {
 			continue
@@ -93,6 +94,9 @@ func TestScenariosHold(t *testing.T) {
 			needs(t, "conntrack")
 			if s.pending != "" {
 				t.Skipf("pending: %s", s.pending)
+			}
+			if err := had.need(t.Context(), s.shape); err != nil {
+				t.Fatal(err)
 			}
 			x, err := try(t.Context(), had, ours, s, options{quick: true})
 			if err != nil {

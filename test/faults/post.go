@@ -18,51 +18,54 @@ func postScenarios() (all []scenario) {
 		after       func(x *trial, p *pod) error
 		none        bool   // nothing may fail: the request was never sent
 		only        string // what every failure is; empty: any
-		quick       bool
 	}{
 		{name: "500", title: "answers 500", only: "status 500", begin: in("500")},
-		{name: "refuse", title: "refuses connections", none: true, quick: true, begin: in("refuse")},
-		{name: "reset", title: "resets when the request is there", quick: true, begin: in("reset")},
+		{name: "refuse", title: "refuses connections", none: true, begin: in("refuse")},
+		{name: "reset", title: "resets when the request is there", begin: in("reset")},
 		{name: "cut-head", title: "resets within its answer", begin: in("cut-head")},
 		{name: "slow", title: "answers a second later", none: true, begin: in("slow")},
 		// Woken up, it does what it was sent: nobody else may have done that.
-		{name: "stop", title: "is stopped, and wakes up later", quick: true,
+		{name: "stop", title: "is stopped, and wakes up later",
 			begin: func(_ *trial, p *pod) error { return p.server.Process.Signal(syscall.SIGSTOP) },
 			after: func(x *trial, p *pod) error {
 				return errors.Join(p.server.Process.Signal(syscall.SIGCONT), x.sleep(time.Second))
 			}},
 	} {
-		all = append(all, scenario{name: "post/" + c.name, title: "POST, and a pod " + c.title, shape: shape{pods: 2}, quick: c.quick,
-			run: func(x *trial) error {
-				victim := x.pods[1]
-				if err := c.begin(x, victim); err != nil {
+		run := func(x *trial, more ...string) error {
+			victim := x.pods[1]
+			if err := c.begin(x, victim); err != nil {
+				return err
+			}
+			r, err := x.load(append(more, "--method=POST", "--body=x", "--effects", "--concurrency=20", "--rate=500", "--timeout=3s",
+				fmt.Sprint("--duration=", x.long(6*time.Second, 1500*time.Millisecond)))...)
+			if err != nil {
+				return err
+			}
+			l, err := r.wait()
+			if err != nil {
+				return err
+			}
+			x.take(l)
+			if c.after != nil {
+				if err := c.after(x, victim); err != nil {
 					return err
 				}
-				r, err := x.load("--method=POST", "--body=x", "--effects", "--concurrency=20", "--rate=500", "--timeout=3s",
-					fmt.Sprint("--duration=", x.long(6*time.Second, 1500*time.Millisecond)))
-				if err != nil {
-					return err
+			}
+			if c.none {
+				x.none()
+			}
+			for text, n := range l.Errors {
+				if c.only != "" && text != c.only {
+					x.broke("%s: %d", text, n)
 				}
-				l, err := r.wait()
-				if err != nil {
-					return err
-				}
-				x.take(l)
-				if c.after != nil {
-					if err := c.after(x, victim); err != nil {
-						return err
-					}
-				}
-				if c.none {
-					x.none()
-				}
-				for text, n := range l.Errors {
-					if c.only != "" && text != c.only {
-						x.broke("%s: %d", text, n)
-					}
-				}
-				return errors.Join(x.sentOnce(l), x.effectsOnce(l.Effects))
-			}})
+			}
+			return errors.Join(x.sentOnce(l), x.effectsOnce(l.Effects))
+		}
+		all = append(all,
+			scenario{name: "post/" + c.name, title: "POST, and a pod " + c.title, shape: shape{pods: 2}, quick: true,
+				run: func(x *trial) error { return run(x) }},
+			scenario{name: "post-http2/" + c.name, title: "POST over HTTP/2, and a pod " + c.title, shape: shape{pods: 2, h2: true}, quick: true,
+				run: func(x *trial) error { return run(x, "--h2c", "--one-connection") }})
 	}
 	return all
 }

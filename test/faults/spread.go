@@ -31,7 +31,8 @@ func spreadScenarios() []scenario {
 	}
 }
 
-// callScenarios: gRPC's calls are POST. Those that a pod had when it died may have been done, and nobody sends them again.
+// callScenarios: gRPC's calls are POST. Those that a pod had when it died may have been done, and nobody sends them again, unless the Service
+// says that they do no harm when they arrive twice.
 func callScenarios() (all []scenario) {
 	const atOnce = 20
 	for _, f := range allFaults() {
@@ -45,23 +46,34 @@ func callScenarios() (all []scenario) {
 		default:
 			continue // these are of HTTP's status codes
 		}
-		all = append(all, scenario{name: "grpc/" + f.name, title: f.title + ", gRPC at 500/s", quick: most <= atOnce,
-			shape: shape{pods: 3, grpc: true}, run: func(x *trial) error {
-				d := x.long(10*time.Second, 3*time.Second)
-				r, err := x.callLoad("--rate=500", fmt.Sprint("--concurrency=", atOnce), "--duration="+d.String(), "--timeout=5s")
-				if err != nil {
-					return err
-				}
-				if err := errors.Join(x.sleep(d/4), f.begin(x.network, x.pods[2]), x.waitAll(r)); err != nil {
-					return err
-				}
-				if x.Failed > most {
-					x.broke("%d calls failed, at most %d are promised", x.Failed, most)
-				}
-				return nil
-			}})
+		of := shape{pods: 3, grpc: true}
+		all = append(all, scenario{name: "grpc/" + f.name, title: f.title + ", gRPC at 500/s", quick: most <= atOnce, shape: of, run: callsDuring(f, atOnce, most)})
+		of.rules = []string{"idempotent=" + everyCall}
+		all = append(all, scenario{name: "grpc-idempotent/" + f.name, title: f.title + ", gRPC at 500/s, idempotent as the Service says", quick: true, shape: of,
+			run: callsDuring(f, atOnce, 0)})
 	}
 	return all
+}
+
+// everyCall are the methods of the test application.
+const everyCall = "/grpc.testing.TestService/*"
+
+// callsDuring makes calls, so many at once, while a pod turns bad, and promises that no more fail than it says.
+func callsDuring(f fault, atOnce, most int) func(*trial) error {
+	return func(x *trial) error {
+		d := x.long(10*time.Second, 3*time.Second)
+		r, err := x.callLoad("--rate=500", fmt.Sprint("--concurrency=", atOnce), "--duration="+d.String(), "--timeout=5s")
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(x.sleep(d/4), f.begin(x.network, x.pods[2]), x.waitAll(r)); err != nil {
+			return err
+		}
+		if x.Failed > most {
+			x.broke("%d calls failed, at most %d are promised", x.Failed, most)
+		}
+		return nil
+	}
 }
 
 // spread judges who answered how often.

@@ -70,13 +70,13 @@ func (p *pod) toxiproxy(ctx context.Context, path string, what any) error {
 func toxicScenarios() []scenario {
 	toxic := shape{pods: 3, toxic: true}
 	return []scenario{
-		{name: "toxic/latency", title: "a pod's answers come 100 ms ± 50 ms late", shape: toxic, run: func(x *trial) error {
+		{name: "toxic/latency", title: "a pod's answers come 100 ms ± 50 ms late", shape: toxic, quick: true, run: func(x *trial) error {
 			return x.steady(x.poison(x.pods[2], "latency", "downstream", 1, map[string]any{"latency": 100, "jitter": 50}))
 		}},
-		{name: "toxic/reset", title: "a third of a pod's connections is reset after 50 ms", shape: toxic, run: func(x *trial) error {
+		{name: "toxic/reset", title: "a third of a pod's connections is reset after 50 ms", shape: toxic, quick: true, run: func(x *trial) error {
 			return x.steady(x.poison(x.pods[2], "reset_peer", "downstream", 0.33, map[string]any{"timeout": 50}))
 		}},
-		{name: "toxic/slices", title: "all pods' answers and requests come in pieces of 20 bytes", shape: toxic, run: func(x *trial) error {
+		{name: "toxic/slices", title: "all pods' answers and requests come in pieces of 20 bytes", shape: toxic, quick: true, run: func(x *trial) error {
 			var err error
 			for _, p := range x.pods {
 				for _, stream := range []string{"upstream", "downstream"} {
@@ -85,17 +85,17 @@ func toxicScenarios() []scenario {
 			}
 			return x.steady(err)
 		}},
-		{name: "toxic/loss", title: "one in 50 packets to and from a pod is lost", shape: shape{pods: 3}, run: func(x *trial) error {
+		{name: "toxic/loss", title: "one in 50 packets to and from a pod is lost", shape: shape{pods: 3}, quick: true, run: func(x *trial) error {
 			return x.steady(x.inPod(x.pods[2], "iptables -w -A INPUT -p tcp -i eth0 -m statistic --mode random --probability 0.02 -j DROP",
 				"iptables -w -A OUTPUT -p tcp -o eth0 -m statistic --mode random --probability 0.02 -j DROP"))
 		}},
-		{name: "toxic/throttle", title: "a pod's link carries 1 Mbit/s", shape: shape{pods: 3}, run: func(x *trial) error {
+		{name: "toxic/throttle", title: "a pod's link carries 1 Mbit/s", shape: shape{pods: 3}, quick: true, run: func(x *trial) error {
 			err := x.inPod(x.pods[2], "tc qdisc add dev eth0 root tbf rate 1mbit burst 16kb latency 400ms")
 			return x.steady(err, "--url="+serviceURL+"/bytes?n=20000", "--expect=0123456789abcdef")
 		}},
-		{name: "toxic/half-open", title: "a node is dead for 5 s, and its pod starts anew at the same address", shape: shape{pods: 3},
+		{name: "toxic/half-open", title: "a node is dead for 5 s, and its pod starts anew at the same address", shape: shape{pods: 3}, quick: true,
 			run: halfOpen},
-		{name: "toxic/half-open-tcp", title: "a node dies, and opaque TCP connections to it are idle or made", shape: shape{pods: 3, opaque: true},
+		{name: "toxic/half-open-tcp", title: "a node dies, and opaque TCP connections to it are idle or made", shape: shape{pods: 3, opaque: true}, quick: true,
 			peers: followers, run: halfOpenTCP},
 	}
 }

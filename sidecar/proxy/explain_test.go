@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sluice-mesh/sluice/sidecar/explanation"
 	"github.com/sluice-mesh/sluice/sidecar/rules"
 	"github.com/sluice-mesh/sluice/sidecar/shardkey"
 )
@@ -89,6 +90,9 @@ func TestOurOwnErrorsAreExplained(t *testing.T) {
 				status, text, h := ask(t, cl, "POST", "/", "x", "account: 1", "sluice-explain: 1")
 				if got := h.Get(explainField); status != c.status || !strings.HasPrefix(text, "sluice: ") || !want.MatchString(got) {
 					t.Errorf("%d %q, explained: %q, want %s", status, text, got, want)
+				}
+				if e, err := explanation.Parse(h.Get(explainField)); err != nil || e.String() != h.Get(explainField) || len(e.Other) > 0 {
+					t.Errorf("%q is read as %+v, %v", h.Get(explainField), e, err)
 				}
 				if !strings.Contains(t.Name(), "HTTP/2") {
 					return

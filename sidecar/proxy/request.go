@@ -71,7 +71,7 @@ type attempt struct {
 	began   int64 // the loop's clock, once there was a connection
 	reused  bool  // on a connection that was kept
 	heard   bool  // the head of an answer came
-	came    int64 // when that came, where it waited to be told; else 0
+	came    int64 // when that came; 0 is not yet
 	owed    bool  // its time was over before the client had sent the request whole
 	outcome classify.Outcome
 	status  int
@@ -196,6 +196,9 @@ func (q *request) head(a *attempt, h classify.Health) {
 	load, now := q.route.w.load(a.ep), q.route.w.l.Now()
 	if a.after > 0 {
 		q.resting = append(q.resting, resting{a.ep, now + int64(a.after)})
+	}
+	if a.came == 0 {
+		a.came = now
 	}
 	if h == classify.Good {
 		balancer.Observe(load, a.took(now), now)

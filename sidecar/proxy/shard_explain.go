@@ -2,25 +2,12 @@ package proxy
 
 import (
 	"fmt"
-	"strings"
 
 	"github.com/sluice-mesh/sluice/sidecar/cluster"
+	"github.com/sluice-mesh/sluice/sidecar/explanation"
 	"github.com/sluice-mesh/sluice/sidecar/metrics"
 	"github.com/sluice-mesh/sluice/sidecar/shardkey"
 )
-
-// keyTale says what a request's key has to do with where it went: where the key is from, its hash, who owns it, and why not the owner. An
-// explanation says it, and so does the access log. The key itself is left out: both are kept where keys may not be.
-type keyTale struct {
-	Key     string `json:"key,omitempty"` // "none" where there is none
-	Hash    string `json:"hash,omitempty"`
-	Session string `json:"session,omitempty"`
-	Map     string `json:"map,omitempty"`
-	Owner   string `json:"owner,omitempty"` // "none" where nobody is known to own the key
-	To      string `json:"to,omitempty"`    // "none" where the request was sent to nobody, and the answer is our own
-	Waited  bool   `json:"waited,omitempty"`
-	Reason  string `json:"reason,omitempty"`
-}
 
 // courseTo answers how the pick of ep came about.
 func (q *request) courseTo(ep *cluster.Endpoint) course {
@@ -61,8 +48,9 @@ func and(a, b string) string {
 	return a + ", " + b
 }
 
-// keyTale answers the zero value where no key was looked for.
-func (q *request) keyTale() (t keyTale) {
+// keyTale says what the request's key has to do with where it went, in an explanation and in the access log. It answers the zero value where no key
+// was looked for.
+func (q *request) keyTale() (t explanation.Key) {
 	r, a := q.route, &q.shard
 	if a.keys == nil {
 		return t
@@ -73,7 +61,7 @@ func (q *request) keyTale() (t keyTale) {
 			return
 		}
 		if !a.sent {
-			t.To = "none"
+			t.To = explanation.None
 		}
 		t.Reason = and(t.Reason, a.refused)
 	}()
@@ -81,11 +69,11 @@ func (q *request) keyTale() (t keyTale) {
 	case a.owned == bySession && r.session != nil:
 		t.Session = r.session.Name
 	case a.ended && a.outcome != shardkey.Found:
-		t.Key, t.Reason = "none", fmt.Sprintf("%s of %s", a.outcome, a.place)
+		t.Key, t.Reason = explanation.None, fmt.Sprintf("%s of %s", a.outcome, a.place)
 	case a.owned == byKey || a.ended:
 		t.Key, t.Hash = fmt.Sprint(r.keys), fmt.Sprintf("%016x", a.keys.Key().Hash)
 	case r.keys != nil && !a.ended:
-		t.Key = "none" // the look for it has not come to its end
+		t.Key = explanation.None // the look for it has not come to its end
 	case r.session != nil:
 		t.Session, t.Reason = r.session.Name, metrics.SessionNew.String()
 	}
@@ -96,7 +84,7 @@ func (q *request) keyTale() (t keyTale) {
 		t.Map = m.Explain(a.keys.Key(), 0).Place
 	}
 	if a.owner.Member == nil {
-		t.Owner, t.Reason = "none", a.owner.Why.String()
+		t.Owner, t.Reason = explanation.None, a.owner.Why.String()
 		return t
 	}
 	t.Owner, t.To = a.owner.Member.Name, a.went.passed.String()
@@ -104,24 +92,4 @@ func (q *request) keyTale() (t keyTale) {
 		t.Reason = a.went.past.String()
 	}
 	return t
-}
-
-// explainKey says it behind what else an explanation says.
-func (q *request) explainKey(b *strings.Builder) {
-	t := q.keyTale()
-	say := func(name, value string) {
-		if value != "" {
-			b.WriteString("; " + name + "=" + value)
-		}
-	}
-	say("key", t.Key)
-	say("hash", t.Hash)
-	say("session", t.Session)
-	say("map", t.Map)
-	say("owner", t.Owner)
-	say("to", t.To)
-	if t.Waited {
-		b.WriteString("; waited")
-	}
-	say("reason", t.Reason)
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 
 	"github.com/sluice-mesh/sluice/cmd/sluicectl/check"
+	"github.com/sluice-mesh/sluice/cmd/sluicectl/explain"
 	"github.com/sluice-mesh/sluice/cmd/sluicectl/shard"
 )
 
@@ -19,6 +20,7 @@ type command struct {
 
 var commands = []command{
 	{"check", "look for wrong annotations of Sluice in manifests", check.Run},
+	{"explain", "send a request, and say how its answer came about", explain.Run},
 	{"shard", "say which pod owns a key", shard.Run},
 }
 

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/sluice-mesh/sluice/sidecar/explanation"
 	"github.com/sluice-mesh/sluice/sidecar/h1"
 )
 
@@ -53,16 +54,16 @@ func (l *AccessLog) Close() {
 
 // access is one line. Queries are left out: they hold secrets too often.
 type access struct {
-	Time     string         `json:"time"`
-	Service  string         `json:"service"`
-	Client   string         `json:"client"`
-	Method   string         `json:"method"`
-	Path     string         `json:"path"`
-	Status   int            `json:"status"` // 0: none
-	Policy   string         `json:"policy"`
-	Seconds  float64        `json:"seconds"`
-	Attempts []accessedStep `json:"attempts"`
-	Shard    *keyTale       `json:"shard,omitempty"` // where a key, or a session, was looked for
+	Time     string           `json:"time"`
+	Service  string           `json:"service"`
+	Client   string           `json:"client"`
+	Method   string           `json:"method"`
+	Path     string           `json:"path"`
+	Status   int              `json:"status"` // 0: none
+	Policy   string           `json:"policy"`
+	Seconds  float64          `json:"seconds"`
+	Attempts []accessedStep   `json:"attempts"`
+	Shard    *explanation.Key `json:"shard,omitempty"` // where a key, or a session, was looked for
 }
 
 type accessedStep struct {
@@ -88,7 +89,7 @@ func (q *request) log(method, path string) {
 		s := &q.trace.steps[i]
 		line.Attempts = append(line.Attempts, accessedStep{s.ep.Addr.String(), s.ep.Name, s.outcome.String(), s.status, s.took.Seconds()})
 	}
-	if t := q.keyTale(); t != (keyTale{}) {
+	if t := q.keyTale(); t != (explanation.Key{}) {
 		line.Shard = &t
 	}
 	if b, err := json.Marshal(line); err == nil {

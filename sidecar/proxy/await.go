@@ -20,6 +20,9 @@ var (
 // timedOut says which limit a request met, and what was tried.
 func timedOut(r *route, q *request, last *attempt) string {
 	if last.err == errRequestTime {
+		if !q.shard.sent {
+			q.refuse("no connection came about", q.timeOver())
+		}
 		return fmt.Sprintf("no answer of %s within %v, which is %s; the last of %d attempts was at %s%s",
 			r.name(), q.within, q.whose(), q.begun, last.ep.Addr, q.ends())
 	}

@@ -144,7 +144,7 @@ func (w *Worker) send(r *route, x *h1.Exchange, ep *cluster.Endpoint, choice met
 	*a = exchangeAttempt{attempt: q.start(ep, choice)}
 	up, err := w.connection(ep, fresh, choice == metrics.Original, q.left())
 	if err != nil && q.overdue() {
-		a.outcome, a.err = classify.TimedOut, errRequestTime // which says nothing of the endpoint
+		a.outcome, a.err, a.unsent = classify.TimedOut, errRequestTime, true // which says nothing of the endpoint
 		r.stats.Timeouts[1].Add(1)
 		q.done(&a.attempt)
 		return
@@ -201,6 +201,7 @@ func (w *Worker) pass(r *route, x *h1.Exchange, a *exchangeAttempt) {
 		w.drop(r)
 	}
 	q.settle()
+	q.tell(&a.attempt)
 	if q.trace.explained {
 		x.Extra = q.explanation(&a.attempt)
 	}
@@ -344,6 +345,7 @@ func (w *Worker) giveUp(r *route, x *h1.Exchange, last *attempt) {
 	switch last.outcome {
 	case classify.ConnectFailed:
 		if len(r.endpoints()) > 0 {
+			r.one.shard.refused = unreachable
 			w.reply(r, x, 503, fmt.Sprintf("no endpoint of %s can be reached: %d addresses tried, the last was %s: %v",
 				r.target.Name, len(r.one.pick.Tried), last.ep.Addr, last.err))
 			return

@@ -149,6 +149,7 @@ func (q *request) queueUntil() int64 {
 
 // timedOutWaiting says that the request's time was over before an endpoint was below its limit.
 func (q *request) timedOutWaiting() string {
+	q.refuse(q.fullOwner(), q.timeOver())
 	return fmt.Sprintf("no endpoint of %s was below its limit within %v, which is %s", q.route.name(), q.within, q.whose())
 }
 
@@ -175,6 +176,7 @@ func (q *request) crowdedOut(a *attempt) bool {
 // limited answers a request that met a limit.
 func (w *Worker) limited(r *route, x *h1.Exchange, text string) {
 	s := r.one.rules.Limits
+	r.one.refuse(r.one.fullOwner(), text)
 	what := fmt.Sprintf("%d requests (sluice.mesh/max-requests)", s.Requests)
 	if s.Requests == 0 || s.Connections > 0 && s.Connections < s.Requests {
 		what = fmt.Sprintf("%d connections (sluice.mesh/max-connections)", s.Connections)

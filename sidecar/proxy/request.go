@@ -71,12 +71,14 @@ type attempt struct {
 	began   int64 // the loop's clock, once there was a connection
 	reused  bool  // on a connection that was kept
 	heard   bool  // the head of an answer came
-	came    int64 // when that came, where it waited to be told; else 0
+	came    int64 // when that came; 0 is not yet
 	owed    bool  // its time was over before the client had sent the request whole
 	outcome classify.Outcome
 	status  int
 	after   time.Duration // how long the endpoint asked to be left alone
 	place   *queue        // who waits for the place that it takes; nil takes none
+	course  course        // how its pick came about, of a request with an owner
+	unsent  bool          // its time was over before there was a connection to send it on
 	err     error
 }
 
@@ -152,7 +154,8 @@ func (q *request) start(ep *cluster.Endpoint, choice metrics.Choice) attempt {
 	load, now := w.load(ep), w.l.Now()
 	load.InFlight++
 	q.begun++
-	return attempt{ep: ep, choice: choice, began: now, since: outlier.Began(load, now, outlier.Settings(q.rules.Ejection)), place: q.settled(ep)}
+	return attempt{ep: ep, choice: choice, began: now, since: outlier.Began(load, now, outlier.Settings(q.rules.Ejection)), place: q.settled(ep),
+		course: q.courseTo(ep)}
 }
 
 // done ends an attempt's count, with a.outcome.
@@ -165,6 +168,9 @@ func (q *request) done(a *attempt) {
 	q.route.w.giveUpPlace(a.ep, &a.place)
 	q.trace.add(a, now)
 	q.ended[a.outcome]++
+	if !q.shard.told && !a.unsent && a.outcome != classify.ConnectFailed {
+		q.shard.sent, q.shard.went = true, a.course
+	}
 	q.route.stats.Attempts[a.choice][a.outcome].Add(1)
 }
 
@@ -190,6 +196,9 @@ func (q *request) head(a *attempt, h classify.Health) {
 	load, now := q.route.w.load(a.ep), q.route.w.l.Now()
 	if a.after > 0 {
 		q.resting = append(q.resting, resting{a.ep, now + int64(a.after)})
+	}
+	if a.came == 0 {
+		a.came = now
 	}
 	if h == classify.Good {
 		balancer.Observe(load, a.took(now), now)

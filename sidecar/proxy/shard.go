@@ -40,16 +40,26 @@ type affinity struct {
 	outcome shardkey.Outcome
 	place   string
 	owned   ownership
-	owner   shard.Owner      // as of the last pick
-	passed  metrics.Decision // how the last pick came about
-	why     string           // … why not to the owner
+	owner   shard.Owner // as of the last pick
+	course              // how the last pick came about
 	// away says that the last pick found that the owner cannot be used, and that nobody else may be.
 	away   bool
 	since  int64 // when the first wait for the owner began; 0 is not yet
 	tries  int   // attempts that such waits led to
 	ticket *ticket
+	// sent says that an attempt got further than a connect, and told that an endpoint's answer is passed on; went is how the pick of that attempt,
+	// the last one, came about. refused is why an answer of our own is given.
+	sent, told bool
+	went       course
+	refused    string
 	// scattering says that the request goes to every endpoint once its body has come; reading, that a stream waits for its body.
 	scattering, reading bool
+}
+
+// course is how a pick by key came about.
+type course struct {
+	passed metrics.Decision
+	past   past // why not to the owner
 }
 
 // ownership says what fixes a request's endpoint.
@@ -211,14 +221,14 @@ func (q *request) failOver(s *discovery.Snapshot, o shard.Owner) (*cluster.Endpo
 	var busy, spare *cluster.Endpoint
 	bound := loadBound{of: s.Shard, on: q.rules.Shard.BoundedLoad > 1 && a.owned == byKey, loop: w.l.Index(), now: now}
 	for o.Member != nil {
-		ep, past, why := o.Endpoint, metrics.FailedOver, pastDown
+		ep, to, why := o.Endpoint, metrics.FailedOver, pastDown
 		if ep != nil && slices.Contains(q.pick.Tried, ep) {
 			why = pastTried
 		} else if ep != nil {
 			load := w.load(ep)
 			switch well := load.SuspectUntil <= now; {
 			case well && bound.met(load):
-				past, why = metrics.PastBusy, pastBusy
+				to, why = metrics.PastBusy, pastBusy
 				if busy == nil {
 					busy = ep
 				}
@@ -235,7 +245,7 @@ func (q *request) failOver(s *discovery.Snapshot, o shard.Owner) (*cluster.Endpo
 			}
 		}
 		if a.passed == metrics.ToOwner {
-			a.passed, a.why = past, why
+			a.course = course{to, why}
 		}
 		if a.owned == bySession {
 			return nil, false
@@ -255,13 +265,20 @@ func (q *request) failOver(s *discovery.Snapshot, o shard.Owner) (*cluster.Endpo
 	return spare, spare != nil || !q.unsent
 }
 
-// Why a request goes past its owner.
+// past is why a request goes past its owner.
+type past uint8
+
 const (
-	pastBusy    = "owner has more than its share"
-	pastDown    = "owner is not ready"
-	pastSuspect = "owner fails"
-	pastTried   = "owner was tried"
+	pastBusy past = iota
+	pastDown
+	pastSuspect
+	pastTried
 )
+
+var pasts = [...]string{"owner has more than its share", "owner is not ready", "owner fails", "owner was tried"}
+
+// String answers what an explanation says of it.
+func (p past) String() string { return pasts[p] }
 
 // lend answers an Extraction that nobody uses.
 func (w *Worker) lend() *shardkey.Extraction {

@@ -59,6 +59,7 @@ func (q *request) bodyLate() refusal {
 	if q.shard.scattering {
 		why = "which is to go to every endpoint"
 	}
+	q.refuse("the body with the key did not come", q.timeOver())
 	return refusal{504, codeDeadlineExceeded, fmt.Sprintf("the body of the request to %s, %s, did not come within %v, which is %s",
 		q.route.name(), why, q.within, q.whose())}
 }

@@ -265,14 +265,19 @@ func TestATimeoutThatEndsWhileTheBodyIsAwaited(t *testing.T) {
 		rule  func(*rules.Rules)
 		field string
 		text  string
+		told  string // the end of the explanation
 	}{
-		"a key": {func(r *rules.Rules) { r.Shard.Key = "json:/id" }, "x: y", "which its shard key is in, did not come within 30ms, which is its sluice.mesh/timeout"},
+		"a key": {func(r *rules.Rules) { r.Shard.Key = "json:/id" }, "x: y", "which its shard key is in, did not come within 30ms, which is its sluice.mesh/timeout",
+			"; key=none; to=none; reason=the body with the key did not come, the request's time is over, which is 30ms, its sluice.mesh/timeout"},
 		"a request to all": {func(r *rules.Rules) { r.Scatter = true }, "sluice-scatter: all",
-			"which is to go to every endpoint, did not come within 30ms, which is its sluice.mesh/timeout"},
+			"which is to go to every endpoint, did not come within 30ms, which is its sluice.mesh/timeout", ""},
 	} {
 		protocols(t, func(t *testing.T, client func(r *rig) *http.Client) {
 			t.Run(name, func(t *testing.T) {
-				p := newPods(t, 3, func(r *rules.Rules) { r.Timeout, r.PerTryTimeout = 30*time.Millisecond, time.Millisecond; c.rule(r) })
+				p := newPods(t, 3, func(r *rules.Rules) {
+					r.Timeout, r.PerTryTimeout, r.Explain = 30*time.Millisecond, time.Millisecond, rules.ExplainOn
+					c.rule(r)
+				})
 				p.does(func(int, http.ResponseWriter, *http.Request) { t.Error("a pod was asked") })
 				cl := client(p.r)
 				body, end := io.Pipe()
@@ -287,8 +292,8 @@ func TestATimeoutThatEndsWhileTheBodyIsAwaited(t *testing.T) {
 				}
 				text, _ := io.ReadAll(res.Body)
 				res.Body.Close()
-				if res.StatusCode != 504 || !strings.Contains(string(text), c.text) {
-					t.Errorf("%d %q, want 504 %q", res.StatusCode, text, c.text)
+				if told := res.Header.Get(explainField); res.StatusCode != 504 || !strings.Contains(string(text), c.text) || !strings.HasSuffix(told, c.told) {
+					t.Errorf("%d %q, explained: %q, want 504 %q %q", res.StatusCode, text, told, c.text, c.told)
 				}
 				p.r.counts("timeouts of requests", 1, p.r.service().Timeouts[1].Load)
 				cl.CloseIdleConnections()

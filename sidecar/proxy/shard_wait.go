@@ -159,6 +159,10 @@ func (q *request) awaitOwner(p *patient, last *attempt) (ep *cluster.Endpoint, c
 // tooLate counts the end of a request whose time is over before it was sent, and says so.
 func (q *request) tooLate() string {
 	q.route.stats.Timeouts[requestDeadline-attemptDeadline].Add(1)
+	return q.timeOver()
+}
+
+func (q *request) timeOver() string {
 	return fmt.Sprintf("the request's time is over, which is %v, %s", q.within, q.whose())
 }
 
@@ -187,21 +191,21 @@ func (r *route) watch() (news *bool, stop func()) {
 // ownerless is the answer to a request whose owner cannot be used: who that is, and why.
 func (q *request) ownerless(last *attempt, rule string) refusal {
 	o := q.shard.owner
-	var text string
-	switch {
-	case o.Member == nil:
-		text = fmt.Sprintf("nobody is known to own the key of this request to %s: %s", q.route.name(), o.Why)
-	case q.full:
-		text = fmt.Sprintf("pod %s of %s owns the key of this request and has its most requests", o.Member.Name, q.route.name())
-	case o.Why == shard.Down:
-		text = fmt.Sprintf("pod %s of %s owns the key of this request and is not ready", o.Member.Name, q.route.name())
-	case last != nil && last.err != nil:
-		text = fmt.Sprintf("pod %s of %s owns the key of this request and cannot be reached at %s: %v", o.Member.Name, q.route.name(),
-			last.ep.Addr, last.err)
-	default:
-		text = fmt.Sprintf("pod %s of %s owns the key of this request and cannot be used", o.Member.Name, q.route.name())
+	if o.Member == nil {
+		q.refuse("", rule) // an explanation says why in any case
+		return refusal{503, codeUnavailable, fmt.Sprintf("nobody is known to own the key of this request to %s: %s; %s", q.route.name(), o.Why, rule)}
 	}
-	return refusal{503, codeUnavailable, text + "; " + rule}
+	is, at := "cannot be used", ""
+	switch {
+	case q.full:
+		is = "has its most requests"
+	case o.Why == shard.Down:
+		is = "is not ready"
+	case last != nil && last.err != nil:
+		is, at = "cannot be reached", fmt.Sprintf(" at %s: %v", last.ep.Addr, last.err)
+	}
+	q.refuse("owner "+is, rule)
+	return refusal{503, codeUnavailable, fmt.Sprintf("pod %s of %s owns the key of this request and %s%s; %s", o.Member.Name, q.route.name(), is, at, rule)}
 }
 
 // awaitTurn waits until it is the request's turn among those of its key.
@@ -211,8 +215,10 @@ func (q *request) awaitTurn(p *patient) (ref refusal, gone bool) {
 	k := a.ticket
 	if !w.o.Shared.admit() {
 		stats.Turns[metrics.TurnQueue].Add(1)
+		text := q.route.proxyFull()
+		q.refuse(turnTaken, text)
 		return refusal{503, codeUnavailable, fmt.Sprintf("other requests of the same key to %s are under way, one at a time "+
-			"(sluice.mesh/shard-serialize), and %s", q.route.name(), q.route.proxyFull())}, false
+			"(sluice.mesh/shard-serialize), and %s", q.route.name(), text)}, false
 	}
 	defer w.o.Shared.dismiss()
 	stats.ForTurn.Add(1)
@@ -231,11 +237,15 @@ func (q *request) awaitTurn(p *patient) (ref refusal, gone bool) {
 	case !k.called:
 		stats.Turns[metrics.TurnLate].Add(1)
 		if q.overdue() {
+			text := q.tooLate()
+			q.refuse(turnTaken, text)
 			return refusal{504, codeDeadlineExceeded, fmt.Sprintf("other requests of the same key to %s are under way, one at a time "+
-				"(sluice.mesh/shard-serialize); %s", q.route.name(), q.tooLate())}, false
+				"(sluice.mesh/shard-serialize); %s", q.route.name(), text)}, false
 		}
+		text := fmt.Sprintf("this one has waited %v (sluice.mesh/queue-timeout)", limits.Queue)
+		q.refuse(turnTaken, text)
 		return refusal{503, codeUnavailable, fmt.Sprintf("other requests of the same key to %s are under way, one at a time "+
-			"(sluice.mesh/shard-serialize), and this one has waited %v (sluice.mesh/queue-timeout)", q.route.name(), limits.Queue)}, false
+			"(sluice.mesh/shard-serialize), and %s", q.route.name(), text)}, false
 	}
 	stats.Turns[metrics.TurnWaited].Add(1)
 	return refusal{}, false
@@ -250,6 +260,7 @@ func (q *request) line() (ref refusal, wait bool) {
 	k, now := r.turns.take(r.w.l, a.keys.Key().Hash, q.rules.Limits.Pending)
 	if k == nil {
 		r.stats.Turns[metrics.TurnQueue].Add(1)
+		q.refuse("", fmt.Sprintf("%d requests wait for their turn already (sluice.mesh/max-pending)", q.rules.Limits.Pending))
 		return refusal{503, codeUnavailable, fmt.Sprintf("%d requests to %s wait for their turn already (sluice.mesh/max-pending)",
 			q.rules.Limits.Pending, r.name())}, false
 	}

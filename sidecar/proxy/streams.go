@@ -375,6 +375,7 @@ func (s streams) giveUp(x *h2.Exchange, c *call, f h2.Failure) {
 	case a.outcome == classify.TimedOut:
 		s.reply(x, 504, codeDeadlineExceeded, timedOut(r, &c.request, a))
 	case a.outcome == classify.ConnectFailed:
+		c.shard.refused = unreachable
 		s.reply(x, 503, codeUnavailable, fmt.Sprintf("no endpoint of %s can be reached: %d addresses tried, the last was %s: %v",
 			r.name(), len(c.pick.Tried), a.ep.Addr, f.Err))
 	default:

@@ -76,6 +76,7 @@ func (s streams) queue(x *h2.Exchange, c *call) {
 // limited answers a request that met a limit.
 func (s streams) limited(x *h2.Exchange, c *call, text string) {
 	limits := c.rules.Limits
+	c.refuse(c.fullOwner(), text)
 	what := fmt.Sprintf("%d requests (sluice.mesh/max-requests)", limits.Requests)
 	s.reply(x, 503, codeUnavailable, fmt.Sprintf("every endpoint of %s has its most of %s, and %s", s.r.name(), what, text))
 }

@@ -142,6 +142,7 @@ func (s streams) overdue(x *h2.Exchange, c *call, now int64) {
 		a.outcome, a.err = classify.TimedOut, errRequestTime
 		a.owed = x.Owed()
 		_, sent := x.Went()
+		a.unsent = !sent
 		x.Drop()
 		if sent && !c.hurried() { // else the endpoint has seen nothing of it, or it was the caller who had no patience
 			c.judge(a, a.health())

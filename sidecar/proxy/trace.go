@@ -7,12 +7,13 @@ import (
 	"time"
 
 	"github.com/sluice-mesh/sluice/sidecar/classify"
+	"github.com/sluice-mesh/sluice/sidecar/explanation"
 	"github.com/sluice-mesh/sluice/sidecar/h1"
 	"github.com/sluice-mesh/sluice/sidecar/rules"
 )
 
-// The fields by which a request asks for an explanation and an answer gives it.
-const explainField = "sluice-explain"
+// explainField is the field by which a request asks for an explanation and an answer gives it.
+const explainField = explanation.Field
 
 // trace is how a request came to its answer, kept where somebody is to be told.
 type trace struct {
@@ -35,15 +36,6 @@ func (t *trace) add(a *attempt, now int64) {
 	if t.explained || t.logged {
 		t.steps = append(t.steps, step{*a, time.Duration(now - a.began)})
 	}
-}
-
-// String answers "10.0.0.1:80 server-error/500 1.2ms".
-func (s *step) String() string {
-	text := s.ep.Addr.String() + " " + s.outcome.String()
-	if s.status != 0 {
-		text += "/" + strconv.Itoa(s.status)
-	}
-	return text + " " + s.took.Round(time.Microsecond).String()
 }
 
 // asked looks at what a Service asks for besides.
@@ -114,19 +106,15 @@ func (w *Worker) reply(r *route, x *h1.Exchange, status int, text string) {
 // explain says in one line how the answer of attempt a came about; nil is an answer of our own.
 func (q *request) explain(a *attempt) string {
 	now := q.route.w.l.Now()
-	var b strings.Builder
-	fmt.Fprintf(&b, "service=%s; policy=%s; ", q.route.name(), q.rules.Policy)
-	if a == nil {
-		b.WriteString("endpoint=none; ")
-	} else {
-		fmt.Fprintf(&b, "endpoint=%s; pod=%s; ", a.ep.Addr, a.ep.Name)
+	e := explanation.Explanation{Service: q.route.name(), Policy: q.rules.Policy, Endpoint: explanation.None, Attempts: q.begun,
+		Time: time.Duration(now - q.began), Key: q.keyTale()}
+	if a != nil {
+		e.Endpoint, e.Pod, e.Answered = a.ep.Addr.String(), a.ep.Name, time.Duration(a.took(now))
 	}
-	fmt.Fprintf(&b, "attempts=%d; time=%v", q.begun, time.Duration(now-q.began).Round(time.Microsecond))
 	for i := range q.trace.steps {
 		if s := &q.trace.steps[i]; s.outcome != classify.Answered {
-			fmt.Fprintf(&b, "; tried=%s", s.String())
+			e.Tried = append(e.Tried, explanation.Attempt{Endpoint: s.ep.Addr.String(), Outcome: s.outcome.String(), Status: s.status, Took: s.took})
 		}
 	}
-	q.explainKey(&b)
-	return b.String()
+	return e.String()
 }

@@ -26,7 +26,7 @@ func explained(t *testing.T, request string, change func(*rules.Rules)) (r *rig,
 }
 
 func TestExplain(t *testing.T) {
-	line := regexp.MustCompile(`(?m)^sluice-explain: service=default/web:80; policy=least-request; endpoint=(127.0.0.1:\d+); pod=127.0.0.1:\d+; attempts=2; time=\S+; ` +
+	line := regexp.MustCompile(`(?m)^sluice-explain: service=default/web:80; policy=least-request; endpoint=(127.0.0.1:\d+); pod=127.0.0.1:\d+; attempts=2; time=\S+; answered=\S+; ` +
 		`tried=127.0.0.1:\d+ server-error/503 \S+\r$`)
 	asking := lines("GET / HTTP/1.1", "Host: web", "Sluice-Explain: please")
 	for _, c := range []struct {

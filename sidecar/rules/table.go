@@ -235,7 +235,7 @@ var table = []Setting{
 		Allowed: "off, on, or header",
 		Doc: "Whether answers say how they came about. A header `sluice-explain` has the endpoint, the policy, the attempts with reason and time. In " +
 			"answers of the proxy's own, such as 503 or 504, the endpoint is none. With `header`, only answers to requests that have a header of that name. The list " +
-			"that `scatter` answers with has none: it says itself what each pod answered.",
+			"that `scatter` answers with has none: it says itself what each pod answered. [explain.md](explain.md) says how to read it.",
 		Effect: "sidecar/proxy",
 		value:  at(func(r *Rules) *Explain { return &r.Explain }, parseExplain, Explain.String),
 	},

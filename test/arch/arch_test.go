@@ -29,7 +29,7 @@ var levels = map[string]int{
 	"sidecar/rules": 2, "sidecar/manifest": 2,
 	"webhook/inject": 2, "initcontainer/ruleset": 2,
 
-	"sidecar/cluster": 1, "sidecar/metrics": 1, "sidecar/config": 1, "webhook/config": 1, "initcontainer/config": 1,
+	"sidecar/cluster": 1, "sidecar/metrics": 1, "sidecar/config": 1, "sidecar/explanation": 1, "webhook/config": 1, "initcontainer/config": 1,
 
 	"sidecar/loop": 0,
 }

@@ -52,7 +52,7 @@ func runWithPrograms() (status int, err error) {
 		return 0, err
 	}
 	build := exec.Command("go", "build", "-o", dir,
-		module+"/cmd/sidecar", module+"/cmd/initcontainer", module+"/test/meshtest/box")
+		module+"/cmd/sidecar", module+"/cmd/initcontainer", module+"/cmd/sluicectl", module+"/test/meshtest/box")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		return 0, fmt.Errorf("%v: %w\n%s", build.Args, err, out)

@@ -183,9 +183,10 @@ func TestPicksDoNotAllocate(t *testing.T) {
 	for _, text := range append([]string{"ordinal", "lookup", "prefix-lookup"}, hashedSpecs...) {
 		spec := mustSpec(t, text)
 		spec.Bound = 1.5
-		m := New(spec, Input{Set: setOf(replicas(50)...), StatefulSet: &StatefulSet{Name: "web", Replicas: 50}})
+		const n = countsAlways + 1 // of which counts are kept
+		m := New(spec, Input{Set: setOf(replicas(n)...), StatefulSet: &StatefulSet{Name: "web", Replicas: n}})
 		if spec.NeedsTable() {
-			m = New(spec, Input{Set: setOf(replicas(50)...), Table: table})
+			m = New(spec, Input{Set: setOf(replicas(n)...), Table: table})
 		}
 		k := sampleKey(m, 7)
 		session := m.Owner(k).Member.Session(nil)

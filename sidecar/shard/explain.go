@@ -55,12 +55,11 @@ func (m *Map) place(k shardkey.Key) string {
 	case Lookup, PrefixLookup:
 		return fmt.Sprintf("a table of %d keys", m.in.Table.Entries())
 	case S2:
-		leaf, _ := leafOf(k.Text)
-		cell := leaf.Parent(m.spec.Level).ToToken()
 		if m.in.Table != nil {
 			return fmt.Sprintf("a table of %d cells", m.in.Table.Entries())
 		}
-		return fmt.Sprintf("cell %s of level %d, slot %d of %d", cell, m.spec.Level, hash>>m.shift, m.spec.Slots)
+		cell, _ := cellOf(k.Text, m.spec.Level)
+		return fmt.Sprintf("cell %s of level %d, slot %d of %d", cell.ToToken(), m.spec.Level, hash>>m.shift, m.spec.Slots)
 	}
 	return fmt.Sprintf("slot %d of %d", hash>>m.shift, m.spec.Slots)
 }

@@ -65,7 +65,7 @@ func (m *Map) place(k shardkey.Key) string {
 }
 
 // Fingerprint is a hash of what the map's owners follow from: the kind and its parameters, and the members' identities, or the
-// StatefulSet's numbers. Who is ready is no part of it, and neither is a table.
+// StatefulSet's numbers, and what its table says. Who is ready is no part of it.
 func (m *Map) Fingerprint() uint64 {
 	s := m.spec
 	sum := xxhash.Sum64String(fmt.Sprint(s.Kind, s.Slots, s.Size, s.Level, s.ByHash, m.why))
@@ -73,6 +73,9 @@ func (m *Map) Fingerprint() uint64 {
 		if member != nil {
 			sum += score(0, m.hashes[i]) // a sum, for the order differs
 		}
+	}
+	if m.in.Table != nil {
+		sum += slotHash(0) ^ m.in.Table.sum // an empty table is not none
 	}
 	return sum
 }

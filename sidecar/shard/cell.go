@@ -15,8 +15,8 @@ import (
 // one it is the smallest cell of the table that contains the place.
 func (m *Map) ownPlace(k shardkey.Key) (Owner, uint64) {
 	t, level := m.in.Table, m.spec.Level
-	if t != nil {
-		level = s2.MaxLevel
+	if t != nil && len(t.levels) > 0 {
+		level = max(level, t.levels[0])
 	}
 	cell, ok := cellOf(k.Text, level)
 	if !ok {
@@ -29,10 +29,10 @@ func (m *Map) ownPlace(k shardkey.Key) (Owner, uint64) {
 	return m.whoIs(m.slots[hash>>m.shift]), hash
 }
 
-// findCell answers the target of the smallest cell around a leaf cell; -1 where there is none.
-func (t *Table) findCell(leaf s2.CellID) int {
-	for level := s2.MaxLevel; level >= 0; level-- {
-		if i, ok := t.cells[leaf.Parent(level)]; ok {
+// findCell answers the target of the smallest cell around one that is smaller than all of the table; -1 where there is none.
+func (t *Table) findCell(small s2.CellID) int {
+	for _, level := range t.levels {
+		if i, ok := t.cells[small.Parent(level)]; ok {
 			return i
 		}
 	}

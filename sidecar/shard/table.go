@@ -15,6 +15,7 @@ type Table struct {
 	entries  map[string]int // which target a key has
 	lengths  []int          // of keys, longest first
 	cells    map[s2.CellID]int
+	levels   []int          // of cells, smallest cells first
 	targets  []string       // as written
 	byName   map[string]int // targets that are pods' names
 	byNumber map[int]int    // targets that are ordinals
@@ -73,7 +74,13 @@ func ParseTable(kind Kind, data map[string]string) (*Table, error) {
 			t.lengths = append(t.lengths, len(key))
 		}
 	}
+	for cell := range t.cells {
+		if !slices.Contains(t.levels, cell.Level()) {
+			t.levels = append(t.levels, cell.Level())
+		}
+	}
 	slices.SortFunc(t.lengths, func(a, b int) int { return b - a })
+	slices.SortFunc(t.levels, func(a, b int) int { return b - a })
 	return t, nil
 }
 

@@ -148,6 +148,42 @@ func TestTheSmallestCellOfATableCounts(t *testing.T) {
 	}
 }
 
+// Tables of cells of any levels, one in the other or not, against all of a place's cells from the smallest on.
+func TestTheSmallestCellIsFoundAtAnyLevel(t *testing.T) {
+	r := seedOf(t)
+	for range 300 {
+		// A whole table is around one place, so that many of its cells are within others.
+		lat, lng := anyPlace(r)
+		lat, lng = max(-89, min(89, lat)), max(-179, min(179, lng))
+		data, cells := map[string]string{}, map[s2.CellID]string{}
+		for range r.IntN(6) {
+			cell, _ := libraryCell(lat+r.Float64()/1000, lng+r.Float64()/1000, r.IntN(s2.MaxLevel+1))
+			cells[cell] = fmt.Sprint("web-", r.IntN(3))
+			data[cell.ToToken()] = cells[cell]
+		}
+		spec := mustSpec(t, "s2")
+		spec.Level, spec.ByTable = r.IntN(s2.MaxLevel+1), true
+		m := New(spec, Input{Set: setOf(replicas(3)...), Table: mustTable(t, S2, data)})
+		for range 20 {
+			a, b := lat+r.Float64()/1000, lng+r.Float64()/1000
+			want := ""
+			for level := s2.MaxLevel; level >= 0 && want == ""; level-- {
+				cell, _ := libraryCell(a, b, level)
+				want = cells[cell]
+			}
+			o, hash := m.own(keyOf(fmt.Sprintf("%v,%v", a, b)))
+			got := ""
+			if o.Member != nil {
+				got = o.Member.Name
+			}
+			cell, _ := libraryCell(a, b, spec.Level)
+			if got != want || hash != cellHash(cell) {
+				t.Fatalf("%v,%v is %q's, fails over by %x; want %q, %x, of %q", a, b, got, hash, want, cellHash(cell), data)
+			}
+		}
+	}
+}
+
 func cellText(at s2.LatLng) string {
 	return fmt.Sprintf("%.7f,%.7f", at.Lat.Degrees(), at.Lng.Degrees())
 }

@@ -15,9 +15,16 @@ type loadBound struct {
 	most int64
 }
 
-// met reports whether an endpoint has its most. One with nothing under way never has, which is soon said.
+// met reports whether an endpoint has its most. One with nothing under way never has, which is soon said: the request goes there, as far as
+// the bound is concerned, and the map hears of each request once.
 func (b *loadBound) met(load *cluster.Load) bool {
-	if !b.on || load.InFlight == 0 {
+	if !b.on {
+		return false
+	}
+	if load.InFlight == 0 {
+		if b.most == 0 {
+			b.of.Begin(b.loop)
+		}
 		return false
 	}
 	if b.most == 0 {

@@ -2,12 +2,15 @@ package proxy
 
 import (
 	"net/http"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/sluice-mesh/sluice/sidecar/cluster"
 	"github.com/sluice-mesh/sluice/sidecar/metrics"
 	"github.com/sluice-mesh/sluice/sidecar/rules"
+	"github.com/sluice-mesh/sluice/sidecar/shard"
 )
 
 func bounded(r *rules.Rules) {
@@ -91,4 +94,36 @@ func TestBoundedLoadHeedsHealth(t *testing.T) {
 			cl.CloseIdleConnections()
 		})
 	})
+}
+
+// The map of many pods hears of each request once, whether it comes upon a pod with nothing to do or upon one that is busy: its count is as old as
+// ten picks of 160 pods, and each is taken for an attempt.
+func TestTheBoundHearsOfEachRequestOnce(t *testing.T) {
+	ru, set := rules.Default(), &cluster.EndpointSet{}
+	bounded(ru)
+	ru.Shard.BoundedLoad = 2
+	for i := range 160 {
+		ep := cluster.NewEndpoint(netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(i)}), 80), 1)
+		if i < 76 {
+			ep.Load[0].InFlight = 1
+		}
+		set.Endpoints = append(set.Endpoints, ep)
+	}
+	m := shard.New(ru.Shard.Spec(), shard.Input{Set: set})
+	busy, idle := &set.Endpoints[0].Load[0], &set.Endpoints[159].Load[0]
+	request := func(most int64, past ...*cluster.Load) {
+		t.Helper()
+		b := loadBound{of: m, on: true}
+		for _, load := range past {
+			b.met(load)
+		}
+		if b.most != most {
+			t.Fatalf("at most %d, want %d", b.most, most)
+		}
+	}
+	request(1, busy)       // 77 of 160
+	request(0, idle)       // 78
+	request(1, busy, idle) // 79
+	request(1, busy)       // 80
+	request(2, busy)       // 81
 }

@@ -183,9 +183,10 @@ func TestPicksDoNotAllocate(t *testing.T) {
 	for _, text := range append([]string{"ordinal", "lookup", "prefix-lookup"}, hashedSpecs...) {
 		spec := mustSpec(t, text)
 		spec.Bound = 1.5
-		m := New(spec, Input{Set: setOf(replicas(50)...), StatefulSet: &StatefulSet{Name: "web", Replicas: 50}})
+		const n = countsAlways + 1 // of which counts are kept
+		m := New(spec, Input{Set: setOf(replicas(n)...), StatefulSet: &StatefulSet{Name: "web", Replicas: n}})
 		if spec.NeedsTable() {
-			m = New(spec, Input{Set: setOf(replicas(50)...), Table: table})
+			m = New(spec, Input{Set: setOf(replicas(n)...), Table: table})
 		}
 		k := sampleKey(m, 7)
 		session := m.Owner(k).Member.Session(nil)
@@ -212,5 +213,27 @@ func BenchmarkWalkToTheEnd(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// With a table, a place's cell is looked for at the levels that the table has.
+func BenchmarkOwnerOfACell(b *testing.B) {
+	data := map[string]string{}
+	for i := range 4096 {
+		cell, _ := libraryCell(48+float64(i%64)/30, 16+float64(i/64)/30, 10+i%3)
+		data[cell.ToToken()] = "web-1"
+	}
+	table, err := ParseTable(S2, data)
+	if err != nil {
+		b.Fatal(err)
+	}
+	m := New(mustSpec(b, "s2"), Input{Set: setOf(replicas(10_000)...), Table: table})
+	keys := make([]shardkey.Key, 4096)
+	for i := range keys {
+		keys[i] = sampleKey(m, i)
+	}
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		m.Owner(keys[i&4095])
 	}
 }

@@ -55,18 +55,17 @@ func (m *Map) place(k shardkey.Key) string {
 	case Lookup, PrefixLookup:
 		return fmt.Sprintf("a table of %d keys", m.in.Table.Entries())
 	case S2:
-		leaf, _ := leafOf(k.Text)
-		cell := leaf.Parent(m.spec.Level).ToToken()
 		if m.in.Table != nil {
 			return fmt.Sprintf("a table of %d cells", m.in.Table.Entries())
 		}
-		return fmt.Sprintf("cell %s of level %d, slot %d of %d", cell, m.spec.Level, hash>>m.shift, m.spec.Slots)
+		cell, _ := cellOf(k.Text, m.spec.Level)
+		return fmt.Sprintf("cell %s of level %d, slot %d of %d", cell.ToToken(), m.spec.Level, hash>>m.shift, m.spec.Slots)
 	}
 	return fmt.Sprintf("slot %d of %d", hash>>m.shift, m.spec.Slots)
 }
 
 // Fingerprint is a hash of what the map's owners follow from: the kind and its parameters, and the members' identities, or the
-// StatefulSet's numbers. Who is ready is no part of it, and neither is a table.
+// StatefulSet's numbers, and what its table says. Who is ready is no part of it.
 func (m *Map) Fingerprint() uint64 {
 	s := m.spec
 	sum := xxhash.Sum64String(fmt.Sprint(s.Kind, s.Slots, s.Size, s.Level, s.ByHash, m.why))
@@ -74,6 +73,9 @@ func (m *Map) Fingerprint() uint64 {
 		if member != nil {
 			sum += score(0, m.hashes[i]) // a sum, for the order differs
 		}
+	}
+	if m.in.Table != nil {
+		sum += slotHash(0) ^ m.in.Table.sum // an empty table is not none
 	}
 	return sum
 }

@@ -19,7 +19,7 @@ type Input struct {
 	Now time.Time
 }
 
-// Map says who owns which key. It is immutable and safe for concurrent use.
+// Map says who owns which key. It is immutable and safe for concurrent use, but for MostInFlight and Begin, which belong to a loop each.
 type Map struct {
 	spec Spec
 	in   Input
@@ -35,6 +35,9 @@ type Map struct {
 	starts   []uint32 // by the upper bits of a hash: how many points are before all that begin with them
 	ordinals []index  // by ordinal less Start
 	targets  []target
+
+	// counts is of MostInFlight: element i is read and written by loop i only; nil where it counts always.
+	counts []counted
 }
 
 // New makes the map of a Service.
@@ -54,6 +57,7 @@ func (m *Map) Next(in Input) *Map {
 	if next.why = next.lacks(); next.why != Owned {
 		return next
 	}
+	next.counts = next.countsOf()
 	switch m.spec.Kind {
 	case Rendezvous:
 		next.slots = next.fillSlots(m.slots, c)

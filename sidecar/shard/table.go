@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/cespare/xxhash/v2"
 	"github.com/golang/geo/s2"
 )
 
@@ -14,10 +15,12 @@ type Table struct {
 	entries  map[string]int // which target a key has
 	lengths  []int          // of keys, longest first
 	cells    map[s2.CellID]int
+	levels   []int          // of cells, smallest cells first
 	targets  []string       // as written
 	byName   map[string]int // targets that are pods' names
 	byNumber map[int]int    // targets that are ordinals
 	other    int            // target of every other key; -1 where there is none
+	sum      uint64         // of the hashes of all keys with their owners, in whatever order and way they are written
 }
 
 // Entries answers how many keys the table has.
@@ -71,7 +74,13 @@ func ParseTable(kind Kind, data map[string]string) (*Table, error) {
 			t.lengths = append(t.lengths, len(key))
 		}
 	}
+	for cell := range t.cells {
+		if !slices.Contains(t.levels, cell.Level()) {
+			t.levels = append(t.levels, cell.Level())
+		}
+	}
 	slices.SortFunc(t.lengths, func(a, b int) int { return b - a })
+	slices.SortFunc(t.levels, func(a, b int) int { return b - a })
 	return t, nil
 }
 
@@ -83,7 +92,7 @@ func (t *Table) add(key, owner string) error {
 		return fmt.Errorf("key %.40q… is longer than %d bytes", key, maxTableKey)
 	}
 	i := t.target(owner)
-	twice := false
+	twice, hash := false, xxhash.Sum64String(key)
 	switch {
 	case key == "*":
 		twice = t.other >= 0
@@ -95,6 +104,7 @@ func (t *Table) add(key, owner string) error {
 		}
 		_, twice = t.cells[cell]
 		t.cells[cell] = i
+		hash = cellHash(cell)
 	default:
 		_, twice = t.entries[key]
 		t.entries[key] = i
@@ -102,6 +112,10 @@ func (t *Table) add(key, owner string) error {
 	if twice {
 		return fmt.Errorf("key %q is there twice", key)
 	}
+	if n, err := strconv.Atoi(owner); err == nil && n >= 0 {
+		owner = strconv.Itoa(n) // 02 is 2
+	}
+	t.sum += score(score(0, hash), xxhash.Sum64String(owner)) // twice, for a key may be its owner's name
 	return nil
 }
 

@@ -148,6 +148,42 @@ func TestTheSmallestCellOfATableCounts(t *testing.T) {
 	}
 }
 
+// Tables of cells of any levels, one in the other or not, against all of a place's cells from the smallest on.
+func TestTheSmallestCellIsFoundAtAnyLevel(t *testing.T) {
+	r := seedOf(t)
+	for range 300 {
+		// A whole table is around one place, so that many of its cells are within others.
+		lat, lng := anyPlace(r)
+		lat, lng = max(-89, min(89, lat)), max(-179, min(179, lng))
+		data, cells := map[string]string{}, map[s2.CellID]string{}
+		for range r.IntN(6) {
+			cell, _ := libraryCell(lat+r.Float64()/1000, lng+r.Float64()/1000, r.IntN(s2.MaxLevel+1))
+			cells[cell] = fmt.Sprint("web-", r.IntN(3))
+			data[cell.ToToken()] = cells[cell]
+		}
+		spec := mustSpec(t, "s2")
+		spec.Level, spec.ByTable = r.IntN(s2.MaxLevel+1), true
+		m := New(spec, Input{Set: setOf(replicas(3)...), Table: mustTable(t, S2, data)})
+		for range 20 {
+			a, b := lat+r.Float64()/1000, lng+r.Float64()/1000
+			want := ""
+			for level := s2.MaxLevel; level >= 0 && want == ""; level-- {
+				cell, _ := libraryCell(a, b, level)
+				want = cells[cell]
+			}
+			o, hash := m.own(keyOf(fmt.Sprintf("%v,%v", a, b)))
+			got := ""
+			if o.Member != nil {
+				got = o.Member.Name
+			}
+			cell, _ := libraryCell(a, b, spec.Level)
+			if got != want || hash != cellHash(cell) {
+				t.Fatalf("%v,%v is %q's, fails over by %x; want %q, %x, of %q", a, b, got, hash, want, cellHash(cell), data)
+			}
+		}
+	}
+}
+
 func cellText(at s2.LatLng) string {
 	return fmt.Sprintf("%.7f,%.7f", at.Lat.Degrees(), at.Lng.Degrees())
 }
@@ -177,4 +213,61 @@ func FuzzParseTable(f *testing.F) {
 func sameOwner(m *Member, owner string) bool {
 	n, err := strconv.Atoi(owner)
 	return m.Name == owner || err == nil && m.Ordinal == n
+}
+
+// Sidecars whose tables say different things can be told apart; how a table says it makes no difference.
+func TestTheFingerprintIsOfTheTableToo(t *testing.T) {
+	type data = map[string]string
+	for text, c := range map[string]struct{ same, others []data }{
+		"lookup": {
+			same: []data{
+				{"acme": "web-1", "b": "2", "*": "web-0"},
+				{"table": "# moved\n\nb 2\n* web-0\nacme\tweb-1\n"},
+				{"b": "02", "table": "acme web-1\n*  web-0"},
+			},
+			others: []data{
+				{},
+				{"acme": "web-1", "b": "2"},
+				{"acme": "web-1", "b": "2", "*": "web-1"},
+				{"acme": "web-2", "b": "2", "*": "web-0"},
+				{"acme": "2", "b": "web-1", "*": "web-0"}, // their owners for each other's
+				{"acme": "web-1", "c": "2", "*": "web-0"},
+				{"acme": "web-1", "b": "2", "c": "2", "*": "web-0"},
+				{"acme": "web-1", "b": "web-2", "*": "web-0"},
+				{"web-0": "web-0"},
+				{"web-1": "web-1"},
+			},
+		},
+		"s2": {
+			same:   []data{{"476d07": "web-0", "476d079": "1"}, {"table": "476d0790 1\n476d070000 web-0\n"}, {"476D07": "web-0", "476d079": "1"}},
+			others: []data{{"476d07": "web-0"}, {"476d07": "web-0", "476d07b": "1"}, {"476d07": "1", "476d079": "web-0"}, {"476d07": "web-0", "476d079": "1", "*": "1"}},
+		},
+	} {
+		spec := mustSpec(t, text)
+		fingerprint := func(d data) uint64 {
+			return New(spec, Input{Set: setOf(replicas(3)...), Table: mustTable(t, spec.Kind, d)}).Fingerprint()
+		}
+		want := fingerprint(c.same[0])
+		for _, d := range c.same {
+			if got := fingerprint(d); got != want {
+				t.Errorf("%s: %q is %x, want %x as of %q", text, d, got, want, c.same[0])
+			}
+		}
+		seen := map[uint64]data{want: c.same[0]}
+		for _, d := range c.others {
+			got := fingerprint(d)
+			if as, ok := seen[got]; ok {
+				t.Errorf("%s: %q and %q are both %x", text, d, as, got)
+			}
+			seen[got] = d
+		}
+	}
+	// It is the table's that is in force, after a change too.
+	m := New(mustSpec(t, "lookup"), Input{Set: setOf(replicas(3)...), Table: mustTable(t, Lookup, data{"a": "web-0"})})
+	before := m.Fingerprint()
+	in := m.in
+	in.Table = mustTable(t, Lookup, data{"a": "web-1"})
+	if m = m.Next(in); m.Fingerprint() == before {
+		t.Errorf("%x before and after", before)
+	}
 }

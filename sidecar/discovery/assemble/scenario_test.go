@@ -29,7 +29,7 @@ var update = flag.Bool("update", false, "write what the scenarios answer into th
 //	# a sentence why
 //	service addrs=IP,IP ports=NAME/NUMBER/APPPROTOCOL,… policy=NAME affinity=ClientIP traffic=Local type=TYPE proxy=NAME
 //	no service
-//	slice NAME [type=IPv6] [born=SECONDS] ports=NAME:NUMBER,… POD@ADDRESS[#UID][!CONDITION] …
+//	slice NAME [type=IPv6] [born=SECONDS] [weight=WEIGHT] ports=NAME:NUMBER,… POD@ADDRESS[#UID][!CONDITION] …
 //	no slice NAME
 //
 // Without UID a pod's is uid-POD; CONDITION is ready (default), terminating (serving, not ready), down, gone (terminating
@@ -153,13 +153,17 @@ func (w *world) print(out *strings.Builder, dst netip.AddrPort) {
 		out.WriteString(" terminating")
 	}
 	out.WriteString("\n")
-	for _, e := range s.Set.Endpoints {
+	for i, e := range s.Set.Endpoints {
 		mark := " "
 		if !w.seen[e] {
 			mark = "+"
 		}
 		w.seen[e] = true
-		fmt.Fprintf(out, "  %s %s %v %q\n", mark, e.Name, e.Addr, e.UID)
+		fmt.Fprintf(out, "  %s %s %v %q", mark, e.Name, e.Addr, e.UID)
+		if s.Set.Weights != nil {
+			fmt.Fprintf(out, " weight %d", s.Set.Weights[i])
+		}
+		out.WriteString("\n")
 	}
 }
 
@@ -237,6 +241,8 @@ func sliceOf(t *testing.T, words []string) *discoveryv1.EndpointSlice {
 		switch key {
 		case "type":
 			s.AddressType = discoveryv1.AddressType(value)
+		case "weight", "wieght":
+			s.Annotations = map[string]string{"sluice.mesh/" + key: value}
 		case "born":
 			s.CreationTimestamp = metav1.NewTime(time.Unix(int64(number(t, value)), 0))
 		case "ports":

@@ -18,6 +18,7 @@ import (
 type Slice struct {
 	Name    string
 	created int64 // Unix seconds; tells which of two slices is the younger
+	weight  Weight
 
 	ports   []slicePort
 	records []record // sorted by address
@@ -70,10 +71,11 @@ func (c candidate) compareTrust(other candidate) int {
 
 // ParseSlice keeps what matters of an EndpointSlice: TCP ports with a number, and each endpoint's first address, as
 // no meaning is defined for further ones. Slices of host names (address type FQDN) keep nothing. Each problem names a
-// field, its value and what is allowed; what is wrong is left out, the rest is used.
+// field, its value and what is allowed; what is wrong is left out, the rest is used. Those of annotations are a SettingError each, and come first.
 func ParseSlice(in *discoveryv1.EndpointSlice) (*Slice, []error) {
 	s := &Slice{Name: in.Name, created: in.CreationTimestamp.Unix()}
 	var problems []error
+	s.weight, problems = settingsOf(in.Annotations)
 	problem := func(format string, args ...any) { problems = append(problems, fmt.Errorf(format, args...)) }
 
 	switch in.AddressType {

@@ -25,6 +25,7 @@ type Targets struct {
 	slices   []*Slice
 	ports    map[netip.AddrPort]Port
 	byDst    map[netip.AddrPort]*discovery.Target
+	weights  weights
 	needs    Needs
 	needsErr error
 	table    table
@@ -44,7 +45,8 @@ func (t *Targets) Needs(s Service, all []*Slice) Needs {
 // made anew. A change of endpoints alone reaches everybody through the targets.
 func (t *Targets) Update(s Service, all []*Slice) (changed bool) {
 	r := s.rulesAfter(rulesOf(t.ports))
-	ports := assemble(s, r, all, t.ports, Home{t.Loops, t.Zone, t.Node}, t.sharding(s.Reason, r, all))
+	t.weights = t.weights.after(all)
+	ports := assemble(s, r, all, t.weights, t.ports, Home{t.Loops, t.Zone, t.Node}, t.sharding(s.Reason, r, all))
 	byDst := make(map[netip.AddrPort]*discovery.Target, len(ports))
 	if s.Reason == discovery.Found {
 		for _, addr := range s.Addrs {

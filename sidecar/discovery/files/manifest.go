@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -132,7 +133,7 @@ func (p *parser) service(raw json.RawMessage) error {
 	what := "Service " + n.String()
 	s, problems := assemble.ParseService(&in)
 	for _, err := range problems {
-		if setting := (assemble.SettingError{}); !errors.As(err, &setting) {
+		if !isSetting(err) {
 			return fmt.Errorf("%s: %w", what, err)
 		}
 	}
@@ -156,10 +157,10 @@ func (p *parser) slice(raw json.RawMessage) error {
 	}
 	what := "EndpointSlice " + n.String()
 	s, problems := assemble.ParseSlice(&in)
-	if len(problems) > 0 {
-		return fmt.Errorf("%s: %w", what, errors.Join(problems...))
+	if refused := slices.DeleteFunc(slices.Clone(problems), isSetting); len(refused) > 0 {
+		return fmt.Errorf("%s: %w", what, errors.Join(refused...))
 	}
-	p.remark(what, unknown...)
+	p.remark(what, append(unknown, problems...)...)
 	service := in.Labels[discoveryv1.LabelServiceName]
 	if service == "" {
 		p.remark(what, fmt.Errorf("metadata.labels[%s]: missing; the slice belongs to no Service", discoveryv1.LabelServiceName))
@@ -168,6 +169,9 @@ func (p *parser) slice(raw json.RawMessage) error {
 	p.m.slices = append(p.m.slices, ownedSlice{self: n, service: name{n.namespace, service}, slice: s})
 	return nil
 }
+
+// isSetting says whether a problem is one of our annotations', with which an object is used all the same.
+func isSetting(err error) bool { return errors.As(err, new(assemble.SettingError)) }
 
 // nameOf answers an object's name; the namespace is "default" where none is said.
 func nameOf(meta metav1.ObjectMeta) (name, error) {

@@ -1,0 +1,86 @@
+package assemble
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/sluice-mesh/sluice/sidecar/rules"
+)
+
+// Weight is what the annotation rules.WeightAnnotation of an object says; the zero value is nothing. It can be compared by ==.
+type Weight struct {
+	said  bool
+	n     uint16
+	wrong string // why it says nothing that can be used; "" where it does, or where there is no annotation
+}
+
+// ParseWeight reads the annotation among those of an object.
+func ParseWeight(annotations map[string]string) Weight {
+	value, ok := annotations[rules.WeightAnnotation]
+	if !ok {
+		return Weight{}
+	}
+	n, err := rules.ParseWeight(value)
+	if err != nil {
+		return Weight{wrong: err.Problem}
+	}
+	return Weight{said: true, n: uint16(n)}
+}
+
+// Problem answers what is wrong with it; nil is nothing.
+func (w Weight) Problem() error {
+	if w.wrong == "" {
+		return nil
+	}
+	return SettingError{&rules.Error{Annotation: rules.WeightAnnotation, Problem: w.wrong}}
+}
+
+// settingsOf answers what is wrong with the annotations of a slice that are ours.
+func settingsOf(annotations map[string]string) (w Weight, problems []error) {
+	w = ParseWeight(annotations)
+	if err := w.Problem(); err != nil {
+		problems = append(problems, err)
+	}
+	for _, name := range slices.Sorted(maps.Keys(annotations)) {
+		if strings.HasPrefix(name, rules.Prefix) && name != rules.WeightAnnotation {
+			problems = append(problems, SettingError{&rules.Error{Annotation: name, Value: annotations[name],
+				Problem: rules.Unknown(name, []string{rules.WeightAnnotation})}})
+		}
+	}
+	return w, problems
+}
+
+// weights are what a Service's slices said last that was right, by name. Those that said nothing are not in it.
+type weights struct {
+	slices map[string]uint16
+}
+
+// after answers the weights that follow from the slices as they are now where these were in force.
+func (w weights) after(all []*Slice) (next weights) {
+	for _, s := range all {
+		n, ok := s.weight.n, s.weight.said
+		if s.weight.wrong != "" {
+			n, ok = w.slices[s.Name]
+		}
+		if !ok {
+			continue
+		}
+		if next.slices == nil {
+			next.slices = map[string]uint16{}
+		}
+		next.slices[s.Name] = n
+	}
+	return next
+}
+
+// none says that every endpoint has weight 1.
+func (w weights) none() bool { return w.slices == nil }
+
+// of answers the weight of a candidate.
+func (w weights) of(c *candidate) uint32 {
+	if n, ok := w.slices[c.slice.Name]; ok {
+		return uint32(n)
+	}
+	return 1
+}

@@ -1,0 +1,23 @@
+package rules
+
+import (
+	"strings"
+
+	"github.com/sluice-mesh/sluice/sidecar/balancer"
+)
+
+// WeightAnnotation is the one annotation that is a pod's or an EndpointSlice's, and not a Service's: its share of a Service's traffic
+// beside the others.
+const WeightAnnotation = Prefix + "weight"
+
+// weightElsewhere is for those who write it on a Service.
+const weightElsewhere = "this annotation belongs on pods and EndpointSlices; a Service has " + Prefix + "weights"
+
+// ParseWeight reads the value of WeightAnnotation.
+func ParseWeight(value string) (uint32, *Error) {
+	w, err := balancer.ParseWeight(strings.TrimSpace(value))
+	if err != nil {
+		return 0, &Error{Annotation: WeightAnnotation, Value: value, Problem: quoted(value) + ": want a whole number from 0 to 1000"}
+	}
+	return w, nil
+}

@@ -32,7 +32,7 @@ type Home struct {
 // snapshot has in force, a wrong one of a slice says nothing. The list of slices is kept with the ports; the caller
 // leaves it as it is.
 func Assemble(s Service, all []*Slice, previous map[netip.AddrPort]Port, home Home) map[netip.AddrPort]Port {
-	return assemble(s, s.rulesAfter(rulesOf(previous)), all, weights{}.after(all), previous, home, nil)
+	return assemble(s, s.rulesAfter(rulesOf(previous)), all, weights{}.after(all, nil), previous, home, nil)
 }
 
 // rulesOf answers the rules in force.

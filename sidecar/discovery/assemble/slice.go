@@ -34,6 +34,7 @@ type slicePort struct {
 type record struct {
 	addr      netip.Addr
 	condition condition
+	isPod     bool
 
 	uid, name, hostname string
 	location            unique.Handle[cluster.Location]
@@ -115,7 +116,7 @@ func ParseSlice(in *discoveryv1.EndpointSlice) (*Slice, []error) {
 		}
 		r := record{addr: addr, condition: conditionOf(e.Conditions)}
 		if ref := e.TargetRef; ref != nil {
-			r.uid, r.name = string(ref.UID), ref.Name
+			r.uid, r.name, r.isPod = string(ref.UID), ref.Name, ref.Kind == "Pod" || ref.Kind == ""
 		}
 		r.hostname, r.location = deref(e.Hostname), unique.Make(cluster.Location{Node: deref(e.NodeName), Zone: deref(e.Zone)})
 		r.hints = hintsOf(e.Hints)

@@ -8,7 +8,7 @@ import (
 	"github.com/sluice-mesh/sluice/sidecar/rules"
 )
 
-// Weight is what the annotation rules.WeightAnnotation of an object says; the zero value is nothing. It can be compared by ==.
+// Weight is what the annotation rules.WeightAnnotation of an object says; the zero value is nothing.
 type Weight struct {
 	said  bool
 	n     uint16
@@ -51,13 +51,16 @@ func settingsOf(annotations map[string]string) (w Weight, problems []error) {
 	return w, problems
 }
 
-// weights are what a Service's slices said last that was right, by name. Those that said nothing are not in it.
+// weights are what a Service's slices, and its pods where it asks for them, said last that was right. Slices that said nothing are
+// not in them.
 type weights struct {
-	slices map[string]uint16
+	slices map[string]uint16 // by name
+	pods   *Pods             // nil where the Service does not ask
 }
 
-// after answers the weights that follow from the slices as they are now where these were in force.
-func (w weights) after(all []*Slice) (next weights) {
+// after answers the weights that follow from slices as they are now where these were in force.
+func (w weights) after(all []*Slice, pods *Pods) weights {
+	next := weights{pods: pods}
 	for _, s := range all {
 		n, ok := s.weight.n, s.weight.said
 		if s.weight.wrong != "" {
@@ -71,14 +74,22 @@ func (w weights) after(all []*Slice) (next weights) {
 		}
 		next.slices[s.Name] = n
 	}
+	if pods != nil {
+		pods.prune(all)
+	}
 	return next
 }
 
 // none says that every endpoint has weight 1.
-func (w weights) none() bool { return w.slices == nil }
+func (w weights) none() bool { return w.slices == nil && w.pods == nil }
 
-// of answers the weight of a candidate.
+// of answers the weight of a candidate: its pod's, else its slice's, else 1.
 func (w weights) of(c *candidate) uint32 {
+	if w.pods != nil && c.isPod {
+		if p := w.pods.by[c.name]; p.said {
+			return uint32(p.n)
+		}
+	}
 	if n, ok := w.slices[c.slice.Name]; ok {
 		return uint32(n)
 	}

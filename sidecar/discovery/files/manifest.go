@@ -29,6 +29,7 @@ type manifest struct {
 	slices   []ownedSlice
 	sets     []ownedSet
 	data     []ownedData
+	pods     []pod
 }
 
 // ownedSlice is an EndpointSlice and the Service it belongs to.
@@ -87,7 +88,7 @@ func (p *parser) object(raw json.RawMessage, implied metav1.TypeMeta) error {
 		return errors.New("kind: missing")
 	case head.APIVersion == "v1" && head.Kind == "List":
 		return p.list(head.Items, metav1.TypeMeta{})
-	case head.APIVersion == "v1" && (head.Kind == "ServiceList" || head.Kind == "ConfigMapList"),
+	case head.APIVersion == "v1" && (head.Kind == "ServiceList" || head.Kind == "ConfigMapList" || head.Kind == "PodList"),
 		head.APIVersion == "apps/v1" && head.Kind == "StatefulSetList",
 		head.APIVersion == "discovery.k8s.io/v1" && head.Kind == "EndpointSliceList":
 		return p.list(head.Items, metav1.TypeMeta{APIVersion: head.APIVersion, Kind: strings.TrimSuffix(head.Kind, "List")})
@@ -99,10 +100,12 @@ func (p *parser) object(raw json.RawMessage, implied metav1.TypeMeta) error {
 		return p.statefulSet(raw)
 	case head.APIVersion == "v1" && head.Kind == "ConfigMap":
 		return p.configMap(raw)
+	case head.APIVersion == "v1" && head.Kind == "Pod":
+		return p.pod(raw)
 	case group == "discovery.k8s.io" && head.Kind == "EndpointSlice":
 		return fmt.Errorf("apiVersion: %q is not read; allowed is discovery.k8s.io/v1", head.APIVersion)
 	}
-	p.log.Debug("passed over: nothing of a Service, its endpoints or its shard map", "kind", head.Kind, "apiVersion", head.APIVersion)
+	p.log.Debug("passed over: nothing of a Service, its endpoints, its shard map or its weights", "kind", head.Kind, "apiVersion", head.APIVersion)
 	return nil
 }
 

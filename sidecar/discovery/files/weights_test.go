@@ -41,3 +41,30 @@ func TestWeightOfASlice(t *testing.T) {
 		t.Errorf("problems %q", p)
 	}
 }
+
+// TestWeightsOfPods: Pods in manifests say their weights as those of a cluster do.
+func TestWeightsOfPods(t *testing.T) {
+	r := start(t, t.TempDir(), Options{})
+	pod := func(name, weight string) string {
+		return "---\napiVersion: v1\nkind: Pod\nmetadata: {name: " + name + ", namespace: shop, labels: {app: cart}, annotations: {sluice.mesh/weight: " +
+			weight + "}}\nspec: {whatever: 1}\n"
+	}
+	service := orders("sluice.mesh/weights: pods", "web-0", "web-1")
+	service = strings.Replace(service, "spec: {clusterIP", "spec: {selector: {app: cart}, clusterIP", 1)
+	r.write("service.yaml", service)
+	r.waitProblem("Service shop/cart: Pod shop/web-0 is not there, or not known, or has not the labels app=cart")
+	r.write("pods.yaml", pod("web-0", `"2"`)+pod("web-1", `"0"`)+"---\napiVersion: v1\nkind: Pod\nmetadata: {generateName: x-}\n")
+	r.waitWeights("2 0")
+	if p := r.Status().Problems; len(p) != 0 {
+		t.Errorf("problems %q", p)
+	}
+	r.write("pods.yaml", pod("web-0", `"2"`)+pod("web-1", "all"))
+	r.waitProblem(`Service shop/cart: Pod shop/web-1: metadata.annotations[sluice.mesh/weight]: "all": want a whole number from 0 to 1000; the last right one, 0, stays`)
+	if got := r.weights(); got != "2 0" {
+		t.Errorf("weights %q", got)
+	}
+	r.write("pods.yaml", pod("web-0", `"2"`)+strings.Replace(pod("web-1", `"5"`), "app: cart", "app: other", 1))
+	r.waitProblem("Pod shop/web-1 is not there, or not known, or has not the labels app=cart")
+	r.write("pods.yaml", pod("web-0", `"2"`)+pod("web-1", `"5"`))
+	r.waitWeights("2 5")
+}

@@ -1,6 +1,8 @@
 package rules
 
 import (
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/sluice-mesh/sluice/sidecar/balancer"
@@ -20,4 +22,22 @@ func ParseWeight(value string) (uint32, *Error) {
 		return 0, &Error{Annotation: WeightAnnotation, Value: value, Problem: quoted(value) + ": want a whole number from 0 to 1000"}
 	}
 	return w, nil
+}
+
+// CheckSlice answers what is wrong with the annotations of an EndpointSlice: an *Error for a weight that is not allowed, and for each
+// other name that starts with Prefix; they come by name.
+func CheckSlice(annotations map[string]string) (errs []*Error) {
+	for _, name := range slices.Sorted(maps.Keys(annotations)) {
+		switch value := annotations[name]; {
+		case name == WeightAnnotation:
+			if _, err := ParseWeight(value); err != nil {
+				errs = append(errs, err)
+			}
+		case Known(name):
+			errs = append(errs, &Error{Annotation: name, Value: value, Problem: "this annotation belongs on a Service"})
+		case strings.HasPrefix(name, Prefix):
+			errs = append(errs, &Error{Annotation: name, Value: value, Problem: Unknown(name, []string{WeightAnnotation})})
+		}
+	}
+	return errs
 }

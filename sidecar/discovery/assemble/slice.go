@@ -12,6 +12,7 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 
 	"github.com/sluice-mesh/sluice/sidecar/cluster"
+	"github.com/sluice-mesh/sluice/sidecar/rules"
 )
 
 // Slice is what is kept of an EndpointSlice. It is immutable.
@@ -74,9 +75,11 @@ func (c candidate) compareTrust(other candidate) int {
 // no meaning is defined for further ones. Slices of host names (address type FQDN) keep nothing. Each problem names a
 // field, its value and what is allowed; what is wrong is left out, the rest is used. Those of annotations are a SettingError each, and come first.
 func ParseSlice(in *discoveryv1.EndpointSlice) (*Slice, []error) {
-	s := &Slice{Name: in.Name, created: in.CreationTimestamp.Unix()}
+	s := &Slice{Name: in.Name, created: in.CreationTimestamp.Unix(), weight: ParseWeight(in.Annotations)}
 	var problems []error
-	s.weight, problems = settingsOf(in.Annotations)
+	for _, e := range rules.CheckSlice(in.Annotations) {
+		problems = append(problems, SettingError{e})
+	}
 	problem := func(format string, args ...any) { problems = append(problems, fmt.Errorf(format, args...)) }
 
 	switch in.AddressType {

@@ -1,10 +1,6 @@
 package assemble
 
 import (
-	"maps"
-	"slices"
-	"strings"
-
 	"github.com/sluice-mesh/sluice/sidecar/rules"
 )
 
@@ -34,21 +30,6 @@ func (w Weight) Problem() error {
 		return nil
 	}
 	return SettingError{&rules.Error{Annotation: rules.WeightAnnotation, Problem: w.wrong}}
-}
-
-// settingsOf answers what is wrong with the annotations of a slice that are ours.
-func settingsOf(annotations map[string]string) (w Weight, problems []error) {
-	w = ParseWeight(annotations)
-	if err := w.Problem(); err != nil {
-		problems = append(problems, err)
-	}
-	for _, name := range slices.Sorted(maps.Keys(annotations)) {
-		if strings.HasPrefix(name, rules.Prefix) && name != rules.WeightAnnotation {
-			problems = append(problems, SettingError{&rules.Error{Annotation: name, Value: annotations[name],
-				Problem: rules.Unknown(name, []string{rules.WeightAnnotation})}})
-		}
-	}
-	return w, problems
 }
 
 // weights are what a Service's slices, and its pods where it asks for them, said last that was right. Slices that said nothing are

@@ -36,7 +36,7 @@ func (o *Options) split(set *cluster.EndpointSet) (parts []part, spare []*cluste
 			p = &by[distance[i]]
 		}
 		if weighted {
-			w := o.weight(set, i)
+			w := o.Weights.Of(set, i)
 			if w == 0 {
 				spare = append(spare, e)
 				continue
@@ -66,10 +66,10 @@ func (o *Options) split(set *cluster.EndpointSet) (parts []part, spare []*cluste
 	return parts, spare
 }
 
-// weight answers the weight of a set's endpoint: what the Service says of its name goes before what the set has for it.
-func (o *Options) weight(set *cluster.EndpointSet, i int) uint32 {
-	if w, said := o.Weights.of(set.Endpoints[i].Name); said {
-		return w
+// Of answers the weight of a set's endpoint: what the Service says of its name goes before what the set has for it.
+func (w Weights) Of(set *cluster.EndpointSet, i int) uint32 {
+	if n, said := w.of(set.Endpoints[i].Name); said {
+		return n
 	}
 	if set.Weights != nil {
 		return set.Weights[i]

@@ -47,8 +47,7 @@ func TestWeightsByName(t *testing.T) {
 
 // weightOf answers the weight of the endpoint of that name in a set without weights.
 func weightOf(w Weights, name string) uint32 {
-	o := Options{Weights: w}
-	return o.weight(&cluster.EndpointSet{Endpoints: []*cluster.Endpoint{{Name: name}}}, 0)
+	return w.Of(&cluster.EndpointSet{Endpoints: []*cluster.Endpoint{{Name: name}}}, 0)
 }
 
 func TestWeightsThatPodsHaveThemselves(t *testing.T) {

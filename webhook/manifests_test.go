@@ -98,6 +98,16 @@ func TestManifestsFitTheProgram(t *testing.T) {
 			t.Errorf("the webhook may %v roles %v", rule.Verbs, rule.ResourceNames)
 		}
 	}
+	// Nobody can give a right that he has not himself.
+	for _, resource := range []string{"/configmaps", "apps/statefulsets", "/pods"} {
+		group, name, _ := strings.Cut(resource, "/")
+		if !slices.ContainsFunc(manifest[rbacv1.ClusterRole](t, "ClusterRole", "sluice-webhook").Rules, func(r rbacv1.PolicyRule) bool {
+			return slices.Equal(r.APIGroups, []string{group}) && slices.Contains(r.Resources, name) && r.ResourceNames == nil &&
+				slices.Equal(r.Verbs, []string{"get", "list", "watch"})
+		}) {
+			t.Errorf("the webhook may not get, list and watch %s, and so cannot let proxies", resource)
+		}
+	}
 	service := manifest[corev1.Service](t, "Service", o.Service)
 	deployment := manifest[appsv1.Deployment](t, "Deployment", "sluice-webhook")
 	for key, value := range service.Spec.Selector {

@@ -19,6 +19,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/sluice-mesh/sluice/sidecar/balancer"
 	"github.com/sluice-mesh/sluice/sidecar/discovery"
 	"github.com/sluice-mesh/sluice/sidecar/loop"
 	"github.com/sluice-mesh/sluice/sidecar/rules"
@@ -178,6 +179,8 @@ type endpointView struct {
 	Pod  string `json:"pod,omitempty"`
 	Node string `json:"node,omitempty"`
 	Zone string `json:"zone,omitempty"`
+	// Weight is its share beside the others; left out where the Service's endpoints have none but 1 by default.
+	Weight *uint32 `json:"weight,omitempty"`
 }
 
 func (s *Server) clusters(w http.ResponseWriter, _ *http.Request) {
@@ -187,8 +190,13 @@ func (s *Server) clusters(w http.ResponseWriter, _ *http.Request) {
 		snap := t.Snapshot()
 		v := clusterView{Name: t.Name, Protocol: snap.Protocol.String(), Policy: snap.Rules.Policy, Settings: rules.Format(snap.Rules), Generation: snap.Set.Generation,
 			Removed: t.Removed(), Draining: snap.Set.Terminating, Endpoints: []endpointView{}}
-		for _, e := range snap.Set.Endpoints {
-			v.Endpoints = append(v.Endpoints, endpointView{e.Addr.String(), e.Name, e.At().Node, e.At().Zone})
+		for i, e := range snap.Set.Endpoints {
+			view := endpointView{Addr: e.Addr.String(), Pod: e.Name, Node: e.At().Node, Zone: e.At().Zone}
+			if snap.Rules.Weights != "" || snap.Set.Weights != nil {
+				weight := balancer.Weights(snap.Rules.Weights).Of(snap.Set, i)
+				view.Weight = &weight
+			}
+			v.Endpoints = append(v.Endpoints, view)
 		}
 		views = append(views, v)
 	}

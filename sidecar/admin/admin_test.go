@@ -117,8 +117,12 @@ func TestClusters(t *testing.T) {
 		Set: &cluster.EndpointSet{Generation: 3, Endpoints: []*cluster.Endpoint{ep}, Terminating: true}})
 	empty := discovery.NewTarget("default", "none", "", 81, &discovery.Snapshot{Set: &cluster.EndpointSet{}})
 	empty.Remove()
+	zero, byName := cluster.NewEndpoint(netip.MustParseAddrPort("10.0.0.2:8080"), 1), cluster.NewEndpoint(netip.MustParseAddrPort("10.0.0.3:8080"), 1)
+	weights, _ := rules.Parse(map[string]string{"sluice.mesh/weights": "*.3:8080=7,pods"}, nil)
+	weighted := discovery.NewTarget("default", "weighted", "", 82, &discovery.Snapshot{Rules: weights,
+		Set: &cluster.EndpointSet{Endpoints: []*cluster.Endpoint{zero, byName}, Weights: []uint32{0, 5}}})
 	s, get := start(t, Options{Resolver: &resolver{status: discovery.Status{Source: "files", Synced: true, Age: 1500 * time.Millisecond,
-		Targets: []*discovery.Target{target, empty}, Problems: []string{"a.yaml: not readable"}}}})
+		Targets: []*discovery.Target{target, empty, weighted}, Problems: []string{"a.yaml: not readable"}}}})
 	code, body := get(s.AdminAddr(), "/clusters")
 	var got, want any
 	if err := json.Unmarshal([]byte(body), &got); code != 200 || err != nil {
@@ -127,7 +131,9 @@ func TestClusters(t *testing.T) {
 	json.Unmarshal([]byte(`{"source":"files","synced":true,"age_seconds":1.5,"problems":["a.yaml: not readable"],"clusters":[
 		{"name":"default/web:80","protocol":"http","policy":"round-robin","settings":{"sluice.mesh/policy":"round-robin"},"generation":3,"terminating":true,
 		 "endpoints":[{"addr":"10.0.0.1:8080","pod":"web-1","node":"node-a","zone":"zone-a"}]},
-		{"name":"default/none:81","protocol":"undeclared","policy":"least-request","generation":0,"removed":true,"endpoints":[]}]}`), &want)
+		{"name":"default/none:81","protocol":"undeclared","policy":"least-request","generation":0,"removed":true,"endpoints":[]},
+		{"name":"default/weighted:82","protocol":"undeclared","policy":"least-request","settings":{"sluice.mesh/weights":"*.3:8080=7,pods"},"generation":0,
+		 "endpoints":[{"addr":"10.0.0.2:8080","pod":"10.0.0.2:8080","weight":0},{"addr":"10.0.0.3:8080","pod":"10.0.0.3:8080","weight":7}]}]}`), &want)
 	if g, w := indent(got), indent(want); g != w {
 		t.Errorf("got %s\nwant %s", g, w)
 	}

@@ -10,7 +10,8 @@ import (
 type Options struct {
 	// Policy is one of Policies or an alias; "" is Default.
 	Policy string
-	// Weights are the endpoints' shares by name; "" gives all the same. The hash policies heed only a weight of 0.
+	// Weights are the endpoints' shares by name, which go before those of the set; with "" and without those, all are the same. The
+	// hash policies heed only a weight of 0.
 	Weights Weights
 	// SlowStart is the time in which the share of an endpoint that joins grows from a tenth to all of what is due to it; 0 is
 	// off. It does not concern the hash policies.

@@ -25,7 +25,8 @@ const (
 // else. Each part has endpoints; when all are set aside none is.
 func (o *Options) split(set *cluster.EndpointSet) (parts []part, spare []*cluster.Endpoint) {
 	distance := o.distances(set)
-	if distance == nil && o.Weights == "" {
+	weighted := o.Weights != "" || set.Weights != nil
+	if distance == nil && !weighted {
 		return []part{{endpoints: set.Endpoints}}, nil
 	}
 	var by [distances]part
@@ -34,8 +35,8 @@ func (o *Options) split(set *cluster.EndpointSet) (parts []part, spare []*cluste
 		if distance != nil {
 			p = &by[distance[i]]
 		}
-		if o.Weights != "" {
-			w := o.Weights.Of(e.Name)
+		if weighted {
+			w := o.Weights.Of(set, i)
 			if w == 0 {
 				spare = append(spare, e)
 				continue
@@ -63,6 +64,17 @@ func (o *Options) split(set *cluster.EndpointSet) (parts []part, spare []*cluste
 		return []part{{endpoints: spare}}, nil
 	}
 	return parts, spare
+}
+
+// Of answers the weight of a set's endpoint: what the Service says of its name goes before what the set has for it.
+func (w Weights) Of(set *cluster.EndpointSet, i int) uint32 {
+	if n, said := w.of(set.Endpoints[i].Name); said {
+		return n
+	}
+	if set.Weights != nil {
+		return set.Weights[i]
+	}
+	return 1
 }
 
 func allSame(weights []uint32) bool {

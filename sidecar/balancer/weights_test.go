@@ -6,6 +6,7 @@ import (
 	"path"
 	"strings"
 	"testing"
+	"unique"
 
 	"github.com/sluice-mesh/sluice/sidecar/cluster"
 )
@@ -26,16 +27,87 @@ func TestWeightsByName(t *testing.T) {
 		{"*-canary-*=0,*=10", "shop-canary-x", 0},
 		{"*=1000", "anything", 1000},
 		{"10.1.0.7:8080=4", "10.1.0.7:8080", 4},
+		{"pods", "web-0", 1},
+		{"pods=3", "pods", 3},
+		{"web-*=5\npods\n", "web-1", 5},
+		{"web-*=5,pods", "canary-1", 1},
+		{"web-*=5,pods", "pods", 1},
 	} {
 		w, err := ParseWeights(c.list)
 		if err != nil {
 			t.Errorf("%q: %v", c.list, err)
-		} else if got := w.Of(c.name); got != c.want {
+		} else if got := weightOf(w, c.name); got != c.want {
 			t.Errorf("%q: %q has %d, want %d", c.list, c.name, got, c.want)
 		}
 	}
-	if got := Weights("").Of("web-0"); got != 1 {
+	if got := weightOf("", "web-0"); got != 1 {
 		t.Errorf("no weights: %d", got)
+	}
+}
+
+// weightOf answers the weight of the endpoint of that name in a set without weights.
+func weightOf(w Weights, name string) uint32 {
+	return w.Of(&cluster.EndpointSet{Endpoints: []*cluster.Endpoint{{Name: name}}}, 0)
+}
+
+func TestWeightsThatPodsHaveThemselves(t *testing.T) {
+	for list, want := range map[Weights]bool{"": false, "pods": true, "web-0=1,pods": true, "pods=1": false, "*pods=1": false} {
+		if got := list.EachPod(); got != want {
+			t.Errorf("%q: %v", list, got)
+		}
+	}
+}
+
+// Weights of the set are shares, and go behind those that the Service gives by name.
+func TestWeightsOfTheSet(t *testing.T) {
+	const picks, seed = 20_000, 3
+	for _, policy := range []string{LeastRequest, PeakEWMA, Random, RoundRobin} {
+		for _, c := range []struct {
+			weights Weights
+			set     []uint32
+			want    []float64
+		}{
+			{"", []uint32{1, 3}, []float64{0.25, 0.75}},
+			{"", []uint32{7, 7}, []float64{0.5, 0.5}},
+			{"", []uint32{1, 0}, []float64{1, 0}},
+			{"pods", []uint32{4, 1}, []float64{0.8, 0.2}},
+			{"pods", nil, []float64{0.5, 0.5}},
+			{"w-0=9,pods", []uint32{4, 1}, []float64{0.9, 0.1}},
+			{"w-0=0,pods", []uint32{4, 1}, []float64{0, 1}},
+			{"w-1=3", []uint32{0, 1}, []float64{0, 1}},
+			{"w-*=1", []uint32{4, 0}, []float64{0.5, 0.5}},
+		} {
+			es := endpoints(len(c.want))
+			for i := range es {
+				es[i].Name = fmt.Sprintf("w-%d", i)
+			}
+			set := &cluster.EndpointSet{Endpoints: es, Weights: c.set}
+			p := mustNew(t, Options{Policy: policy, Weights: c.weights}, set)
+			for i, n := range count(p, request(0, seed), es, picks) {
+				near(t, fmt.Sprintf("%s, seed %d, %q and %v, endpoint %d", policy, seed, c.weights, c.set, i), n, picks, c.want[i])
+			}
+		}
+	}
+	for _, policy := range []string{SourceHash, DestinationHash} {
+		es := endpoints(2)
+		p := mustNew(t, Options{Policy: policy}, &cluster.EndpointSet{Endpoints: es, Weights: []uint32{0, 5}})
+		if n := count(p, request(0, seed), es, 100); n[0] != 0 {
+			t.Errorf("%s: %v, want all at the one that is not of weight 0", policy, n)
+		}
+	}
+}
+
+// Weights of the set stay with their endpoints where hints part them.
+func TestWeightsOfTheSetWithHints(t *testing.T) {
+	es := endpoints(4)
+	var hints []unique.Handle[cluster.Hints]
+	for _, zone := range []string{"b", "a", "a", "b"} {
+		hints = append(hints, unique.Make(cluster.Hints{Zones: zone}))
+	}
+	p := mustNew(t, Options{Policy: RoundRobin, Zone: "a"}, &cluster.EndpointSet{Endpoints: es, Hints: hints, Weights: []uint32{9, 1, 4, 2}})
+	n := count(p, request(0, 1), es, 1000)
+	if n[0] != 0 || n[1] != 200 || n[2] != 800 || n[3] != 0 {
+		t.Errorf("%v, want 200 and 800 at the two that are near", n)
 	}
 }
 
@@ -43,7 +115,11 @@ func TestErrorsOfWeightsTeach(t *testing.T) {
 	for _, c := range []struct{ list, want string }{
 		{"", `"" has no entry: want POD-NAME-PATTERN=WEIGHT`},
 		{" , ", `has no entry`},
-		{"web-0", `"web-0" has no weight: want POD-NAME-PATTERN=WEIGHT, e.g. canary-*=1`},
+		{"web-0", `"web-0" has no weight: want POD-NAME-PATTERN=WEIGHT, e.g. canary-*=1, or the word pods`},
+		{"pod", `"pod" has no weight: want POD-NAME-PATTERN=WEIGHT, e.g. canary-*=1, or the word pods`},
+		{"pods,web-0=5", `"web-0=5" never counts: "pods" before it matches every pod already, and the first match wins`},
+		{"*=5,pods", `"pods" never counts: "*=5" before it matches every pod already`},
+		{"pods,pods", `"pods" never counts: "pods" before it`},
 		{"web-0=1,=5", `"=5" has no pattern`},
 		{"Web-0=5", `pattern "Web-0" can match no pod: names have a-z, 0-9, - and . in them`},
 		{"web-?=5", `"web-?=5": pattern "web-?" can match no pod`},
@@ -68,6 +144,7 @@ func FuzzParseWeights(f *testing.F) {
 	f.Add("*a*b*=0\n*=7", "aab")
 	f.Add("**=3", "")
 	f.Add("x=1,[::1]:80=4", "[::1]:80")
+	f.Add("x=1 pods", "pods")
 	f.Fuzz(func(t *testing.T, list, name string) {
 		w, err := ParseWeights(list)
 		if err != nil {
@@ -81,13 +158,13 @@ func FuzzParseWeights(f *testing.F) {
 		}
 		want := uint32(1)
 		for entry := range strings.SplitSeq(string(w), ",") {
-			pattern, weight, _ := strings.Cut(entry, "=")
-			if ok, _ := path.Match(pattern, name); ok {
+			pattern, weight, is := strings.Cut(entry, "=")
+			if ok, _ := path.Match(pattern, name); ok && is {
 				fmt.Sscan(weight, &want)
 				break
 			}
 		}
-		if got := w.Of(name); got != want {
+		if got := weightOf(w, name); got != want {
 			t.Fatalf("%q of %q: %d, want %d", w, name, got, want)
 		}
 	})

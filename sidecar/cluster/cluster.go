@@ -114,6 +114,9 @@ type EndpointSet struct {
 	Terminating bool
 	// Hints has one element for each of Endpoints, or is nil where none has a hint.
 	Hints []unique.Handle[Hints]
+	// Weights has one element for each of Endpoints, or is nil where all are 1: what pods and EndpointSlices say of their shares. Like
+	// hints they change while the pod stays. A weight that the Service gives by name goes before.
+	Weights []uint32
 }
 
 // Leave says which endpoints are gone when next is published where this set was; an empty one stands for none. Both are in the order of addresses. In the order in which they are

@@ -8,6 +8,9 @@ import (
 
 // unknown says that no such annotation is known, and which one was perhaps meant.
 func unknown(table []Setting, annotation string) string {
+	if annotation == WeightAnnotation {
+		return weightElsewhere
+	}
 	var all []string
 	for _, s := range table {
 		all = append(all, s.Annotation())

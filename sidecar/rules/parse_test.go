@@ -146,6 +146,8 @@ func TestMessagesTeach(t *testing.T) {
 		{"two letters in the wrong order, and the wrong hyphen", m{"sluice.mesh/reties": "1", "sluice.mesh/retry_on": "503"},
 			[]string{`annotation sluice.mesh/reties: unknown annotation; did you mean sluice.mesh/retries?`,
 				`annotation sluice.mesh/retry_on: unknown annotation; did you mean sluice.mesh/retry-on?`}},
+		{"what belongs elsewhere", m{"sluice.mesh/weight": "3"},
+			[]string{`annotation sluice.mesh/weight: this annotation belongs on pods and EndpointSlices; a Service has sluice.mesh/weights`}},
 		{"part of a name", m{"sluice.mesh/budget": "1"},
 			[]string{`annotation sluice.mesh/budget: unknown annotation; did you mean sluice.mesh/retry-budget?`}},
 		{"a name that is like none", m{"sluice.mesh/zzzzzzzzzz": "1", "sluice.mesh/": "1"},

@@ -56,6 +56,19 @@ at ` + "`/clusters`" + ` on their admin port, where the settings in force are as
 		fmt.Fprintf(&b, "\n### %s\n\n%s\n\n", s.Annotation(), wrap(s.Doc, 120))
 		fmt.Fprintf(&b, "* Default: `%s`\n* Allowed: %s\n* Example: `%s: %s`\n", s.Default(), s.Allowed, s.Annotation(), quoteYAML(s.Example))
 	}
+	b.WriteString(`
+## On pods and EndpointSlices
+
+### sluice.mesh/weight
+
+The share of a pod, or of all endpoints of an EndpointSlice, beside the Service's other endpoints. A pod's counts for Services that say
+` + "`sluice.mesh/weights: pods`" + `, a slice's for its Service in any case. What the Service says of a name goes before, and the pod's weight goes
+before its slice's.
+
+* Default: ` + "`1`" + `
+* Allowed: a whole number from 0 to 1000
+* Example: ` + "`sluice.mesh/weight: \"3\"`" + `
+`)
 	return b.String()
 }
 

@@ -1,6 +1,6 @@
 // Package access gives the proxies of opted-in namespaces the read access they need: one ClusterRoleBinding from the
 // groups of those namespaces' service accounts to the ClusterRole sluice-sidecar, which may read Services,
-// EndpointSlices, and nothing else. What shard maps need besides, a Role in the namespaces of such Services has (ShardMaps).
+// EndpointSlices, and nothing else. What shard maps and weights need besides, a Role in the namespaces of such Services has (ShardMaps).
 //
 // It is one binding for all namespaces, and not one for each, because of what the webhook has to be allowed: RBAC can
 // limit changes to an object by its name, so this takes the right to change one named binding, where bindings of its own

@@ -18,10 +18,11 @@ import (
 	"github.com/sluice-mesh/sluice/webhook/config"
 )
 
-// ShardMaps lets proxies read what shard maps are made of besides endpoints: the StatefulSets and ConfigMaps that annotations of
-// Services ask for, and no others. StatefulSets have pod templates in them, and ConfigMaps anything, so this is for the namespaces
-// of such Services alone, by a Role and a RoleBinding there, and by name: of ConfigMaps in any case, of StatefulSets where the
-// annotation names one. Who may annotate a Service of a namespace can so open ConfigMaps of that namespace, and of no other.
+// ShardMaps lets proxies read what shard maps and weights are made of besides endpoints: the StatefulSets, ConfigMaps and Pods that
+// annotations of Services ask for, and no others. StatefulSets have pod templates in them, and ConfigMaps anything, so this is for the
+// namespaces of such Services alone, by a Role and a RoleBinding there, and by name: of ConfigMaps in any case, of StatefulSets where
+// the annotation names one. Pods are all of the namespace's, and whole: RBAC knows neither labels nor parts of objects. Who may annotate
+// a Service of a namespace can so open ConfigMaps and pods of that namespace, and of no other.
 type ShardMaps struct {
 	Cache client.Reader // metadata of namespaces and Services; Roles and RoleBindings named config.ShardMapsRole
 	Live  client.Client // past any cache
@@ -84,7 +85,7 @@ func (s *ShardMaps) namespaces(ctx context.Context) (here map[string]bool, opted
 // asks is what a namespace's Services ask for.
 type asks struct {
 	configMaps, statefulSets map[string]bool
-	anyStatefulSet           bool
+	anyStatefulSet, pods     bool
 }
 
 func (s *ShardMaps) asked(ctx context.Context) (map[string]*asks, error) {
@@ -111,6 +112,7 @@ func (s *ShardMaps) asked(ctx context.Context) (map[string]*asks, error) {
 			a.statefulSets[m.StatefulSet] = true
 		}
 		a.anyStatefulSet = a.anyStatefulSet || m.AnyStatefulSet
+		a.pods = a.pods || m.Pods
 	}
 	return asked, nil
 }
@@ -129,6 +131,9 @@ func (a *asks) rules() (rules []rbacv1.PolicyRule) {
 	if a.anyStatefulSet || len(a.statefulSets) > 0 {
 		rules = append(rules, sets)
 	}
+	if a.pods {
+		rules = append(rules, rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"pods"}, Verbs: verbs})
+	}
 	return rules
 }
 
@@ -141,7 +146,7 @@ func (s *ShardMaps) give(ctx context.Context, namespace string, rules []rbacv1.P
 		if err := s.Live.Apply(ctx, roleWith(namespace, rules), client.ForceOwnership, client.FieldOwner("sluice-webhook")); err != nil {
 			return fmt.Errorf("role %s/%s: %w", namespace, config.ShardMapsRole, err)
 		}
-		s.Log.Info("read access for shard maps", "namespace", namespace, "rules", fmt.Sprint(rules))
+		s.Log.Info("read access for shard maps and weights", "namespace", namespace, "rules", fmt.Sprint(rules))
 	}
 	if binding != nil && binding.RoleRef != shardMapsRef { // a binding's role cannot be changed
 		if err := s.Live.Delete(ctx, binding); client.IgnoreNotFound(err) != nil {
@@ -165,7 +170,7 @@ func (s *ShardMaps) take(ctx context.Context, namespace string, role *rbacv1.Rol
 	}
 	if role != nil {
 		errs = append(errs, client.IgnoreNotFound(s.Live.Delete(ctx, role)))
-		s.Log.Info("read access for shard maps: taken away", "namespace", namespace)
+		s.Log.Info("read access for shard maps and weights: taken away", "namespace", namespace)
 	}
 	return errors.Join(errs...)
 }

@@ -85,12 +85,24 @@ func (s *Settings) apply(object string, annotations map[string]string) (errs []e
 		i := slices.IndexFunc(settings, func(k setting) bool { return k.name == short })
 		switch {
 		case name == InjectKey && object == "the pod": // Choice's
+		case name == rules.WeightAnnotation && object == "the pod":
+			if _, err := rules.ParseWeight(annotations[name]); err != nil {
+				refuse(err.Problem)
+			}
+		case name == rules.WeightAnnotation:
+			refuse("this annotation belongs on pods, in their templates, and on EndpointSlices")
 		case name == InjectKey:
 			refuse("on a namespace this is a label: kubectl label namespace NAME " + InjectKey + "=" + Enabled)
+		case name == rules.Prefix+"weights" && object == "the pod":
+			refuse("this annotation belongs on a Service; a pod has " + rules.WeightAnnotation)
 		case i < 0 && rules.Known(name):
 			refuse("this annotation belongs on a Service")
 		case i < 0:
-			refuse(rules.Unknown(name, Names()))
+			known := Names()
+			if object == "the pod" {
+				known = append(known, rules.WeightAnnotation)
+			}
+			refuse(rules.Unknown(name, known))
 		default:
 			if err := settings[i].set(s, annotations[name]); err != nil {
 				refuse(err.Error())

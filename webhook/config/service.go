@@ -23,3 +23,12 @@ func CheckService(annotations, before map[string]string) error {
 	}
 	return errors.Join(errs...)
 }
+
+// CheckSlice is the like for an EndpointSlice, of which nothing but its weight can be set.
+func CheckSlice(annotations map[string]string) error {
+	var errs []error
+	for _, e := range rules.CheckSlice(annotations) {
+		errs = append(errs, &AnnotationError{"the EndpointSlice", "annotation", e.Annotation, e.Problem})
+	}
+	return errors.Join(errs...)
+}

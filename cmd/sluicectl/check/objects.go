@@ -155,6 +155,8 @@ func (l *look) object(raw json.RawMessage, implied string) {
 		l.find(place, config.CheckService(m.Annotations, nil))
 	case group == "" && o.Kind == "Namespace":
 		l.find(place, namespace(m))
+	case group == "discovery.k8s.io" && o.Kind == "EndpointSlice":
+		l.find(place, config.CheckSlice(m.Annotations))
 	case group == "" && o.Kind == "Pod":
 		l.find(place, pod(m))
 	case workload(group, o.Kind):
@@ -166,7 +168,7 @@ func (l *look) object(raw json.RawMessage, implied string) {
 }
 
 func ourKind(kind string) bool {
-	return kind == "Service" || kind == "Namespace" || kind == "Pod" || slices.Contains(workloads, kind)
+	return kind == "Service" || kind == "Namespace" || kind == "Pod" || kind == "EndpointSlice" || slices.Contains(workloads, kind)
 }
 
 var workloads = []string{"CronJob", "DaemonSet", "Deployment", "Job", "ReplicaSet", "ReplicationController", "StatefulSet"}

@@ -28,10 +28,11 @@ type Home struct {
 // Assemble answers, for each address and TCP port of a Service, what is to be published: the previous snapshot itself
 // where nothing changed, else a new one of the next generation. A Service that passes through has none.
 //
-// It makes no maps of keys; Targets do, which have all that these need. A wrong annotation leaves what the previous snapshot has in force. The list of slices is kept with the ports; the caller
+// It makes no maps of keys; Targets do, which have all that these need. A wrong annotation of the Service leaves what the previous
+// snapshot has in force, a wrong one of a slice says nothing. The list of slices is kept with the ports; the caller
 // leaves it as it is.
 func Assemble(s Service, all []*Slice, previous map[netip.AddrPort]Port, home Home) map[netip.AddrPort]Port {
-	return assemble(s, s.rulesAfter(rulesOf(previous)), all, previous, home, nil)
+	return assemble(s, s.rulesAfter(rulesOf(previous)), all, weights{}.after(all, nil), previous, home, nil)
 }
 
 // rulesOf answers the rules in force.
@@ -42,7 +43,8 @@ func rulesOf(ports map[netip.AddrPort]Port) *rules.Rules {
 	return nil
 }
 
-func assemble(s Service, r *rules.Rules, all []*Slice, previous map[netip.AddrPort]Port, home Home, sh *sharding) map[netip.AddrPort]Port {
+func assemble(s Service, r *rules.Rules, all []*Slice, w weights, previous map[netip.AddrPort]Port, home Home,
+	sh *sharding) map[netip.AddrPort]Port {
 	ports := make(map[netip.AddrPort]Port, len(s.Addrs)*len(s.Ports))
 	if s.Reason != discovery.Found {
 		return ports
@@ -50,13 +52,13 @@ func assemble(s Service, r *rules.Rules, all []*Slice, previous map[netip.AddrPo
 	for _, addr := range s.Addrs {
 		for _, p := range s.Ports {
 			dst := netip.AddrPortFrom(addr, p.Port)
-			ports[dst] = assemblePort(r, p, addr.Is4(), all, previous[dst], home, sh)
+			ports[dst] = assemblePort(r, p, addr.Is4(), all, w, previous[dst], home, sh)
 		}
 	}
 	return ports
 }
 
-func assemblePort(r *rules.Rules, p ServicePort, v4 bool, all []*Slice, previous Port, home Home, sh *sharding) Port {
+func assemblePort(r *rules.Rules, p ServicePort, v4 bool, all []*Slice, w weights, previous Port, home Home, sh *sharding) Port {
 	set := &cluster.EndpointSet{}
 	port := Port{sharding: sh}
 	port.candidates = candidates{port: p.Name, v4: v4}
@@ -69,12 +71,12 @@ func assemblePort(r *rules.Rules, p ServicePort, v4 bool, all []*Slice, previous
 	if previous.Snapshot != nil {
 		before, since = previous.Snapshot.Set.Endpoints, loop.Clock()
 	}
-	set.Endpoints, set.Hints, set.Terminating = endpointsOf(port.candidates.sorted, before, since, home.Loops)
+	fill(set, port.candidates.sorted, w, before, since, home.Loops)
 
 	if old := previous.Snapshot; old != nil {
 		set.Generation = old.Set.Generation + 1
 		if old.Protocol == p.Protocol && old.Rules == r && old.Set.Terminating == set.Terminating &&
-			slices.Equal(old.Set.Endpoints, set.Endpoints) && slices.Equal(old.Set.Hints, set.Hints) &&
+			slices.Equal(old.Set.Endpoints, set.Endpoints) && slices.Equal(old.Set.Hints, set.Hints) && slices.Equal(old.Set.Weights, set.Weights) &&
 			sh.same(previous.sharding, old.Shard) {
 			port.Snapshot = old
 			return port

@@ -3,7 +3,6 @@ package assemble
 import (
 	"net/netip"
 	"slices"
-	"unique"
 
 	"github.com/sluice-mesh/sluice/sidecar/cluster"
 )
@@ -97,14 +96,13 @@ func compare(a, b candidate) int {
 	return -a.compareTrust(b)
 }
 
-// endpointsOf answers the endpoints to pick from: the ready candidates, or if there are none those that still serve while
+// fill gives a set the endpoints to pick from: the ready candidates, or if there are none those that still serve while
 // they terminate. Of an address and port that is in several slices, as happens while the controller moves it from one to
 // another, the first candidate is believed. Those that were in the set before keep their pointers; one that was out of it,
 // as a pod that failed its probe, comes back as a new endpoint: what was observed of it then says nothing about it now.
-// Both lists are sorted by address. New ones are there since the time given. Hints are those of the endpoints, or nil where none
-// has any.
-func endpointsOf(sorted []candidate, before []*cluster.Endpoint, since int64, loops int) (
-	endpoints []*cluster.Endpoint, hints []unique.Handle[cluster.Hints], areTerminating bool) {
+// Both lists are sorted by address. New ones are there since the time given. Hints are nil where none of the endpoints has any, and
+// weights where all are 1.
+func fill(set *cluster.EndpointSet, sorted []candidate, w weights, before []*cluster.Endpoint, since int64, loops int) {
 	best := terminating
 	usable := 0
 	for _, c := range sorted {
@@ -115,7 +113,8 @@ func endpointsOf(sorted []candidate, before []*cluster.Endpoint, since int64, lo
 			usable++
 		}
 	}
-	endpoints = make([]*cluster.Endpoint, 0, usable)
+	set.Endpoints = make([]*cluster.Endpoint, 0, usable)
+	plain := w.none()
 	var last netip.AddrPort
 	for i := range sorted {
 		c := &sorted[i]
@@ -130,22 +129,34 @@ func endpointsOf(sorted []candidate, before []*cluster.Endpoint, since int64, lo
 		for len(before) > 0 && before[0].Addr.Compare(at) < 0 {
 			before = before[1:]
 		}
+		n := len(set.Endpoints)
 		if len(before) > 0 && same(before[0], c) {
-			endpoints = append(endpoints, before[0])
+			set.Endpoints = append(set.Endpoints, before[0])
 		} else {
-			endpoints = append(endpoints, newEndpoint(c, since, loops))
+			set.Endpoints = append(set.Endpoints, newEndpoint(c, since, loops))
 		}
-		if c.hints != noHints && hints == nil {
-			hints = make([]unique.Handle[cluster.Hints], len(endpoints)-1, usable)
-			for i := range hints {
-				hints[i] = noHints
-			}
+		if c.hints != noHints || set.Hints != nil {
+			set.Hints = appendAt(set.Hints, n, usable, noHints, c.hints)
 		}
-		if hints != nil {
-			hints = append(hints, c.hints)
+		if plain {
+			continue
+		}
+		if weight := w.of(c); weight != 1 || set.Weights != nil {
+			set.Weights = appendAt(set.Weights, n, usable, 1, weight)
 		}
 	}
-	return endpoints, hints, best == terminating && len(endpoints) > 0
+	set.Terminating = best == terminating && len(set.Endpoints) > 0
+}
+
+// appendAt appends the element of place n; a list that begins with it has the usual one before.
+func appendAt[T any](list []T, n, most int, usual, v T) []T {
+	if list == nil {
+		list = make([]T, n, most)
+		for i := range list {
+			list[i] = usual
+		}
+	}
+	return append(list, v)
 }
 
 // same reports whether an endpoint is the candidate: the same pod (or, without pods, the same name) at the same address.

@@ -27,10 +27,14 @@ var update = flag.Bool("update", false, "write what the scenarios answer into th
 // published then. A step's lines are
 //
 //	# a sentence why
-//	service addrs=IP,IP ports=NAME/NUMBER/APPPROTOCOL,… policy=NAME affinity=ClientIP traffic=Local type=TYPE proxy=NAME
+//	service addrs=IP,IP ports=NAME/NUMBER/APPPROTOCOL,… policy=NAME weights=LIST selector=LABEL:VALUE affinity=ClientIP traffic=Local type=TYPE proxy=NAME
 //	no service
-//	slice NAME [type=IPv6] [born=SECONDS] ports=NAME:NUMBER,… POD@ADDRESS[#UID][!CONDITION] …
+//	slice NAME [type=IPv6] [born=SECONDS] [weight=WEIGHT] ports=NAME:NUMBER,… POD@ADDRESS[#UID][!CONDITION] …
 //	no slice NAME
+//	pod NAME [weight=WEIGHT]
+//	no pod NAME
+//	pods
+//	no pods
 //
 // Without UID a pod's is uid-POD; CONDITION is ready (default), terminating (serving, not ready), down, gone (terminating
 // and not serving), nil (no conditions said) or manual (no pod behind it).
@@ -99,7 +103,7 @@ func (w *world) step(t *testing.T, commands string) string {
 	}
 	changed := w.targets.Update(w.service, w.all())
 	var out strings.Builder
-	for _, p := range w.problems {
+	for _, p := range slices.Concat(w.problems, w.targets.WeightProblems()) {
 		fmt.Fprintf(&out, "problem: %v\n", p)
 	}
 	if changed {
@@ -153,13 +157,17 @@ func (w *world) print(out *strings.Builder, dst netip.AddrPort) {
 		out.WriteString(" terminating")
 	}
 	out.WriteString("\n")
-	for _, e := range s.Set.Endpoints {
+	for i, e := range s.Set.Endpoints {
 		mark := " "
 		if !w.seen[e] {
 			mark = "+"
 		}
 		w.seen[e] = true
-		fmt.Fprintf(out, "  %s %s %v %q\n", mark, e.Name, e.Addr, e.UID)
+		fmt.Fprintf(out, "  %s %s %v %q", mark, e.Name, e.Addr, e.UID)
+		if s.Set.Weights != nil {
+			fmt.Fprintf(out, " weight %d", s.Set.Weights[i])
+		}
+		out.WriteString("\n")
 	}
 }
 
@@ -171,9 +179,25 @@ func (w *world) command(t *testing.T, words []string) {
 	case "no slice":
 		delete(w.slices, words[2])
 		return
+	case "no pod":
+		w.targets.Given.Pods.Delete(words[2])
+		return
+	case "pods pods":
+		w.targets.Given.Pods.End()
+		return
+	case "no pods":
+		w.targets.Given.Pods.Lose()
+		return
 	}
 	var problems []error
 	switch words[0] {
+	case "pod":
+		annotations := map[string]string{}
+		if len(words) > 2 {
+			key, value, _ := strings.Cut(words[2], "=")
+			annotations["sluice.mesh/"+key] = value
+		}
+		w.targets.Given.Pods.Set(words[1], annotations)
 	case "service":
 		w.service, problems = ParseService(serviceOf(t, words[1:]))
 	case "slice":
@@ -207,8 +231,11 @@ func serviceOf(t *testing.T, words []string) *corev1.Service {
 				}
 				s.Spec.Ports = append(s.Spec.Ports, port)
 			}
-		case "policy":
-			s.Annotations = map[string]string{"sluice.mesh/policy": value}
+		case "policy", "weights":
+			s.Annotations = map[string]string{"sluice.mesh/" + key: value}
+		case "selector":
+			label, is, _ := strings.Cut(value, ":")
+			s.Spec.Selector = map[string]string{label: is}
 		case "affinity":
 			s.Spec.SessionAffinity = corev1.ServiceAffinity(value)
 		case "traffic":
@@ -237,6 +264,8 @@ func sliceOf(t *testing.T, words []string) *discoveryv1.EndpointSlice {
 		switch key {
 		case "type":
 			s.AddressType = discoveryv1.AddressType(value)
+		case "weight", "wieght":
+			s.Annotations = map[string]string{"sluice.mesh/" + key: value}
 		case "born":
 			s.CreationTimestamp = metav1.NewTime(time.Unix(int64(number(t, value)), 0))
 		case "ports":

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/sluice-mesh/sluice/sidecar/cluster"
 	"github.com/sluice-mesh/sluice/sidecar/discovery"
@@ -24,6 +25,8 @@ type Service struct {
 	Ports []ServicePort
 	// Rules are what its annotations ask for; nil, and wrong ones as far as they are, stand for the defaults.
 	Rules *rules.Rules
+	// Selector is the label selector of its pods; "" where it has none, or selects nothing.
+	Selector string
 	// Reason is Found, or why the Service's connections pass through.
 	Reason discovery.Reason
 
@@ -63,7 +66,7 @@ func (s *Service) rulesAfter(last *rules.Rules) *rules.Rules {
 // ParseService keeps what matters of a Service. Each problem names a field, its value and what is allowed; what is wrong
 // is left out, the rest is used.
 func ParseService(in *corev1.Service) (Service, []error) {
-	s := Service{Namespace: in.Namespace, Name: in.Name}
+	s := Service{Namespace: in.Namespace, Name: in.Name, Selector: labels.Set(in.Spec.Selector).String()}
 	var problems []error
 	problem := func(format string, args ...any) { problems = append(problems, fmt.Errorf(format, args...)) }
 

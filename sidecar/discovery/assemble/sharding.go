@@ -7,27 +7,40 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sluice-mesh/sluice/sidecar/balancer"
 	"github.com/sluice-mesh/sluice/sidecar/discovery"
 	"github.com/sluice-mesh/sluice/sidecar/rules"
 	"github.com/sluice-mesh/sluice/sidecar/shard"
 )
 
-// Needs are the objects that a Service's shard map is nothing without, besides its EndpointSlices. They are in its namespace. ""
-// is none.
+// Needs are the objects that a Service's shard map and weights are nothing without, besides its EndpointSlices. They are in its
+// namespace. "" is none.
 type Needs struct {
 	StatefulSet string
 	ConfigMap   string
+	Pods        string // the label selector of pods that have their weights themselves
 }
 
-// Given is what there is of them. A nil field stands for an object that is not there, or that may not or cannot be read.
+// Given is what there is of them. A nil field stands for an object that is not there, or that may not or cannot be read. Pods that
+// are not needed any more are forgotten.
 type Given struct {
 	StatefulSet *shard.StatefulSet
 	Data        map[string]string // of the ConfigMap; it is not changed any more
+	Pods        Pods
 }
 
-// needsOf answers what a map needs. The StatefulSet that nobody named is the one its pods are of, ready or not: all slices are
+// needsOf answers what a Service needs. The error says why that of its map cannot be told.
+func needsOf(s Service, r *rules.Rules, all []*Slice, before Needs) (Needs, error) {
+	n, err := mapNeeds(r, all, before)
+	if balancer.Weights(r.Weights).EachPod() {
+		n.Pods = s.Selector
+	}
+	return n, err
+}
+
+// mapNeeds answers what a map needs. The StatefulSet that nobody named is the one its pods are of, ready or not: all slices are
 // looked at. While there are no pods, it is the one that was needed before. The error says why it cannot be told.
-func needsOf(r *rules.Rules, all []*Slice, before Needs) (n Needs, err error) {
+func mapNeeds(r *rules.Rules, all []*Slice, before Needs) (n Needs, err error) {
 	if !r.Shard.On() {
 		return Needs{}, nil
 	}

@@ -12,12 +12,14 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 
 	"github.com/sluice-mesh/sluice/sidecar/cluster"
+	"github.com/sluice-mesh/sluice/sidecar/rules"
 )
 
 // Slice is what is kept of an EndpointSlice. It is immutable.
 type Slice struct {
 	Name    string
 	created int64 // Unix seconds; tells which of two slices is the younger
+	weight  Weight
 
 	ports   []slicePort
 	records []record // sorted by address
@@ -33,6 +35,7 @@ type slicePort struct {
 type record struct {
 	addr      netip.Addr
 	condition condition
+	isPod     bool
 
 	uid, name, hostname string
 	location            unique.Handle[cluster.Location]
@@ -70,10 +73,13 @@ func (c candidate) compareTrust(other candidate) int {
 
 // ParseSlice keeps what matters of an EndpointSlice: TCP ports with a number, and each endpoint's first address, as
 // no meaning is defined for further ones. Slices of host names (address type FQDN) keep nothing. Each problem names a
-// field, its value and what is allowed; what is wrong is left out, the rest is used.
+// field, its value and what is allowed; what is wrong is left out, the rest is used. Those of annotations are a SettingError each, and come first.
 func ParseSlice(in *discoveryv1.EndpointSlice) (*Slice, []error) {
-	s := &Slice{Name: in.Name, created: in.CreationTimestamp.Unix()}
+	s := &Slice{Name: in.Name, created: in.CreationTimestamp.Unix(), weight: ParseWeight(in.Annotations)}
 	var problems []error
+	for _, e := range rules.CheckSlice(in.Annotations) {
+		problems = append(problems, SettingError{e})
+	}
 	problem := func(format string, args ...any) { problems = append(problems, fmt.Errorf(format, args...)) }
 
 	switch in.AddressType {
@@ -113,7 +119,7 @@ func ParseSlice(in *discoveryv1.EndpointSlice) (*Slice, []error) {
 		}
 		r := record{addr: addr, condition: conditionOf(e.Conditions)}
 		if ref := e.TargetRef; ref != nil {
-			r.uid, r.name = string(ref.UID), ref.Name
+			r.uid, r.name, r.isPod = string(ref.UID), ref.Name, ref.Kind == "Pod" || ref.Kind == ""
 		}
 		r.hostname, r.location = deref(e.Hostname), unique.Make(cluster.Location{Node: deref(e.NodeName), Zone: deref(e.Zone)})
 		r.hints = hintsOf(e.Hints)

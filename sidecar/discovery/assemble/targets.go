@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/sluice-mesh/sluice/sidecar/balancer"
 	"github.com/sluice-mesh/sluice/sidecar/cluster"
 	"github.com/sluice-mesh/sluice/sidecar/discovery"
 	"github.com/sluice-mesh/sluice/sidecar/rules"
@@ -25,6 +26,7 @@ type Targets struct {
 	slices   []*Slice
 	ports    map[netip.AddrPort]Port
 	byDst    map[netip.AddrPort]*discovery.Target
+	weights  weights
 	needs    Needs
 	needsErr error
 	table    table
@@ -35,7 +37,7 @@ func (t *Targets) Needs(s Service, all []*Slice) Needs {
 	if s.Reason != discovery.Found {
 		return Needs{}
 	}
-	n, _ := needsOf(s.rulesAfter(rulesOf(t.ports)), all, t.needs)
+	n, _ := needsOf(s, s.rulesAfter(rulesOf(t.ports)), all, t.needs)
 	return n
 }
 
@@ -44,7 +46,15 @@ func (t *Targets) Needs(s Service, all []*Slice) Needs {
 // made anew. A change of endpoints alone reaches everybody through the targets.
 func (t *Targets) Update(s Service, all []*Slice) (changed bool) {
 	r := s.rulesAfter(rulesOf(t.ports))
-	ports := assemble(s, r, all, t.ports, Home{t.Loops, t.Zone, t.Node}, t.sharding(s.Reason, r, all))
+	sh := t.sharding(s, r, all)
+	var pods *Pods
+	if balancer.Weights(r.Weights).EachPod() {
+		pods = &t.Given.Pods
+	} else {
+		t.Given.Pods = Pods{}
+	}
+	t.weights = t.weights.after(all, pods)
+	ports := assemble(s, r, all, t.weights, t.ports, Home{t.Loops, t.Zone, t.Node}, sh)
 	byDst := make(map[netip.AddrPort]*discovery.Target, len(ports))
 	if s.Reason == discovery.Found {
 		for _, addr := range s.Addrs {
@@ -80,11 +90,11 @@ func (t *Targets) Update(s Service, all []*Slice) (changed bool) {
 }
 
 // sharding answers what the maps of all ports have in common; nil where there are none.
-func (t *Targets) sharding(reason discovery.Reason, r *rules.Rules, all []*Slice) *sharding {
-	if reason != discovery.Found {
+func (t *Targets) sharding(service Service, r *rules.Rules, all []*Slice) *sharding {
+	if service.Reason != discovery.Found {
 		return nil
 	}
-	t.needs, t.needsErr = needsOf(r, all, t.needs)
+	t.needs, t.needsErr = needsOf(service, r, all, t.needs)
 	if !r.Shard.On() {
 		t.table = table{}
 		return nil

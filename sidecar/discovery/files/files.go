@@ -118,9 +118,9 @@ func (r *Resolver) publish() {
 			r.services[n] = targets
 		}
 		delete(gone, n)
-		targets.Given = all.give(n, targets.Needs(s, all.slices[n]))
+		targets.Given = all.give(n, targets.Needs(s, all.slices[n]), targets.Given.Pods)
 		changed = targets.Update(s, all.slices[n]) || changed
-		for _, err := range targets.Problems() {
+		for _, err := range slices.Concat(targets.Problems(), targets.WeightProblems()) {
 			problems = append(problems, fmt.Sprintf("Service %v: %v", n, err))
 		}
 	}
@@ -147,12 +147,13 @@ type merged struct {
 	slices   map[name][]*assemble.Slice // by Service
 	sets     map[name]*shard.StatefulSet
 	data     map[name]map[string]string // of ConfigMaps
+	pods     map[name]pod
 }
 
 // merge puts the files together, in the order of their names. Of two objects of one name, and of two Services with one
 // address, the first is used and the second is a problem.
 func (r *Resolver) merge() (all merged, problems []string) {
-	all = merged{map[name]assemble.Service{}, map[name][]*assemble.Slice{}, map[name]*shard.StatefulSet{}, map[name]map[string]string{}}
+	all = merged{map[name]assemble.Service{}, map[name][]*assemble.Slice{}, map[name]*shard.StatefulSet{}, map[name]map[string]string{}, map[name]pod{}}
 	type object struct {
 		kind string
 		name name
@@ -205,6 +206,11 @@ func (r *Resolver) merge() (all merged, problems []string) {
 		for _, c := range f.manifest.data {
 			if first("ConfigMap", c.self) {
 				all.data[c.self] = c.data
+			}
+		}
+		for _, p := range f.manifest.pods {
+			if first("Pod", p.self) {
+				all.pods[p.self] = p
 			}
 		}
 	}

@@ -8,13 +8,14 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	kubejson "sigs.k8s.io/json"
 
 	"github.com/sluice-mesh/sluice/sidecar/discovery/assemble"
 	"github.com/sluice-mesh/sluice/sidecar/shard"
 )
 
-// StatefulSets and ConfigMaps are what shard maps are made of besides endpoints. Most of what is in them is of no interest here,
+// StatefulSets and ConfigMaps are what shard maps are made of besides endpoints, and Pods may have their weights themselves. Most of what is in them is of no interest here,
 // so fields that nobody knows are none of our business either.
 
 // ownedSet is a StatefulSet.
@@ -75,8 +76,42 @@ func (p *parser) configMap(raw json.RawMessage) error {
 	return nil
 }
 
-// give answers what the shard map of a Service needs of what the files have.
-func (m *merged) give(service name, needs assemble.Needs) (g assemble.Given) {
+// pod is what is kept of a Pod, in case that a Service asks for the weights of its pods.
+type pod struct {
+	self                name
+	labels, annotations map[string]string
+}
+
+// pod keeps a Pod that is there, and so has a name.
+func (p *parser) pod(raw json.RawMessage) error {
+	var in struct {
+		metav1.ObjectMeta `json:"metadata"`
+	}
+	if err := kubejson.UnmarshalCaseSensitivePreserveInts(raw, &in); err != nil {
+		return fmt.Errorf("Pod: %w", describe(err, raw))
+	}
+	if n, err := nameOf(in.ObjectMeta); err == nil {
+		p.m.pods = append(p.m.pods, pod{n, in.Labels, in.Annotations})
+	}
+	return nil
+}
+
+// give answers what a Service needs of what the files have, where it had these pods before.
+func (m *merged) give(service name, needs assemble.Needs, pods assemble.Pods) (g assemble.Given) {
+	if needs.Pods != "" {
+		selects, err := labels.Parse(needs.Pods)
+		if err != nil { // a manifest's labels may be anything
+			selects = labels.Nothing()
+		}
+		pods.Begin()
+		for n, p := range m.pods {
+			if n.namespace == service.namespace && selects.Matches(labels.Set(p.labels)) {
+				pods.Set(n.name, p.annotations)
+			}
+		}
+		pods.End()
+		g.Pods = pods
+	}
 	if needs.StatefulSet != "" {
 		g.StatefulSet = m.sets[name{service.namespace, needs.StatefulSet}]
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -28,6 +29,7 @@ type manifest struct {
 	slices   []ownedSlice
 	sets     []ownedSet
 	data     []ownedData
+	pods     []pod
 }
 
 // ownedSlice is an EndpointSlice and the Service it belongs to.
@@ -86,7 +88,7 @@ func (p *parser) object(raw json.RawMessage, implied metav1.TypeMeta) error {
 		return errors.New("kind: missing")
 	case head.APIVersion == "v1" && head.Kind == "List":
 		return p.list(head.Items, metav1.TypeMeta{})
-	case head.APIVersion == "v1" && (head.Kind == "ServiceList" || head.Kind == "ConfigMapList"),
+	case head.APIVersion == "v1" && (head.Kind == "ServiceList" || head.Kind == "ConfigMapList" || head.Kind == "PodList"),
 		head.APIVersion == "apps/v1" && head.Kind == "StatefulSetList",
 		head.APIVersion == "discovery.k8s.io/v1" && head.Kind == "EndpointSliceList":
 		return p.list(head.Items, metav1.TypeMeta{APIVersion: head.APIVersion, Kind: strings.TrimSuffix(head.Kind, "List")})
@@ -98,10 +100,12 @@ func (p *parser) object(raw json.RawMessage, implied metav1.TypeMeta) error {
 		return p.statefulSet(raw)
 	case head.APIVersion == "v1" && head.Kind == "ConfigMap":
 		return p.configMap(raw)
+	case head.APIVersion == "v1" && head.Kind == "Pod":
+		return p.pod(raw)
 	case group == "discovery.k8s.io" && head.Kind == "EndpointSlice":
 		return fmt.Errorf("apiVersion: %q is not read; allowed is discovery.k8s.io/v1", head.APIVersion)
 	}
-	p.log.Debug("passed over: nothing of a Service, its endpoints or its shard map", "kind", head.Kind, "apiVersion", head.APIVersion)
+	p.log.Debug("passed over: nothing of a Service, its endpoints, its shard map or its weights", "kind", head.Kind, "apiVersion", head.APIVersion)
 	return nil
 }
 
@@ -132,7 +136,7 @@ func (p *parser) service(raw json.RawMessage) error {
 	what := "Service " + n.String()
 	s, problems := assemble.ParseService(&in)
 	for _, err := range problems {
-		if setting := (assemble.SettingError{}); !errors.As(err, &setting) {
+		if !isSetting(err) {
 			return fmt.Errorf("%s: %w", what, err)
 		}
 	}
@@ -156,10 +160,10 @@ func (p *parser) slice(raw json.RawMessage) error {
 	}
 	what := "EndpointSlice " + n.String()
 	s, problems := assemble.ParseSlice(&in)
-	if len(problems) > 0 {
-		return fmt.Errorf("%s: %w", what, errors.Join(problems...))
+	if refused := slices.DeleteFunc(slices.Clone(problems), isSetting); len(refused) > 0 {
+		return fmt.Errorf("%s: %w", what, errors.Join(refused...))
 	}
-	p.remark(what, unknown...)
+	p.remark(what, append(unknown, problems...)...)
 	service := in.Labels[discoveryv1.LabelServiceName]
 	if service == "" {
 		p.remark(what, fmt.Errorf("metadata.labels[%s]: missing; the slice belongs to no Service", discoveryv1.LabelServiceName))
@@ -168,6 +172,9 @@ func (p *parser) slice(raw json.RawMessage) error {
 	p.m.slices = append(p.m.slices, ownedSlice{self: n, service: name{n.namespace, service}, slice: s})
 	return nil
 }
+
+// isSetting says whether a problem is one of our annotations', with which an object is used all the same.
+func isSetting(err error) bool { return errors.As(err, new(assemble.SettingError)) }
 
 // nameOf answers an object's name; the namespace is "default" where none is said.
 func nameOf(meta metav1.ObjectMeta) (name, error) {

@@ -25,7 +25,7 @@ import (
 	"github.com/sluice-mesh/sluice/test/meshtest"
 )
 
-// apiServer speaks as much of the Kubernetes API as list and watch of Services, EndpointSlices, StatefulSets and ConfigMaps need,
+// apiServer speaks as much of the Kubernetes API as list and watch of Services, EndpointSlices, StatefulSets, ConfigMaps and the metadata of Pods need,
 // over real sockets: resource versions, pages, bookmarks, 410 Gone, refusals, and it can be killed and started again at the same
 // address. Its memory outlives its death, as etcd does.
 type apiServer struct {
@@ -44,9 +44,11 @@ type apiServer struct {
 	hang     chan struct{}                              // requests wait for it, if it is not nil
 	requests []string
 	watches  int // that are open
+
+	protobuf bool // metadata is answered in it; set before it is asked
 }
 
-// object is a Service, an EndpointSlice, a StatefulSet or a ConfigMap.
+// object is a Service, an EndpointSlice, a StatefulSet, a ConfigMap or a Pod.
 type object interface {
 	metav1.Object
 }
@@ -199,6 +201,8 @@ func clone(o object) object {
 		return o.DeepCopy()
 	case *corev1.ConfigMap:
 		return o.DeepCopy()
+	case *corev1.Pod:
+		return o.DeepCopy()
 	}
 	panic("unknown kind")
 }
@@ -213,6 +217,8 @@ func typeOf(o object) metav1.TypeMeta {
 		return metav1.TypeMeta{APIVersion: "v1", Kind: "Service"}
 	case *corev1.ConfigMap:
 		return metav1.TypeMeta{APIVersion: "v1", Kind: "ConfigMap"}
+	case *corev1.Pod:
+		return metav1.TypeMeta{APIVersion: "v1", Kind: "Pod"}
 	case *appsv1.StatefulSet:
 		return metav1.TypeMeta{APIVersion: "apps/v1", Kind: "StatefulSet"}
 	}
@@ -220,7 +226,7 @@ func typeOf(o object) metav1.TypeMeta {
 }
 
 // empty are objects of all kinds.
-var empty = []object{&corev1.Service{}, &discoveryv1.EndpointSlice{}, &appsv1.StatefulSet{}, &corev1.ConfigMap{}}
+var empty = []object{&corev1.Service{}, &discoveryv1.EndpointSlice{}, &appsv1.StatefulSet{}, &corev1.ConfigMap{}, &corev1.Pod{}}
 
 func keyOf(o object) string { return resourceOf(o) + "/" + o.GetNamespace() + "/" + o.GetName() }
 
@@ -253,6 +259,9 @@ func (a *apiServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			a.fail(w, code, verb, resource)
 			return
 		}
+	}
+	if resource == "pods" && !strings.Contains(r.Header.Get("Accept"), metadataAs[verb]) {
+		a.t.Errorf("%s pods: accepts %q, and so whole pods", verb, r.Header.Get("Accept"))
 	}
 	match := a.matcher(query.Get("fieldSelector"), query.Get("labelSelector"), resource, namespace)
 	if verb == "watch" {
@@ -319,6 +328,10 @@ func (a *apiServer) list(w http.ResponseWriter, match func(object) bool, resourc
 		}
 		items = append(items, o)
 	}
+	if resource == "pods" {
+		a.listMetadata(w, meta, items)
+		return
+	}
 	list["metadata"], list["items"] = meta, items
 	w.Header().Set("Content-Type", "application/json")
 	json.NewEncoder(w).Encode(list)
@@ -327,6 +340,9 @@ func (a *apiServer) list(w http.ResponseWriter, match func(object) bool, resourc
 func (a *apiServer) watch(w http.ResponseWriter, r *http.Request, match func(object) bool) {
 	from, _ := strconv.Atoi(r.URL.Query().Get("resourceVersion"))
 	w.Header().Set("Content-Type", "application/json")
+	if a.protobuf && strings.HasSuffix(r.URL.Path, "/pods") {
+		w.Header().Set("Content-Type", "application/vnd.kubernetes.protobuf;stream=watch")
+	}
 	w.(http.Flusher).Flush()
 	send := func(kind string, o any) {
 		json.NewEncoder(w).Encode(map[string]any{"type": kind, "object": o})
@@ -357,7 +373,11 @@ func (a *apiServer) watch(w http.ResponseWriter, r *http.Request, match func(obj
 				o.TypeMeta = typeOf(o)
 			}
 			if e.kind != "BOOKMARK" || strings.HasSuffix(r.URL.Path, resourceOf(o)) {
-				send(e.kind, o)
+				if pod, ok := o.(*corev1.Pod); ok {
+					a.sendMetadata(w, e.kind, pod)
+				} else {
+					send(e.kind, o)
+				}
 			}
 			from = e.version
 		}

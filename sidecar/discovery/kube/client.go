@@ -33,7 +33,7 @@ const (
 	protobuf = runtime.ContentTypeProtobuf
 )
 
-// client speaks of four kinds of objects only. The generated clientset would link all of them, and a scheme of all kinds
+// client speaks of four kinds of objects, and of the metadata of pods, only. The generated clientset would link all of them, and a scheme of all kinds
 // costs memory in every pod.
 type client struct {
 	scheme     *runtime.Scheme
@@ -61,6 +61,7 @@ func newClient(config *rest.Config) (*client, error) {
 	c.scheme.AddKnownTypes(corev1.SchemeGroupVersion, &corev1.Service{}, &corev1.ServiceList{}, &corev1.ConfigMap{}, &corev1.ConfigMapList{})
 	c.scheme.AddKnownTypes(appsv1.SchemeGroupVersion, &appsv1.StatefulSet{}, &appsv1.StatefulSetList{})
 	c.scheme.AddKnownTypes(discoveryv1.SchemeGroupVersion, &discoveryv1.EndpointSlice{}, &discoveryv1.EndpointSliceList{})
+	c.scheme.AddKnownTypes(metav1.SchemeGroupVersion, &metav1.PartialObjectMetadata{}, &metav1.PartialObjectMetadataList{})
 	metav1.AddToGroupVersion(c.scheme, corev1.SchemeGroupVersion)
 	metav1.AddToGroupVersion(c.scheme, discoveryv1.SchemeGroupVersion)
 	metav1.AddToGroupVersion(c.scheme, appsv1.SchemeGroupVersion)
@@ -102,7 +103,24 @@ type query struct {
 	api       rest.Interface
 	resource  string
 	namespace string // "" is all
+	metadata  bool   // only the objects' metadata, as PartialObjectMetadata
 	options   metav1.ListOptions
+}
+
+// These ask for metadata, of a list or of the objects of a watch. A server that knows no such thing answers 406.
+const (
+	metadataOfList   = protobuf + ";as=PartialObjectMetadataList;g=meta.k8s.io;v=v1," + runtime.ContentTypeJSON + ";as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+	metadataOfObject = protobuf + ";as=PartialObjectMetadata;g=meta.k8s.io;v=v1," + runtime.ContentTypeJSON + ";as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+)
+
+// get begins the request.
+func (q query) get(c *client, metadata string) *rest.Request {
+	request := q.api.Get().NamespaceIfScoped(q.namespace, q.namespace != "").Resource(q.resource).
+		VersionedParams(&q.options, c.parameters).MaxRetries(0)
+	if q.metadata {
+		request.SetHeader("Accept", metadata)
+	}
+	return request
 }
 
 // String answers the words of an access rule, for errors.
@@ -117,8 +135,7 @@ func (q query) String() string {
 func (c *client) list(ctx context.Context, q query, into runtime.Object) error {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	err := q.api.Get().NamespaceIfScoped(q.namespace, q.namespace != "").Resource(q.resource).
-		VersionedParams(&q.options, c.parameters).MaxRetries(0).Do(ctx).Into(into)
+	err := q.get(c, metadataOfList).Do(ctx).Into(into)
 	if err != nil {
 		return fmt.Errorf("list %v: %w", q, err)
 	}
@@ -129,11 +146,11 @@ func (c *client) list(ctx context.Context, q query, into runtime.Object) error {
 func (c *client) watch(ctx context.Context, q query, from string, lifetime time.Duration) (watch.Interface, error) {
 	seconds := int64(lifetime / time.Second)
 	q.options.Watch, q.options.AllowWatchBookmarks = true, true
+	q.options.Limit = 0 // of lists
 	q.options.ResourceVersion, q.options.TimeoutSeconds = from, &seconds
 	ctx, cancel := context.WithCancel(ctx)
 	timer := time.AfterFunc(requestTimeout, cancel)
-	w, err := q.api.Get().NamespaceIfScoped(q.namespace, q.namespace != "").Resource(q.resource).
-		VersionedParams(&q.options, c.parameters).MaxRetries(0).Watch(ctx)
+	w, err := q.get(c, metadataOfObject).Watch(ctx)
 	if !timer.Stop() && err == nil {
 		w.Stop()
 		err = context.DeadlineExceeded

@@ -13,7 +13,12 @@
 //	list, watch services     of one namespace    to follow one Service
 //	list, watch endpointslices of one namespace  to follow its endpoints
 //
-// are all that is ever sent, but for one cheap one at the start: a list of the Service default/kubernetes.
+// are all that is ever sent for most Services, but for one cheap one at the start: a list of the Service default/kubernetes. While
+// annotations of a Service ask for it, there are besides
+//
+//	list, watch statefulsets   of one namespace  one of them, by its name, for a shard map
+//	list, watch configmaps     of one namespace  one of them, by its name, for a shard map
+//	list, watch pods           of one namespace  those the Service selects, their metadata only, for their weights
 //
 // # When the API server is away
 //
@@ -33,5 +38,5 @@
 //
 // # Goroutines
 //
-// Two for each followed Service, and those that client-go starts for a watch. Run waits for all of them.
+// Two for each followed Service, one for each object or set of pods that its annotations ask for, and those that client-go starts for a watch. Run waits for all of them.
 package kube

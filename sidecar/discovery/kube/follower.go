@@ -34,8 +34,10 @@ type follower struct {
 	gate   *gate
 	query  query
 	list   func() runtime.Object // makes an empty list object
+	begin  func()                // called by the follower's goroutine before a listing; may be nil
 
-	// Called by the follower's goroutine only.
+	// Called by the follower's goroutine only. With a limit in the query, onList is told one page after the other; all but the last
+	// one have a Continue.
 	onList  func(runtime.Object)
 	onEvent func(kind watch.EventType, object runtime.Object)
 	// onError is told nil when a watch is open again, and barred when refusals have lasted for longer than refusedFor, until
@@ -99,16 +101,9 @@ func (f *follower) judge(err error) (left time.Duration) {
 // none.
 func (f *follower) step(ctx context.Context) error {
 	if f.from == "" {
-		list := f.list()
-		if err := f.gate.do(ctx, func() error { return f.client.list(ctx, f.query, list) }); err != nil {
+		if err := f.relist(ctx); err != nil {
 			return err
 		}
-		access, err := meta.ListAccessor(list)
-		if err != nil {
-			return err
-		}
-		f.onList(list)
-		f.from = access.GetResourceVersion()
 	}
 	var w watch.Interface
 	began := time.Now()
@@ -126,6 +121,28 @@ func (f *follower) step(ctx context.Context) error {
 		f.from = ""
 	}
 	return err
+}
+
+// relist reads all there is, page by page.
+func (f *follower) relist(ctx context.Context) error {
+	if f.begin != nil {
+		f.begin()
+	}
+	for query := f.query; ; {
+		list := f.list()
+		if err := f.gate.do(ctx, func() error { return f.client.list(ctx, query, list) }); err != nil {
+			return err
+		}
+		access, err := meta.ListAccessor(list)
+		if err != nil {
+			return err
+		}
+		f.onList(list)
+		if query.options.Continue = access.GetContinue(); query.options.Continue == "" {
+			f.from = access.GetResourceVersion()
+			return nil
+		}
+	}
 }
 
 var errShortWatch = errors.New("the watch ended at once")

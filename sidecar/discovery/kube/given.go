@@ -9,6 +9,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -18,60 +19,115 @@ import (
 	"github.com/sluice-mesh/sluice/sidecar/shard"
 )
 
-// givenWait is how long a Service is not brought up to date because an object that its shard map needs has not come yet: for a
-// moment its keys would have no owners. It is shorter than connections wait for the Service.
+// givenWait is how long a Service is not brought up to date because an object that its shard map or weights need has not come yet:
+// for a moment its keys would have no owners, or its pods the wrong weights. It is shorter than connections wait for the Service.
 const givenWait = 700 * time.Millisecond
 
-// given is an object that a shard map needs, followed by its name.
+// given is an object that a shard map needs, followed by its name, or the pods that have their weights themselves.
 type given struct {
 	w        *watched
-	resource string
-	name     string
+	what     string // for people, as an object's kind and name
+	neededBy string // the setting
+	key      string // the name, or the selector
 	follower follower
 	cancel   context.CancelFunc
-	set      func(runtime.Object) (changed bool) // told nil when the object is not there; w is locked
 
-	heard bool // it has come, or is not there, or is refused; guarded by w.mu
+	// w is locked when these are called.
+	begin   func() // of a listing; may be nil
+	onList  func(runtime.Object) (changed bool)
+	onEvent func(watch.EventType, runtime.Object) (changed bool)
+	drop    func() // it is followed no more
+
+	heard   bool // it has come, or is not there, or is refused; guarded by w.mu
+	changed bool // an update is due when the rest of a listing has come; guarded by w.mu
 }
 
-// followGiven begins to follow what the shard map needs as of now, and ends what it needs no more. w is locked.
+// followGiven begins to follow what the Service needs as of now, and ends what it needs no more. w is locked.
 func (w *watched) followGiven() {
 	if w.ended || !w.haveService || !w.haveSlices {
 		return
 	}
 	needs := w.targets.Needs(w.service, slices.Collect(maps.Values(w.bySlice)))
-	w.give(&w.statefulSet, needs.StatefulSet, func() *given {
-		return &given{resource: "statefulsets", set: w.setStatefulSet, follower: follower{
-			query: query{api: w.r.client.apps}, list: func() runtime.Object { return &appsv1.StatefulSetList{} }}}
+	w.give(&w.statefulSet, needs.StatefulSet, func(name string) *given {
+		return named(name, query{api: w.r.client.apps, resource: "statefulsets"},
+			func() runtime.Object { return &appsv1.StatefulSetList{} }, w.setStatefulSet)
 	})
-	w.give(&w.configMap, needs.ConfigMap, func() *given {
-		return &given{resource: "configmaps", set: w.setConfigMap, follower: follower{
-			query: query{api: w.r.client.core}, list: func() runtime.Object { return &corev1.ConfigMapList{} }}}
+	w.give(&w.configMap, needs.ConfigMap, func(name string) *given {
+		return named(name, query{api: w.r.client.core, resource: "configmaps"},
+			func() runtime.Object { return &corev1.ConfigMapList{} }, w.setConfigMap)
 	})
+	w.give(&w.pods, needs.Pods, w.selected)
 }
 
-// give makes a place hold the object of that name. w is locked.
-func (w *watched) give(place **given, name string, make func() *given) {
+// named makes what follows an object by its name. set takes it as it is now, nil when it is not there.
+func named(name string, q query, list func() runtime.Object, set func(runtime.Object) (changed bool)) *given {
+	// With the name in the selector, access rules may be for objects of that name alone.
+	q.options = metav1.ListOptions{FieldSelector: fields.OneTermEqualSelector("metadata.name", name).String()}
+	is := func(object runtime.Object) bool {
+		o, ok := object.(metav1.Object)
+		return ok && o.GetName() == name
+	}
+	return &given{follower: follower{query: q, list: list}, neededBy: "shard-map",
+		onList: func(list runtime.Object) bool {
+			var found runtime.Object
+			_ = meta.EachListItem(list, func(object runtime.Object) error { // it is a list
+				if is(object) {
+					found = object
+				}
+				return nil
+			})
+			return set(found)
+		},
+		onEvent: func(kind watch.EventType, object runtime.Object) bool {
+			switch {
+			case !is(object):
+				return false
+			case kind == watch.Deleted:
+				return set(nil)
+			}
+			return set(object)
+		},
+		drop: func() { set(nil) },
+	}
+}
+
+// give makes a place hold what has that key. w is locked.
+func (w *watched) give(place **given, key string, make func(key string) *given) {
 	if old := *place; old != nil {
-		if old.name == name {
+		if old.key == key {
 			return
 		}
 		old.cancel()
-		old.set(nil)
-		w.report(old.resource, nil)
+		old.drop()
+		w.report(old.follower.query.resource, nil)
 		*place = nil
 	}
-	if name == "" {
+	if key == "" {
 		return
 	}
-	g := make()
-	g.w, g.name = w, name
+	g := make(key)
+	g.w, g.key = w, key
 	f := &g.follower
 	f.client, f.gate, f.refusedFor = w.r.client, w.r.gate, w.r.opts.RefusedFor
-	f.query.resource, f.query.namespace = g.resource, w.name.Namespace
-	// With the name in the selector, access rules may be for objects of that name alone.
-	f.query.options = metav1.ListOptions{FieldSelector: fields.OneTermEqualSelector("metadata.name", name).String()}
-	f.onList, f.onEvent, f.onError = g.onList, g.onEvent, g.onError
+	f.query.namespace = w.name.Namespace
+	if g.what == "" {
+		g.what = fmt.Sprintf("%s %s/%s", f.query.resource, w.name.Namespace, key)
+	}
+	f.begin = func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if g.begin != nil && g.current() {
+			g.begin()
+		}
+	}
+	f.onList = func(list runtime.Object) {
+		access, err := meta.ListAccessor(list)
+		g.tell(func() bool { return g.onList(list) }, err != nil || access.GetContinue() == "")
+	}
+	f.onEvent = func(kind watch.EventType, object runtime.Object) {
+		g.tell(func() bool { return g.onEvent(kind, object) }, true)
+	}
+	f.onError = g.onError
 	ctx, cancel := context.WithCancel(w.ctx)
 	g.cancel = cancel
 	*place = g
@@ -79,10 +135,20 @@ func (w *watched) give(place **given, name string, make func() *given) {
 	w.r.running.Go(func() { f.run(ctx) })
 }
 
+// allGiven answers what is followed of what is needed. w is locked.
+func (w *watched) allGiven() (all []*given) {
+	for _, g := range [...]*given{w.statefulSet, w.configMap, w.pods} {
+		if g != nil {
+			all = append(all, g)
+		}
+	}
+	return all
+}
+
 // waits says whether an update is put off because an object was not heard of yet. w is locked.
 func (w *watched) waits() bool {
-	for _, g := range []*given{w.statefulSet, w.configMap} {
-		if g != nil && !g.heard && time.Now().Before(w.givenBy) {
+	for _, g := range w.allGiven() {
+		if !g.heard && time.Now().Before(w.givenBy) {
 			return true
 		}
 	}
@@ -90,50 +156,20 @@ func (w *watched) waits() bool {
 }
 
 // current says whether the object is still needed. w is locked.
-func (g *given) current() bool { return !g.w.ended && (g.w.statefulSet == g || g.w.configMap == g) }
+func (g *given) current() bool { return !g.w.ended && slices.Contains(g.w.allGiven(), g) }
 
-// tell takes the object as it is now.
-func (g *given) tell(object runtime.Object) {
+// tell takes what there is now; a part of it is not the whole yet.
+func (g *given) tell(take func() (changed bool), whole bool) {
 	g.w.mu.Lock()
 	defer g.w.mu.Unlock()
 	if !g.current() {
 		return
 	}
-	changed := g.set(object)
-	if changed || !g.heard { // a StatefulSet changes with each of its pods, and that is of no interest
-		g.heard = true
+	g.changed = take() || g.changed
+	if whole && (g.changed || !g.heard) { // a StatefulSet changes with each of its pods, and a pod at all times, and that is of no interest
+		g.heard, g.changed = true, false
 		g.w.update()
 	}
-}
-
-func (g *given) onList(list runtime.Object) {
-	switch l := list.(type) {
-	case *appsv1.StatefulSetList:
-		for i := range l.Items {
-			if l.Items[i].Name == g.name {
-				g.tell(&l.Items[i])
-				return
-			}
-		}
-	case *corev1.ConfigMapList:
-		for i := range l.Items {
-			if l.Items[i].Name == g.name {
-				g.tell(&l.Items[i])
-				return
-			}
-		}
-	}
-	g.tell(nil)
-}
-
-func (g *given) onEvent(kind watch.EventType, object runtime.Object) {
-	if o, ok := object.(metav1.Object); !ok || o.GetName() != g.name {
-		return
-	}
-	if kind == watch.Deleted {
-		object = nil
-	}
-	g.tell(object)
 }
 
 // onError reports that the object may not be read. What was known of it stays in force; of endpoints nothing is lost with it.
@@ -143,13 +179,14 @@ func (g *given) onError(err error, _ bool) {
 	}
 	g.w.mu.Lock()
 	defer g.w.mu.Unlock()
+	resource := g.follower.query.resource
 	switch {
 	case !g.current():
 	case err == nil:
-		g.w.report(g.resource, nil)
+		g.w.report(resource, nil)
 	default:
-		g.w.report(g.resource, []error{fmt.Errorf("%w (sluice.mesh/shard-map needs it: the pod's service account may not read %s %s/%s)",
-			err, g.resource, g.w.name.Namespace, g.name)})
+		g.w.report(resource, []error{fmt.Errorf("%w (sluice.mesh/%s needs it: the pod's service account may not read %s)",
+			err, g.neededBy, g.what)})
 		if !g.heard {
 			g.heard = true
 			g.w.update()

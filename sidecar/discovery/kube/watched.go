@@ -22,7 +22,7 @@ import (
 	"github.com/sluice-mesh/sluice/sidecar/discovery/assemble"
 )
 
-// watched is one Service that is followed. Its followers, two and those of what its shard map needs, call it from their goroutines.
+// watched is one Service that is followed. Its followers, two and those of what its shard map and weights need, call it from their goroutines.
 type watched struct {
 	r        *Resolver
 	name     types.NamespacedName
@@ -45,8 +45,9 @@ type watched struct {
 	barred      map[string]bool // the resources whose follower has been refused for too long
 	targets     assemble.Targets
 	problems    map[string][]string // by object or request
-	statefulSet *given              // what the shard map needs; nil is nothing
+	statefulSet *given              // what the shard map and the weights need; nil is nothing
 	configMap   *given
+	pods        *given
 	givenBy     time.Time // until when they are waited for
 	timer       *time.Timer
 }
@@ -182,6 +183,7 @@ func (w *watched) update() {
 	}
 	changed := w.targets.Update(service, slices.Collect(maps.Values(w.bySlice)))
 	w.report("keys of Service "+w.name.String(), w.targets.Problems())
+	w.report("weights of Service "+w.name.String(), w.targets.WeightProblems())
 	if changed || !w.isReady {
 		w.r.install(w, w.table())
 	}
@@ -265,10 +267,8 @@ func (w *watched) followers() []*follower {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	all := []*follower{&w.services, &w.slices}
-	for _, g := range []*given{w.statefulSet, w.configMap} {
-		if g != nil {
-			all = append(all, &g.follower)
-		}
+	for _, g := range w.allGiven() {
+		all = append(all, &g.follower)
 	}
 	return all
 }

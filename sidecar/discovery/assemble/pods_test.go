@@ -1,0 +1,35 @@
+package assemble
+
+import (
+	"fmt"
+	"net/netip"
+	"testing"
+
+	"github.com/sluice-mesh/sluice/sidecar/rules"
+)
+
+// Pods come and go for ever, under names of their own: none of those that are gone is kept for longer than slices have it.
+func TestPodsThatAreGoneAreForgotten(t *testing.T) {
+	targets := Targets{Loops: 1}
+	service := Service{Namespace: "shop", Name: "cart", Selector: "app=cart", Addrs: []netip.Addr{netip.MustParseAddr("10.96.0.1")},
+		Ports: []ServicePort{{Port: 80}}, Rules: rulesWith(t, "weights", "pods")}
+	pods := &targets.Given.Pods
+	for i := range 100 {
+		name := fmt.Sprintf("p%d", i)
+		pods.Set(name, map[string]string{rules.WeightAnnotation: []string{"3", "x"}[i%2]})
+		s, problems := ParseSlice(sliceOf(t, []string{"a", "ports=-:8080", name + "@10.1.0.1", "other@10.1.0.2"}))
+		if problems != nil {
+			t.Fatal(problems)
+		}
+		targets.Update(service, []*Slice{s})
+		pods.Delete(name)
+	}
+	if len(pods.by) != 1 || len(pods.wrong) != 0 || pods.gone != 1 {
+		t.Errorf("%d pods, %d wrong ones, %d gone; want the last one only, which is in the slice", len(pods.by), len(pods.wrong), pods.gone)
+	}
+	service.Rules = rules.Default()
+	targets.Update(service, nil)
+	if pods.by != nil {
+		t.Errorf("nobody asks for %v", pods.by)
+	}
+}

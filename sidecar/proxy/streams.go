@@ -92,6 +92,9 @@ func (s streams) send(x *h2.Exchange, c *call, ep *cluster.Endpoint, choice metr
 	s.w.pools.Send(x, ep, choice == metrics.Original)
 }
 
+// Sending has the time of an attempt begin, as over HTTP/1.x: what it has waited for its connection says nothing of how long its endpoint takes.
+func (s streams) Sending(x *h2.Exchange) { x.State.(*call).attempt.began = s.w.l.Now() }
+
 // Awaits has the head of a gRPC call's answer wait for the call's status where the call may be sent again for that, or for what else ends the
 // answer before its time: docs/decisions/0012. Nothing is due of the call while it waits: it is answered.
 func (s streams) Awaits(x *h2.Exchange, held bool) bool {

@@ -225,9 +225,10 @@ var table = []Setting{
 	{
 		Name: "queue-timeout", Group: limits, Example: "5s",
 		Allowed: "a duration from 1ms to 10m",
-		Doc:     "How long a request waits for an endpoint that is below its limit, before it is answered 503.",
-		Effect:  "sidecar/proxy",
-		value:   at(func(r *Rules) *time.Duration { return &r.Limits.Queue }, duration(time.Millisecond, 10*time.Minute), durationText),
+		Doc: "How long a request waits for an endpoint that is below its limit, before it is answered 503. That counts from when it first waits, " +
+			"however often it has to.",
+		Effect: "sidecar/proxy",
+		value:  at(func(r *Rules) *time.Duration { return &r.Limits.Queue }, duration(time.Millisecond, 10*time.Minute), durationText),
 	},
 
 	{

@@ -141,14 +141,9 @@ func (s streams) Head(x *h2.Exchange, h h2.Head) bool {
 			wait, pauses = c.pause(a, true, true)
 		}
 		if ep != nil || pauses {
-			if x.Sent() {
-				s.release(c)
-				c.held = *a
-				x.Hold()
-			} else {
-				c.done(a) // only a request that has gone out whole can be held
-				x.Drop()
-			}
+			s.release(c)
+			c.held = *a
+			x.Hold()
 			if pauses {
 				s.pause(x, c, wait, h2.Failure{})
 			} else {
@@ -368,13 +363,6 @@ func (s streams) giveUp(x *h2.Exchange, c *call, f h2.Failure) {
 		s.reset(x, c, frame.RefusedStream)
 	case f.Malformed:
 		s.reply(x, 502, codeInternal, fmt.Sprintf("endpoint %s of %s: malformed answer", a.ep.Addr, r.name()))
-	case a.outcome == classify.ServerError:
-		// Its answer could not be held, as the request had not gone out whole, and there was nobody else after all.
-		status, what := a.status, strconv.Itoa(a.status)
-		if status < 400 {
-			status, what = 503, "an error" // of a gRPC call, which stands in another field
-		}
-		s.reply(x, status, codeUnavailable, fmt.Sprintf("endpoint %s of %s: answered %s, and no other endpoint is left", a.ep.Addr, r.name(), what))
 	case a.outcome == classify.TimedOut:
 		s.reply(x, 504, codeDeadlineExceeded, timedOut(r, &c.request, a))
 	case a.outcome == classify.ConnectFailed:

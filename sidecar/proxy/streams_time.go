@@ -151,6 +151,10 @@ func (s streams) overdue(x *h2.Exchange, c *call, now int64) {
 			c.judge(a, a.health())
 		}
 		c.done(a)
+		if _, answered := x.Held(); answered {
+			s.exhausted(x, c, h2.Failure{})
+			return
+		}
 		s.drop(c, classify.TimedOut)
 		s.giveUp(x, c, h2.Failure{})
 	case c.rules.PerTryTimeout > 0 && now >= went(x, now)+int64(c.rules.PerTryTimeout):
@@ -228,7 +232,7 @@ func (s streams) wonByRival(x *h2.Exchange, c *call) {
 func (s streams) rivalFailed(x *h2.Exchange, c *call, o classify.Outcome) {
 	c.attempt.outcome = o
 	c.failed(c.attempt.ep, o != classify.ConnectFailed)
-	if c.attempt, c.held = c.held, c.attempt; o == classify.ServerError && x.Sent() {
+	if c.attempt, c.held = c.held, c.attempt; o == classify.ServerError {
 		x.Swap() // its answer is better than none
 	} else {
 		s.release(c)

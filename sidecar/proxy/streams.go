@@ -61,7 +61,32 @@ func (s streams) Request(x *h2.Exchange) {
 		c = &call{}
 		x.State = c
 	}
-	s.r.renew()
+	current := s.r.renewed()
+	s.begin(x, c)
+	if !s.enter(x) {
+		s.reply(x, 503, codeUnavailable, s.r.crowded())
+		return
+	}
+	if current {
+		s.route(x, c)
+		return
+	}
+	// The other streams of the connection do not wait for discovery.
+	s.patiently(x, func(p *patient) {
+		s.r.renew()
+		if p.gone || s.w.l.Stopping() {
+			return
+		}
+		x.Wait(nil)
+		began := c.request.began
+		s.begin(x, c)
+		c.request.began = began
+		s.route(x, c)
+	})
+}
+
+// begin prepares a call by what the Service asks for now.
+func (s streams) begin(x *h2.Exchange, c *call) {
 	c.begin(s.r)
 	if x.Request.GRPC {
 		c.hurry(x.Request.Timeout)
@@ -69,11 +94,11 @@ func (s streams) Request(x *h2.Exchange) {
 	c.held = attempt{}
 	c.attempt = attempt{}
 	s.asked(x, c)
-	if !s.enter(x) {
-		s.reply(x, 503, codeUnavailable, s.r.crowded())
-		return
-	}
 	x.Keep(c.rules.ReplayLimit)
+}
+
+// route sends a request on its way.
+func (s streams) route(x *h2.Exchange, c *call) {
 	s.r.budget.Deposit()
 	if c.rules.Scatter && s.scattered(x, c) {
 		return

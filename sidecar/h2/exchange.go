@@ -42,6 +42,10 @@ type Exchange struct {
 	answer []hpack.Field // the head of the final answer, while the handler is told of it
 	head   Head          // of the final answer
 	broken bool          // a held attempt's answer was cut off
+	// short says that no more of the request goes out in this attempt, which has not got it whole; of one that is held, gone is how many bytes
+	// of its body had gone out.
+	short bool
+	gone  int
 
 	// Of a head that was not passed on at once: its fields, and, while it waits for its call's status, where it stands in line.
 	kept          []hpack.Field
@@ -49,7 +53,7 @@ type Exchange struct {
 	until         int64
 	before, after *Exchange
 
-	size     int   // of the request's head
+	size     int   // of the request's head; of a held attempt, of its answer's
 	limit    int   // of what is kept of the request's body, in bytes
 	opened   int64 // when the request came, on the loop's clock
 	answered bool  // the final head came from upstream
@@ -161,6 +165,9 @@ func (x *Exchange) progress() {
 		return
 	}
 	if x.up != nil && x.req.sent && x.res.ended {
+		if x.short {
+			x.up.resetStream(x.upID, frame.Cancel) // the endpoint waits for the rest, or does not care for it
+		}
 		x.leaveUp()
 		x.over()
 	}

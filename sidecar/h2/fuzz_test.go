@@ -281,7 +281,7 @@ func newArena(t testing.TB) *arena {
 			x.Drop()
 			a.send(x)
 			return false
-		case (h.Status == 500 || h.GRPC == 14) && x.Sent() && x.Replayable() && !held:
+		case (h.Status == 500 || h.GRPC == 14) && x.Replayable() && !held:
 			x.Hold()
 			a.send(x)
 			return false

@@ -3,12 +3,14 @@ package h2
 import "github.com/sluice-mesh/sluice/sidecar/h2/frame"
 
 // Handler decides where requests go. Its methods are called on the loop and must not wait. For each exchange the order is Request, then
-// for each attempt that it sends either Failed, or Head and, if that answered true, Ended. An exchange whose client gives up before an
+// for each attempt Sending, unless no connection comes about, and either Failed, or Head and, if that answered true, Ended. An exchange whose client gives up before an
 // answer began gets Ended as well. After it has called Reply or Reset it hears no more of the exchange.
 type Handler interface {
 	// Request is told of a request whose head has come. It has the exchange sent somewhere (Upstream.Open), now or later, or calls
 	// Reply or Reset.
 	Request(x *Exchange)
+	// Sending is told that the running attempt begins to go out: it has its connection.
+	Sending(x *Exchange)
 	// Awaits is asked whether the head of an answer to a gRPC call may wait until the call's status has come, which is the case when the call
 	// could be sent elsewhere for it; held says that it is the held attempt that was answered. Head, or HeldAnswered, is told of
 	// the head when the status has come or the wait is over; an attempt that ends in between counts as one without an answer.

@@ -7,10 +7,11 @@ import (
 
 // An attempt can be held while another one of the same exchange runs: one that was answered with an error, in case the other does no
 // better, or one that is not answered yet, in case the other is not either. Its stream goes on at a second Exchange, which has no
-// downstream side and is known to its holder only; what comes on it waits there, within its window.
+// downstream side and is known to its holder only; what comes on it waits there, within its window, and counts in Memory as what waits anywhere.
 
-// Hold puts the running attempt aside, so that another one can be sent. An attempt that was held before is dropped. The request must
-// have gone out whole, which Sent reports. Within Handler.Head it is called in the place of Drop.
+// Hold puts the running attempt aside, so that another one can be sent. An attempt that was held before is dropped. Within Handler.Head it is
+// called in the place of Drop; then the request need not have gone out whole, and the rest of it waits for Adopt. Elsewhere it must have,
+// which Sent reports.
 func (x *Exchange) Hold() {
 	x.DropHeld()
 	h := x.o.Memory.exchange()
@@ -19,10 +20,15 @@ func (x *Exchange) Hold() {
 		end: End{GRPC: -1}, Request: x.Request}
 	h.req.trailers, h.res.trailers = req.trailers, res.trailers
 	h.req.begin(h, true)
-	h.req.ended, h.req.sent = true, true
+	h.req.ended, h.req.sent, h.req.window = true, true, x.req.window
+	if x.up != nil {
+		x.up.blocked.leave(&x.req)
+	}
 	h.res.begin(h, false)
 	move(h, x)
+	h.short, h.gone = !x.req.sent, x.req.r
 	h.answered, h.head = x.answered, x.head
+	h.count(h.kept)
 	x.held = h
 	x.up = nil
 	x.ready()
@@ -30,6 +36,16 @@ func (x *Exchange) Hold() {
 		h.res.ended = h.res.ended || h.head.Last
 		h.progress()
 	}
+}
+
+// count counts the head of an answer that is held.
+func (x *Exchange) count(fields []hpack.Field) {
+	n := 0
+	for i := range fields {
+		n += int(fields[i].Size())
+	}
+	x.size += n
+	x.o.Memory.add(n)
 }
 
 // Sent reports whether the whole request has gone out in the running attempt.
@@ -48,15 +64,20 @@ func (x *Exchange) Held() (head Head, ok bool) {
 }
 
 // Adopt makes the held attempt, which is answered, the exchange's own, and passes its answer on. The running attempt, if there is one,
-// is ended.
+// is ended. Where the request had not gone out whole its endpoint gets the rest, as far as that is still there; it is nobody's otherwise, as
+// behind any answer that comes whole before its request has.
 func (x *Exchange) Adopt() {
 	h := x.held
 	x.held = nil
 	x.cutUp(frame.Cancel)
 	x.ready()
+	more := h.short && h.up != nil && x.req.replayable()
+	if more {
+		x.req.resume(h.gone, h.req.window)
+	}
 	x.req.commit()
 	move(x, h)
-	x.req.sent = true
+	x.req.sent, x.short = !more, h.short && !more
 	x.answered = true
 	x.begin(h.kept, h.head)
 	truncated := h.broken
@@ -70,6 +91,9 @@ func (x *Exchange) Adopt() {
 			x.res.pump()
 		}
 	default:
+		if more {
+			x.req.pump() // the answer has not ended, nor the exchange
+		}
 		x.res.pump()
 	}
 }
@@ -86,7 +110,7 @@ func (x *Exchange) Resume() {
 }
 
 // Swap makes the held attempt, which is not answered yet, the running one again, and holds the one of whose answer Handler.Head is being told
-// in its place. The request must have gone out whole in that.
+// in its place.
 func (x *Exchange) Swap() {
 	h := x.held
 	x.held = nil
@@ -154,6 +178,7 @@ func (x *Exchange) begin(fields []hpack.Field, h Head) {
 // onHeldHead takes the head of a held attempt's answer.
 func (x *Exchange) onHeldHead(fields []hpack.Field, h Head) {
 	x.kept = append(x.kept[:0], fields...)
+	x.count(fields)
 	x.answered, x.head = true, h
 	x.res.ended = h.Last
 	x.progress()

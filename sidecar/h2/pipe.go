@@ -64,7 +64,7 @@ func (p *pipe) receive(data []byte, padding int, end bool) {
 	p.ended = p.ended || end
 	p.owed += int64(padding)
 	d, id := p.to()
-	if p.keep || p.waiting() > 0 || d == nil || d.blocked.first != nil {
+	if p.keep || p.waiting() > 0 || d == nil || p.sent || d.blocked.first != nil {
 		p.store(data)
 	} else {
 		n := int(max(0, min(int64(len(data)), p.window, d.window, d.spare())))
@@ -203,6 +203,11 @@ func (p *pipe) again() {
 		p.r = 0
 	}
 	p.sent, p.window = false, 0
+}
+
+// resume has the pipe, which is made ready, go on behind its first n bytes, which went out in an attempt before, in the window that was left there.
+func (p *pipe) resume(n int, window int64) {
+	p.r, p.paid, p.window = n, p.paid-n, window
 }
 
 // replayable reports whether the pipe could still be sent from its start.

@@ -362,6 +362,8 @@ func (r *rig) HeldAnswered(x *Exchange, h Head) {
 	x.Adopt()
 }
 
+func (r *rig) Sending(*Exchange) {}
+
 func (r *rig) HeldFailed(x *Exchange, f Failure) {
 	r.check(x, "held failure")
 	r.note(&r.log, "held failed")

@@ -99,6 +99,7 @@ func (u *Upstream) Open(x *Exchange) {
 	id := u.nextID
 	u.nextID += 2
 	x.queue, x.up, x.upID, x.upPos, x.upAt = nil, u, id, u.position(), u.l.Now()
+	x.h.Sending(x)
 	u.adjust()
 	u.streams[id] = x
 	x.res.open(u.base)

@@ -138,9 +138,12 @@ func (w *Worker) inLine(r *route, x *h1.Exchange) (*cluster.Endpoint, metrics.Ch
 	}
 }
 
-// queueUntil answers how long the request, which begins to wait, may do so.
+// queueUntil answers how long the request, which begins to wait for room or for its turn, may do so: that counts from the first such wait on.
 func (q *request) queueUntil() int64 {
-	until := q.route.w.l.Now() + int64(q.rules.Limits.Queue)
+	if q.queued == 0 {
+		q.queued = q.route.w.l.Now()
+	}
+	until := q.queued + int64(q.rules.Limits.Queue)
 	if d := q.within; d > 0 {
 		until = min(until, q.began+int64(d))
 	}

@@ -33,6 +33,7 @@ type request struct {
 	limit  int64
 	full   bool
 	placed *cluster.Endpoint
+	queued int64 // when the request began to wait for room or for its turn the first time; 0 is not yet
 	// begun counts the attempts, and ended how they did; nested says that the request is itself a further attempt of a proxy before us, and before how many of
 	// that one's came before it, which ours are counted on from: proxies behind us are to know.
 	begun  int
@@ -96,7 +97,7 @@ func (q *request) begin(r *route) {
 	q.ranOut, q.rounds, q.enough = false, 0, false
 	q.resting = q.resting[:0]
 	q.extra, q.unsure, q.better = 0, 0, false
-	q.limit, q.full, q.placed = 0, false, nil
+	q.limit, q.full, q.placed, q.queued = 0, false, nil, 0
 	q.begun, q.nested, q.before = 0, false, 0
 	q.ended = classify.Count{}
 	q.trace.reset()

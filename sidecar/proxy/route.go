@@ -25,6 +25,8 @@ type route struct {
 	*work
 	// lost says that there was a target, and that it is kept current no more.
 	lost bool
+	// released says that the connection has ended: the target is held no more.
+	released bool
 	// underWay says that a request of the connection takes a place among those that are under way in the process.
 	underWay bool
 
@@ -101,14 +103,23 @@ func (r *route) set(t *discovery.Target) {
 
 func (r *route) release() {
 	r.endTunnel() // a panic has left it
+	r.released = true
 	if r.target != nil {
 		r.target.Release()
 	}
 }
 
 // renew looks a target up again that is kept current no more: a keep-alive connection may outlive its Service, or the right to
-// read it. Its endpoints may be somebody else's pods by now, so without another target the original destination is all there is.
+// read it. Its endpoints may be somebody else's pods by now, so without another target the original destination is all there is. It may wait for
+// discovery.
 func (r *route) renew() {
+	if !r.renewed() {
+		r.replace(r.w.resolve(r.dst))
+	}
+}
+
+// renewed is renew that does not wait: it reports false where discovery has to be asked.
+func (r *route) renewed() bool {
 	switch {
 	case r.lost:
 		if a := r.w.o.Resolver.Lookup(r.dst); a.Target != nil {
@@ -116,14 +127,31 @@ func (r *route) renew() {
 			r.lost = false
 		}
 	case r.target != nil && r.target.Removed():
-		a := r.w.resolve(r.dst)
-		if r.target != nil { // another stream has been here meanwhile
+		a := r.w.o.Resolver.Lookup(r.dst)
+		if a.Target == nil && a.Reason == discovery.Pending {
+			return false
+		}
+		r.replace(a)
+	}
+	return true
+}
+
+// replace makes what was looked up the target. While that took its time another stream may have been here, or the connection have ended.
+func (r *route) replace(a discovery.Answer) {
+	switch {
+	case r.released:
+		release(a)
+	case a.Target != nil:
+		if r.target != nil {
 			r.target.Release()
 		}
 		r.set(a.Target)
-		if r.lost = a.Target == nil; r.lost {
-			r.w.stats.Passthroughs[a.Reason].Add(1)
-		}
+		r.lost = false
+	case r.target != nil && r.target.Removed():
+		r.target.Release()
+		r.set(nil)
+		r.lost = true
+		r.w.stats.Passthroughs[a.Reason].Add(1)
 	}
 }
 

@@ -223,12 +223,8 @@ func (q *request) awaitTurn(p *patient) (ref refusal, gone bool) {
 	defer w.o.Shared.dismiss()
 	stats.ForTurn.Add(1)
 	defer stats.ForTurn.Add(-1)
-	until := w.l.Now() + int64(limits.Queue)
-	if d := q.within; d > 0 {
-		until = min(until, q.began+int64(d))
-	}
 	k.task = w.l.Current()
-	wanted := p.wait(until, func() bool { return k.called })
+	wanted := p.wait(q.queueUntil(), func() bool { return k.called })
 	k.task = nil
 	switch {
 	case !wanted:

@@ -61,7 +61,32 @@ func (s streams) Request(x *h2.Exchange) {
 		c = &call{}
 		x.State = c
 	}
-	s.r.renew()
+	current := s.r.renewed()
+	s.begin(x, c)
+	if !s.enter(x) {
+		s.reply(x, 503, codeUnavailable, s.r.crowded())
+		return
+	}
+	if current {
+		s.route(x, c)
+		return
+	}
+	// The other streams of the connection do not wait for discovery.
+	s.patiently(x, func(p *patient) {
+		s.r.renew()
+		if p.gone || s.w.l.Stopping() {
+			return
+		}
+		x.Wait(nil)
+		began := c.request.began
+		s.begin(x, c)
+		c.request.began = began
+		s.route(x, c)
+	})
+}
+
+// begin prepares a call by what the Service asks for now.
+func (s streams) begin(x *h2.Exchange, c *call) {
 	c.begin(s.r)
 	if x.Request.GRPC {
 		c.hurry(x.Request.Timeout)
@@ -69,11 +94,11 @@ func (s streams) Request(x *h2.Exchange) {
 	c.held = attempt{}
 	c.attempt = attempt{}
 	s.asked(x, c)
-	if !s.enter(x) {
-		s.reply(x, 503, codeUnavailable, s.r.crowded())
-		return
-	}
 	x.Keep(c.rules.ReplayLimit)
+}
+
+// route sends a request on its way.
+func (s streams) route(x *h2.Exchange, c *call) {
 	s.r.budget.Deposit()
 	if c.rules.Scatter && s.scattered(x, c) {
 		return
@@ -91,6 +116,9 @@ func (s streams) send(x *h2.Exchange, c *call, ep *cluster.Endpoint, choice metr
 	s.arm(x, c)
 	s.w.pools.Send(x, ep, choice == metrics.Original)
 }
+
+// Sending has the time of an attempt begin, as over HTTP/1.x: what it has waited for its connection says nothing of how long its endpoint takes.
+func (s streams) Sending(x *h2.Exchange) { x.State.(*call).attempt.began = s.w.l.Now() }
 
 // Awaits has the head of a gRPC call's answer wait for the call's status where the call may be sent again for that, or for what else ends the
 // answer before its time: docs/decisions/0012. Nothing is due of the call while it waits: it is answered.
@@ -138,14 +166,9 @@ func (s streams) Head(x *h2.Exchange, h h2.Head) bool {
 			wait, pauses = c.pause(a, true, true)
 		}
 		if ep != nil || pauses {
-			if x.Sent() {
-				s.release(c)
-				c.held = *a
-				x.Hold()
-			} else {
-				c.done(a) // only a request that has gone out whole can be held
-				x.Drop()
-			}
+			s.release(c)
+			c.held = *a
+			x.Hold()
 			if pauses {
 				s.pause(x, c, wait, h2.Failure{})
 			} else {
@@ -365,13 +388,6 @@ func (s streams) giveUp(x *h2.Exchange, c *call, f h2.Failure) {
 		s.reset(x, c, frame.RefusedStream)
 	case f.Malformed:
 		s.reply(x, 502, codeInternal, fmt.Sprintf("endpoint %s of %s: malformed answer", a.ep.Addr, r.name()))
-	case a.outcome == classify.ServerError:
-		// Its answer could not be held, as the request had not gone out whole, and there was nobody else after all.
-		status, what := a.status, strconv.Itoa(a.status)
-		if status < 400 {
-			status, what = 503, "an error" // of a gRPC call, which stands in another field
-		}
-		s.reply(x, status, codeUnavailable, fmt.Sprintf("endpoint %s of %s: answered %s, and no other endpoint is left", a.ep.Addr, r.name(), what))
 	case a.outcome == classify.TimedOut:
 		s.reply(x, 504, codeDeadlineExceeded, timedOut(r, &c.request, a))
 	case a.outcome == classify.ConnectFailed:

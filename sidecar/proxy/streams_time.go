@@ -10,7 +10,8 @@ import (
 // timed is when something is due of a call whose running attempt has no answer yet, or whose body is needed before the first.
 type timed struct {
 	due           int64 // the loop's clock; loop.Never is never
-	late          int64 // when the attempt is to be raced, likewise
+	late          int64 // when the attempt is to be raced, likewise, unless it is sent after noted: then later by so much
+	noted         int64
 	s             streams
 	x             *h2.Exchange
 	before, after *call
@@ -45,21 +46,21 @@ func (s streams) arm(x *h2.Exchange, c *call) {
 	w, rules := s.w, c.rules
 	late := loop.Never
 	if s.r.target != nil && (rules.HangRace.On || rules.Hedge > 0) && s.idempotent(x, c) {
-		late = c.attempt.began + int64(s.r.patience(rules))
+		late = w.l.Now() + int64(s.r.patience(rules))
 	}
 	w.times.set(w, s, x, c, late)
 }
 
 // set lists a call by what is due of it next, or takes it off.
 func (t *times) set(w *Worker, s streams, x *h2.Exchange, c *call, late int64) {
-	due := late
+	due, now := late, w.l.Now()
 	earlier := func(at int64) {
 		if due == loop.Never || at < due {
 			due = at
 		}
 	}
 	if d := c.rules.PerTryTimeout; d > 0 && !c.shard.reading {
-		earlier(went(x, w.l.Now()) + int64(d))
+		earlier(went(x, now) + int64(d))
 	}
 	if d := c.within; d > 0 {
 		earlier(c.request.began + int64(d))
@@ -68,7 +69,7 @@ func (t *times) set(w *Worker, s streams, x *h2.Exchange, c *call, late int64) {
 	if due == loop.Never {
 		return
 	}
-	c.timed = timed{due: due, late: late, s: s, x: x, after: t.first, listed: true}
+	c.timed = timed{due: due, late: late, noted: now, s: s, x: x, after: t.first, listed: true}
 	if t.first != nil {
 		t.first.timed.before = c
 	}
@@ -130,6 +131,9 @@ func (w *Worker) mind() {
 // overdue does what is due of a call.
 func (s streams) overdue(x *h2.Exchange, c *call, now int64) {
 	late := c.late
+	if late != loop.Never {
+		late += max(0, went(x, now)-c.noted)
+	}
 	s.w.times.remove(c)
 	a := &c.attempt
 	switch {
@@ -148,6 +152,10 @@ func (s streams) overdue(x *h2.Exchange, c *call, now int64) {
 			c.judge(a, a.health())
 		}
 		c.done(a)
+		if _, answered := x.Held(); answered {
+			s.exhausted(x, c, h2.Failure{})
+			return
+		}
 		s.drop(c, classify.TimedOut)
 		s.giveUp(x, c, h2.Failure{})
 	case c.rules.PerTryTimeout > 0 && now >= went(x, now)+int64(c.rules.PerTryTimeout):
@@ -225,7 +233,7 @@ func (s streams) wonByRival(x *h2.Exchange, c *call) {
 func (s streams) rivalFailed(x *h2.Exchange, c *call, o classify.Outcome) {
 	c.attempt.outcome = o
 	c.failed(c.attempt.ep, o != classify.ConnectFailed)
-	if c.attempt, c.held = c.held, c.attempt; o == classify.ServerError && x.Sent() {
+	if c.attempt, c.held = c.held, c.attempt; o == classify.ServerError {
 		x.Swap() // its answer is better than none
 	} else {
 		s.release(c)
@@ -272,5 +280,5 @@ func (s streams) alone(x *h2.Exchange, c *call) {
 	if x.Pending() {
 		return
 	}
-	s.w.times.set(s.w, s, x, c, c.attempt.began+int64(s.r.patience(c.rules)))
+	s.w.times.set(s.w, s, x, c, went(x, s.w.l.Now())+int64(s.r.patience(c.rules)))
 }

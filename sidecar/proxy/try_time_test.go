@@ -2,8 +2,10 @@ package proxy
 
 import (
 	"io"
+	"net"
 	"net/http"
 	"net/netip"
+	"os"
 	"strings"
 	"sync"
 	"syscall"
@@ -14,8 +16,8 @@ import (
 	"github.com/sluice-mesh/sluice/sidecar/rules"
 )
 
-// unanswered answers an address where a connect hangs: the line of connections that nobody accepts is full.
-func unanswered(t *testing.T) netip.AddrPort {
+// stalled is a listener whose line of connections that nobody has accepted holds one. Once fill was called a connect hangs.
+func stalled(t *testing.T) (ln net.Listener, fill func()) {
 	t.Helper()
 	loopback := [4]byte{127, 0, 0, 1}
 	socket := func(flags int) int {
@@ -33,15 +35,29 @@ func unanswered(t *testing.T) netip.AddrPort {
 	if err := syscall.Listen(fd, 0); err != nil {
 		t.Fatal(err)
 	}
-	at, err := syscall.Getsockname(fd)
+	also, err := syscall.Dup(fd)
 	if err != nil {
 		t.Fatal(err)
 	}
-	port := at.(*syscall.SockaddrInet4).Port
-	for range 2 {
-		syscall.Connect(socket(syscall.SOCK_NONBLOCK), &syscall.SockaddrInet4{Addr: loopback, Port: port})
+	f := os.NewFile(uintptr(also), "listener")
+	defer f.Close()
+	if ln, err = net.FileListener(f); err != nil {
+		t.Fatal(err)
 	}
-	return netip.AddrPortFrom(netip.AddrFrom4(loopback), uint16(port))
+	t.Cleanup(func() { ln.Close() })
+	return ln, func() {
+		for range 2 {
+			syscall.Connect(socket(syscall.SOCK_NONBLOCK), &syscall.SockaddrInet4{Addr: loopback, Port: ln.Addr().(*net.TCPAddr).Port})
+		}
+	}
+}
+
+// unanswered answers an address where a connect hangs.
+func unanswered(t *testing.T) netip.AddrPort {
+	t.Helper()
+	ln, fill := stalled(t)
+	fill()
+	return ln.Addr().(*net.TCPAddr).AddrPort()
 }
 
 // The time of an attempt begins when the request is sent: one that waits for a connection has been nowhere, and goes on elsewhere as after any

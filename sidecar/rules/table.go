@@ -149,8 +149,8 @@ var table = []Setting{
 		Name: "hang-race", Group: retries, Example: "floor=500ms,factor=5",
 		Allowed: "on, off, or a list of floor=DURATION (1ms to 1h) and factor=NUMBER (1 to 1000)",
 		Doc: "A pod that hangs costs a second and not the request. An idempotent request that has no answer after the larger of the floor (1s) and so many times the Service's own 99th percentile " +
-			"(10) is sent to a second endpoint, on the retry budget; the first answer counts, the other request is cancelled. A slow answer is so " +
-			"never cut off.",
+			"(10), counted from when the request is on its way to the endpoint, is sent to a second one, on the retry budget; the first answer counts, the other " +
+			"request is cancelled. A slow answer is so never cut off.",
 		Effect: "sidecar/proxy",
 		value:  at(func(r *Rules) *HangRace { return &r.HangRace }, parseHangRace, hangRaceText),
 	},
@@ -227,9 +227,10 @@ var table = []Setting{
 	{
 		Name: "queue-timeout", Group: limits, Example: "5s",
 		Allowed: "a duration from 1ms to 10m",
-		Doc:     "How long a request waits for an endpoint that is below its limit, before it is answered 503.",
-		Effect:  "sidecar/proxy",
-		value:   at(func(r *Rules) *time.Duration { return &r.Limits.Queue }, duration(time.Millisecond, 10*time.Minute), durationText),
+		Doc: "How long a request waits for an endpoint that is below its limit, before it is answered 503. That counts from when it first waits, " +
+			"however often it has to.",
+		Effect: "sidecar/proxy",
+		value:  at(func(r *Rules) *time.Duration { return &r.Limits.Queue }, duration(time.Millisecond, 10*time.Minute), durationText),
 	},
 
 	{

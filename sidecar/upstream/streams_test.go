@@ -73,6 +73,7 @@ func (r *relay) Head(*h2.Exchange, h2.Head) bool         { return true }
 func (r *relay) Ended(*h2.Exchange, h2.End)              {}
 func (r *relay) HeldAnswered(*h2.Exchange, h2.Head)      {}
 func (r *relay) Awaits(*h2.Exchange, bool) bool          { return false }
+func (r *relay) Sending(x *h2.Exchange)                  {}
 func (r *relay) HeldFailed(x *h2.Exchange, f h2.Failure) {}
 func (r *relay) Failed(x *h2.Exchange, f h2.Failure) {
 	if f.Unprocessed && x.Replayable() && !f.Connect && f.Err != errConnect {

@@ -113,7 +113,7 @@ func TestWhoStandsInForSuspectsIsDrawnEvenly(t *testing.T) {
 							e.Load[0].SuspectUntil = 1 << 60
 							continue
 						}
-						due[i] = float64(weights.Of(e.Name))
+						due[i] = float64(weights.Of(&cluster.EndpointSet{Endpoints: es}, i))
 						total += due[i]
 					}
 					p, r := mustNew(t, Options{Policy: policy, Weights: weights}, &cluster.EndpointSet{Endpoints: es}), request(0, 5)

@@ -15,3 +15,6 @@ func parseWeights(s string) (string, error) {
 	w, err := balancer.ParseWeights(s)
 	return string(w), err
 }
+
+// WeighsPods says whether pods have their weights themselves, by WeightAnnotation.
+func (r *Rules) WeighsPods() bool { return balancer.Weights(r.Weights).EachPod() }

@@ -1,9 +1,6 @@
 package config
 
-import (
-	"github.com/sluice-mesh/sluice/sidecar/balancer"
-	"github.com/sluice-mesh/sluice/sidecar/rules"
-)
+import "github.com/sluice-mesh/sluice/sidecar/rules"
 
 // ShardMapsRole is the Role, and the RoleBinding, by which the proxies of opted-in namespaces read what the shard maps and weights of a
 // namespace's Services are made of. It is in such namespaces only.
@@ -25,7 +22,7 @@ func ShardMapOf(annotations map[string]string) ShardMap {
 		return ShardMap{}
 	}
 	r, _ := rules.Parse(annotations, nil)
-	m := ShardMap{Pods: balancer.Weights(r.Weights).EachPod()}
+	m := ShardMap{Pods: r.WeighsPods()}
 	if !r.Shard.On() {
 		return m
 	}

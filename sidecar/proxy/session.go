@@ -11,12 +11,13 @@ import (
 )
 
 // A session (sluice.mesh/shard-cookie) is kept at the pod that its cookie names. The answer to a request without one, or from another pod
-// than the one named, brings a cookie of the pod that answered.
+// than the one named, brings a cookie of the pod that answered. Requests for other paths than the cookie's have no part in it: clients send no
+// cookie with them, and would take one that their answers brought for the session's.
 
 // cookie answers the value of the Set-Cookie field that the answer of attempt a is to bring; nil is none.
 func (q *request) cookie(a *attempt) []byte {
 	r, s := q.route, &q.shard
-	if r.session == nil || s.keys == nil || a.ep == nil {
+	if r.session == nil || !s.cookie || s.keys == nil || a.ep == nil {
 		return nil
 	}
 	m := r.shards()

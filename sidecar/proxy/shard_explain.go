@@ -34,7 +34,7 @@ func (q *request) keyTale() (t keyTale) {
 		t.Key, t.Reason = "none", fmt.Sprintf("%s of %s", a.outcome, a.place)
 	case a.owned == byKey || a.ended:
 		t.Key, t.Hash = fmt.Sprint(r.keys), fmt.Sprintf("%016x", a.keys.Key().Hash)
-	case r.session != nil:
+	case r.session != nil && a.cookie:
 		t.Session, t.Reason = r.session.Name, metrics.SessionNew.String()
 	}
 	if a.owned == unowned && (!a.ended || a.outcome != shardkey.Found) {

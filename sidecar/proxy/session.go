@@ -24,6 +24,10 @@ func (q *request) cookie(a *attempt) []byte {
 	if m == nil {
 		return nil
 	}
+	if s.owned == bySession && m.Resume(s.keys.Key().Text).Endpoint == a.ep {
+		r.stats.Sessions[metrics.SessionKept].Add(1)
+		return nil
+	}
 	member := m.MemberAt(a.ep)
 	if member == nil {
 		return nil // the original destination, or a pod that has just gone
@@ -32,7 +36,7 @@ func (q *request) cookie(a *attempt) []byte {
 	value := member.Session(buf[:0])
 	end := metrics.SessionNew
 	if s.owned == bySession {
-		if bytes.Equal(value, s.keys.Key().Text) {
+		if bytes.Equal(value, s.keys.Key().Text) { // of two pods with one hash
 			r.stats.Sessions[metrics.SessionKept].Add(1)
 			return nil
 		}

@@ -41,7 +41,7 @@ func (q *request) keyTale() (t keyTale) {
 		return t
 	}
 	if m := r.shards(); m != nil && a.owned == byKey {
-		t.Map = m.Explain(a.keys.Key(), 0).Place
+		t.Map = m.Place(a.keys.Key())
 	}
 	if a.owner.Member == nil {
 		t.Owner, t.Reason = "none", a.owner.Why.String()

@@ -35,6 +35,7 @@ type Map struct {
 	starts   []uint32 // by the upper bits of a hash: how many points are before all that begin with them
 	ordinals []index  // by ordinal less Start
 	targets  []target
+	byHash   []index // an index of the members, where the spec asks for it
 }
 
 // New makes the map of a Service.
@@ -50,6 +51,11 @@ func (m *Map) Next(in Input) *Map {
 	c := next.roster.follow(m, next)
 	if next.full && m.n > 0 {
 		return New(m.spec, in) // the places of those who left just now would do
+	}
+	if m.spec.Sessions {
+		if next.byHash = m.byHash; c.any() || m.byHash == nil {
+			next.byHash = next.indexed()
+		}
 	}
 	if next.why = next.lacks(); next.why != Owned {
 		return next

@@ -26,8 +26,9 @@ type Given struct {
 }
 
 // needsOf answers what a map needs. The StatefulSet that nobody named is the one its pods are of, ready or not: all slices are
-// looked at. While there are no pods, it is the one that was needed before. The error says why it cannot be told.
-func needsOf(r *rules.Rules, all []*Slice, before Needs) (n Needs, err error) {
+// looked at. While there are no pods, it is the one that was needed before; where pods are of several, the one that was known, if it is
+// among them: known is the last that was there. The error says why it cannot be told.
+func needsOf(r *rules.Rules, all []*Slice, before Needs, known string) (n Needs, err error) {
 	if !r.Shard.On() {
 		return Needs{}, nil
 	}
@@ -60,6 +61,9 @@ func needsOf(r *rules.Rules, all []*Slice, before Needs) (n Needs, err error) {
 		}
 		return n, nil
 	case len(owners) > 1:
+		if owners[known] {
+			n.StatefulSet = known
+		}
 		return n, fmt.Errorf("its pods are of several StatefulSets (%s): "+say, strings.Join(slices.Sorted(maps.Keys(owners)), ", "), spec.Kind)
 	case pods > 0:
 		return n, fmt.Errorf("its pods are of no StatefulSet: "+say, spec.Kind)

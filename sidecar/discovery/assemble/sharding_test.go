@@ -151,6 +151,43 @@ func TestOwnersByOrdinal(t *testing.T) {
 	step("deleted", three, "7", "statefulset-unknown")
 }
 
+// A pod with a name like a StatefulSet's, or a second StatefulSet, takes no keys away where it was known whose pods own them.
+func TestPodsOfAnotherStatefulSet(t *testing.T) {
+	targets := Targets{Loops: 1}
+	s := orders("ordinal", "")
+	there := map[string]*shard.StatefulSet{"orders": {Name: "orders", Replicas: 2}}
+	step := func(what string, pods []string, want, problem string) {
+		t.Helper()
+		all := []*Slice{podSlice(t, pods...)}
+		for range 2 { // a source gives what is needed, and nothing else
+			targets.Given.StatefulSet = there[targets.Needs(s, all).StatefulSet]
+			targets.Update(s, all)
+		}
+		if got := ownerOf(&targets, "7"); got != want {
+			t.Errorf("%s: %s, want %s", what, got, want)
+		}
+		if got := fmt.Sprint(targets.Problems()); got != "["+problem+"]" {
+			t.Errorf("%s: problems %s, want %s", what, got, problem)
+		}
+	}
+	const which = "its pods are of several StatefulSets (debug, orders): name it with sluice.mesh/shard-map: ordinal,statefulset=NAME"
+	const kept = which + "; meanwhile those of orders own the keys, as before, and sidecars that start know no owner"
+	step("one that starts meanwhile", []string{"orders-0", "orders-1", "debug-1"}, "statefulset-unknown", "no key has an owner: "+which)
+	step("its own pods", []string{"orders-0", "orders-1"}, "orders-1", "")
+	step("another pod", []string{"orders-0", "orders-1", "debug-1"}, "orders-1", kept)
+	step("one that is not ready", []string{"orders-0", "orders-1", "debug-1-"}, "orders-1", kept)
+	step("another pod alone", []string{"debug-1"}, "statefulset-unknown",
+		"no key has an owner: StatefulSet shop/debug is not there, or not known")
+	step("and its own are back", []string{"orders-0", "orders-1", "debug-1"}, "orders-1", kept)
+	step("the other has gone", []string{"orders-0", "orders-1"}, "orders-1", "")
+	delete(there, "orders")
+	step("its StatefulSet is deleted", []string{"orders-0", "debug-1"}, "statefulset-unknown", "no key has an owner: "+which+
+		" no key has an owner: StatefulSet shop/orders is not there, or not known")
+	there["green"] = &shard.StatefulSet{Name: "green", Replicas: 3}
+	step("the Service selects another StatefulSet", []string{"green-0", "green-1", "green-2"}, "green-1", "")
+	step("and loses its pods", nil, "green-1 (down)", "")
+}
+
 func TestOwnersByTable(t *testing.T) {
 	targets := Targets{Loops: 1, Given: Given{Data: map[string]string{"acme": "orders-1"}}}
 	s := orders("lookup", "owners")

@@ -27,6 +27,7 @@ type Targets struct {
 	byDst    map[netip.AddrPort]*discovery.Target
 	needs    Needs
 	needsErr error
+	known    string // the last StatefulSet that was there
 	table    table
 }
 
@@ -35,7 +36,7 @@ func (t *Targets) Needs(s Service, all []*Slice) Needs {
 	if s.Reason != discovery.Found {
 		return Needs{}
 	}
-	n, _ := needsOf(s.rulesAfter(rulesOf(t.ports)), all, t.needs)
+	n, _ := needsOf(s.rulesAfter(rulesOf(t.ports)), all, t.needs, t.known)
 	return n
 }
 
@@ -84,13 +85,15 @@ func (t *Targets) sharding(reason discovery.Reason, r *rules.Rules, all []*Slice
 	if reason != discovery.Found {
 		return nil
 	}
-	t.needs, t.needsErr = needsOf(r, all, t.needs)
+	t.needs, t.needsErr = needsOf(r, all, t.needs, t.known)
 	if !r.Shard.On() {
 		t.table = table{}
 		return nil
 	}
 	s := &sharding{spec: r.Shard.Spec(), now: time.Now()}
-	s.set = t.statefulSet()
+	if s.set = t.statefulSet(); s.set != nil {
+		t.known = s.set.Name
+	}
 	if t.needs.ConfigMap != "" {
 		s.table = t.table.read(s.spec.Kind, t.Given.Data)
 	}
@@ -126,8 +129,12 @@ func (t *Targets) Problems() (problems []error) {
 		return nil
 	}
 	name := t.service.Namespace + "/"
-	if t.needsErr != nil {
+	switch set := t.statefulSet(); {
+	case t.needsErr != nil && set == nil:
 		problems = append(problems, fmt.Errorf("no key has an owner: %w", t.needsErr))
+	case t.needsErr != nil:
+		const say = "%w; meanwhile those of %s own the keys, as before, and sidecars that start know no owner"
+		problems = append(problems, fmt.Errorf(say, t.needsErr, set.Name))
 	}
 	if t.needs.StatefulSet != "" && t.statefulSet() == nil {
 		problems = append(problems, fmt.Errorf("no key has an owner: StatefulSet %s is not there, or not known", name+t.needs.StatefulSet))

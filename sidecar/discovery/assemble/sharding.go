@@ -85,10 +85,10 @@ type sharding struct {
 // next answers the map of a port after the one before: the same one where nothing changed.
 func (s *sharding) next(old *discovery.Snapshot, before *sharding, now *discovery.Snapshot) *shard.Map {
 	in := shard.Input{Set: now.Set, StatefulSet: s.set, Table: s.table, Now: s.now}
-	if old == nil || old.Shard == nil || before == nil || before.spec != s.spec {
+	if old == nil || old.Shard == nil || before == nil {
 		return shard.New(s.spec, in)
 	}
-	return old.Shard.Next(in)
+	return old.Shard.NextAs(s.spec, in)
 }
 
 // same says whether a map of before would answer as one of s, for the same endpoints.

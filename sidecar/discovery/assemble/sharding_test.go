@@ -294,3 +294,39 @@ func TestHoldsEnd(t *testing.T) {
 		}
 	})
 }
+
+// A pod that is held stays so where an annotation changes, of whatever the map is made then.
+func TestHoldsOutliveAnnotations(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		targets := Targets{Loops: 1}
+		both, one := []*Slice{podSlice(t, "orders-0", "orders-1")}, []*Slice{podSlice(t, "orders-0")}
+		step := func(after time.Duration, all []*Slice, text string, bound float64, wantDown bool, left time.Duration) {
+			t.Helper()
+			time.Sleep(after)
+			s := orders(text, "")
+			s.Rules.Shard.BoundedLoad = bound
+			targets.Update(s, all)
+			down := false
+			for i := range 100 {
+				down = down || ownerOf(&targets, fmt.Sprint("k", i)) == "orders-1 (down)"
+			}
+			if until := time.Until(targets.HoldUntil()); down != wantDown || down && until != left {
+				t.Errorf("%s, bound %v: orders-1 down %v, want %v, held for %v, want %v", text, bound, down, wantDown, until, left)
+			}
+		}
+		step(0, both, "rendezvous", 0, false, 0)
+		step(0, one, "rendezvous", 0, true, time.Minute)
+		step(time.Second, one, "rendezvous", 1.25, true, 59*time.Second)
+		step(time.Second, one, "rendezvous,slots=1024", 1.25, true, 58*time.Second)
+		step(time.Second, one, "rendezvous,hold=5m", 1.25, true, 57*time.Second)
+		step(time.Second, one, "maglev", 0, true, 56*time.Second)
+		step(time.Second, one, "ring,size=100", 0, true, 55*time.Second)
+		step(time.Second, one, "rendezvous,hold=10s", 0, true, 10*time.Second)
+		step(time.Second, one, "rendezvous", 0, true, 9*time.Second)
+		step(time.Second, one, "rendezvous,hold=0s", 0, false, 0)
+		step(time.Second, one, "rendezvous", 0, false, 0)
+		step(0, both, "rendezvous", 0, false, 0)
+		step(0, one, "rendezvous", 0, true, time.Minute)
+		step(0, one, "rendezvous,statefulset=orders", 0, false, 0)
+	})
+}

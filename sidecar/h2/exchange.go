@@ -22,6 +22,8 @@ type Exchange struct {
 	State any
 	// Place is given back once both streams have ended; nil is none.
 	Place *cluster.Places
+	// Done is called once both streams have ended; nil is nothing.
+	Done func()
 
 	l    *loop.Loop
 	o    *Options
@@ -228,6 +230,10 @@ func (x *Exchange) settle() {
 	if x.Place != nil {
 		x.Place.Give()
 		x.Place = nil
+	}
+	if done := x.Done; done != nil {
+		x.Done = nil
+		done()
 	}
 	x.DropHeld()
 	x.req.drop()

@@ -62,7 +62,7 @@ type Worker struct {
 	head1 head1
 	head2 head2
 
-	scatters int // requests on their way to every endpoint
+	scatters int // requests on their way to every endpoint, and answers of such on their way back
 
 	rand     *rand.Rand
 	seq      uint64

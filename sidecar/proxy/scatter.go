@@ -20,7 +20,7 @@ import (
 const (
 	scatterField = "sluice-scatter"
 	scatterAll   = "all"
-	// scattersMost is how many such requests one loop has under way.
+	// scattersMost is how many such requests one loop has under way, until their answers have gone: each of those is a list of 4 MiB and more.
 	scattersMost = 8
 	// scatterBody is the largest body of such a request, in bytes.
 	scatterBody = h1.PrefixMost
@@ -51,7 +51,7 @@ func (q *request) nobody() refusal {
 // nothing yet, and so asks again behind it.
 func (w *Worker) scatterable() refusal {
 	if w.scatters >= scattersMost {
-		return refusal{503, codeUnavailable, fmt.Sprintf("%d requests are on their way to every endpoint already", scattersMost)}
+		return refusal{503, codeUnavailable, fmt.Sprintf("%d requests are on their way to every endpoint, or their answers back, already", scattersMost)}
 	}
 	return refusal{}
 }
@@ -64,7 +64,8 @@ var (
 // codeUnimplemented is gRPC's UNIMPLEMENTED.
 const codeUnimplemented = 12
 
-// scatter sends a request to every endpoint, and waits. Without an answer it was refused, or the client has gone.
+// scatter sends a request to every endpoint, and waits. Without an answer it was refused, or the client has gone. With one, scatters counts it
+// until the caller has passed it on.
 func (q *request) scatter(p *patient, s scatter.Request) (*scatter.Answer, refusal) {
 	r, w := q.route, q.route.w
 	if ref := w.scatterable(); ref.status != 0 {
@@ -88,6 +89,7 @@ func (q *request) scatter(p *patient, s scatter.Request) (*scatter.Answer, refus
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	var answer *scatter.Answer
+	left := false
 	task, name := w.l.Current(), r.name()
 	o := scatter.Options{Timeout: q.within, ConnectTimeout: w.o.Upstream.ConnectTimeout}
 	if q.within > 0 {
@@ -105,12 +107,17 @@ func (q *request) scatter(p *patient, s scatter.Request) (*scatter.Answer, refus
 			if limited {
 				waiting.free(w.l)
 			}
-			w.scatters--
+			if left {
+				w.scatters--
+			}
 			answer = a
 			task.Wake()
 		})
 	}()
 	if !p.wait(loop.Never, func() bool { return answer != nil }) {
+		if left = true; answer != nil {
+			w.scatters--
+		}
 		return nil, refusal{}
 	}
 	return answer, refusal{}
@@ -172,6 +179,7 @@ func (w *Worker) scattered(r *route, x *h1.Exchange) bool {
 		w.unrefused(r, x, ref, ref.status == 0)
 		return true
 	}
+	defer func() { w.scatters-- }()
 	q.answered(a.Status)
 	x.Answer(a.Status, "application/json", a.JSON())
 	return true
@@ -239,6 +247,7 @@ func (s streams) scatter(x *h2.Exchange, c *call) {
 			s.refuse(x, ref)
 			return
 		}
+		x.Done = func() { s.w.scatters-- }
 		c.answered(a.Status)
 		s.log(x, c)
 		text := a.JSON()

@@ -235,6 +235,47 @@ func TestScatter(t *testing.T) {
 			}
 			cl.CloseIdleConnections()
 		})
+		t.Run("lists that nobody reads", func(t *testing.T) {
+			p := newPods(t, 4, on)
+			cl := client(p.r)
+			cl.Transport.(*http.Transport).HTTP2 = &http.HTTP2Config{MaxReceiveBufferPerStream: 64 << 10}
+			for _, ep := range p.eps {
+				ep.Name += strings.Repeat("x", 2_000_000) // a list of 8 MB is more than the kernel takes
+			}
+			p.publish()
+			scattered := func() *http.Response {
+				req, _ := http.NewRequest("GET", "http://web/", nil)
+				req.Header.Set("Sluice-Scatter", "all")
+				res, err := cl.Do(req)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return res
+			}
+			var unread []*http.Response
+			for range scattersMost {
+				unread = append(unread, scattered())
+			}
+			res := scattered()
+			if text := body(t, res, nil); res.StatusCode != 503 || !strings.Contains(text, "8 requests are on their way to every endpoint, or their answers back, already") {
+				t.Errorf("%d %.100q beside %d lists that are held, want 503", res.StatusCode, text, scattersMost)
+			}
+			for i, res := range unread {
+				if i == 0 {
+					res.Body.Close() // the client has gone
+				} else if text := body(t, res, nil); res.StatusCode != 200 || len(text) < 8_000_000 {
+					t.Errorf("%d, %d bytes", res.StatusCode, len(text))
+				}
+			}
+			p.r.eventually("the places to be free", func() (none bool) {
+				p.r.on(func() { none = p.r.w.scatters == 0 })
+				return none
+			})
+			if res := scattered(); res.StatusCode != 200 || len(body(t, res, nil)) < 8_000_000 {
+				t.Errorf("%d once they are gone", res.StatusCode)
+			}
+			cl.CloseIdleConnections()
+		})
 		t.Run("a Service that does not allow it", func(t *testing.T) {
 			p := newPods(t, 2, func(*rules.Rules) {})
 			p.does(func(pod int, w http.ResponseWriter, q *http.Request) {

@@ -11,16 +11,21 @@ import (
 )
 
 // A session (sluice.mesh/shard-cookie) is kept at the pod that its cookie names. The answer to a request without one, or from another pod
-// than the one named, brings a cookie of the pod that answered.
+// than the one named, brings a cookie of the pod that answered. Requests for other paths than the cookie's have no part in it: clients send no
+// cookie with them, and would take one that their answers brought for the session's.
 
 // cookie answers the value of the Set-Cookie field that the answer of attempt a is to bring; nil is none.
 func (q *request) cookie(a *attempt) []byte {
 	r, s := q.route, &q.shard
-	if r.session == nil || s.keys == nil || a.ep == nil {
+	if r.session == nil || !s.cookie || s.keys == nil || a.ep == nil {
 		return nil
 	}
 	m := r.shards()
 	if m == nil {
+		return nil
+	}
+	if s.owned == bySession && m.Resume(s.keys.Key().Text).Endpoint == a.ep {
+		r.stats.Sessions[metrics.SessionKept].Add(1)
 		return nil
 	}
 	member := m.MemberAt(a.ep)
@@ -31,7 +36,7 @@ func (q *request) cookie(a *attempt) []byte {
 	value := member.Session(buf[:0])
 	end := metrics.SessionNew
 	if s.owned == bySession {
-		if bytes.Equal(value, s.keys.Key().Text) {
+		if bytes.Equal(value, s.keys.Key().Text) { // of two pods with one hash
 			r.stats.Sessions[metrics.SessionKept].Add(1)
 			return nil
 		}

@@ -17,7 +17,7 @@ func TestSessions(t *testing.T) {
 		// issued asks, and answers the cookie that came, or "".
 		issued := func(want string, fields ...string) string {
 			t.Helper()
-			status, pod, h := ask(t, cl, "POST", "/", "x", fields...)
+			status, pod, h := ask(t, cl, "POST", "/shop/cart?x=/", "x", fields...)
 			if status != 200 || pod != want {
 				t.Errorf("%d from %q, want %s", status, pod, want)
 			}
@@ -62,7 +62,43 @@ func TestSessions(t *testing.T) {
 			t.Errorf("when the pod is dead %q was issued, want %q", c, first)
 		}
 		p.r.counts("sessions moved", 3, p.r.service().Sessions[metrics.SessionMoved].Load)
+		for _, target := range []string{"/", "/shopping", "/static/shop", "/SHOP", "/?/shop"} {
+			// The browser sends no cookie there, and would take one that came from there for the one of /shop.
+			for _, fields := range [][]string{nil, {second}} {
+				if status, pod, h := ask(t, cl, "GET", target, "", fields...); status != 200 || pod != "web-0" || len(h.Values("Set-Cookie")) != 1 {
+					t.Errorf("GET %s with %q: %d from %s, cookies %q", target, fields, status, pod, h.Values("Set-Cookie"))
+				}
+			}
+		}
 		p.r.counts("sessions begun", 1, p.r.service().Sessions[metrics.SessionNew].Load)
+		cl.CloseIdleConnections()
+	})
+}
+
+// Browsers send all cookies of a name whose paths match, and applications may have one of that name too.
+func TestSessionsAmongOtherCookiesOfTheName(t *testing.T) {
+	protocols(t, func(t *testing.T, client func(r *rig) *http.Client) {
+		p := newPods(t, 4, func(r *rules.Rules) { r.Shard.Cookie = "sid" })
+		cl := client(p.r)
+		var sid []string
+		for _, ep := range p.eps {
+			sid = append(sid, "sid="+string(p.r.target.Snapshot().Shard.MemberAt(ep).Session(nil)))
+		}
+		asks := func(want string, issued bool, fields ...string) {
+			t.Helper()
+			status, pod, h := ask(t, cl, "POST", "/", "x", fields...)
+			if status != 200 || pod != want || (h.Get("Set-Cookie") != "") != issued {
+				t.Errorf("%q: %d from %s, cookie %q, want %s", fields, status, pod, h.Get("Set-Cookie"), want)
+			}
+		}
+		asks("web-2", false, "cookie: "+sid[2]+"; "+sid[3])
+		asks("web-2", false, "cookie: sid=theirs; a=b; "+sid[2])
+		asks("web-2", false, "cookie: sid=; sid=theirs; "+sid[2]+"; sid=others")
+		asks("web-2", false, "cookie: sid=theirs", "cookie: "+sid[2])
+		asks("web-0", true, "cookie: sid=theirs; sid=others")
+		p.publish(2)
+		asks("web-3", false, "cookie: "+sid[2]+"; "+sid[3])
+		asks("web-0", true, "cookie: "+sid[2]+"; sid=theirs")
 		cl.CloseIdleConnections()
 	})
 }

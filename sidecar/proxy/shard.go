@@ -16,16 +16,12 @@ import (
 type sharding struct {
 	keys    *shardkey.Spec    // where keys are; nil is none
 	session *shardkey.Session // nil is none
-	cookie  *shardkey.Spec    // where a request says which session it belongs to
 	turns   *turns            // nil where a key's requests need not go one at a time
 }
 
 // follow reads what new rules say.
 func (s *sharding) follow(c *common, r *rules.Rules) {
-	*s = sharding{keys: r.Shard.Keys()}
-	if s.session = r.Shard.Session(); s.session != nil {
-		s.cookie = s.session.Spec()
-	}
+	*s = sharding{keys: r.Shard.Keys(), session: r.Shard.Session()}
 	if r.Shard.Serialize && s.keys != nil {
 		s.turns = &c.turns
 	}
@@ -44,6 +40,7 @@ type affinity struct {
 	course              // how the last pick came about
 	// away says that the last pick found that the owner cannot be used, and that nobody else may be.
 	away   bool
+	cookie bool  // the request's path is one that the session's cookie is for
 	since  int64 // when the first wait for the owner began; 0 is not yet
 	tries  int   // attempts that such waits led to
 	ticket *ticket
@@ -87,6 +84,9 @@ func (q *request) sharded() bool {
 func (q *request) look(src shardkey.Source) shardkey.Outcome {
 	a := &q.shard
 	a.keys = q.route.w.lend()
+	if s := q.route.session; s != nil {
+		a.cookie = s.Covers(src.Target())
+	}
 	if q.route.keys == nil {
 		return shardkey.Absent
 	}
@@ -126,8 +126,11 @@ func (q *request) found(o shardkey.Outcome, src shardkey.Source) refusal {
 			return q.keyless(400, misses[o])
 		}
 	}
-	if r.session != nil && a.keys.Begin(r.cookie, src) == shardkey.Found {
-		a.owned = bySession
+	if r.session != nil && a.cookie {
+		m := r.shards()
+		if m != nil && a.keys.Session(r.session, src, func(value []byte) bool { return m.Resume(value).Endpoint != nil }) {
+			a.owned = bySession
+		}
 	}
 	return refusal{}
 }

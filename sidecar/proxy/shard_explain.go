@@ -74,14 +74,14 @@ func (q *request) keyTale() (t explanation.Key) {
 		t.Key, t.Hash = fmt.Sprint(r.keys), fmt.Sprintf("%016x", a.keys.Key().Hash)
 	case r.keys != nil && !a.ended:
 		t.Key = explanation.None // the look for it has not come to its end
-	case r.session != nil:
+	case r.session != nil && a.cookie:
 		t.Session, t.Reason = r.session.Name, metrics.SessionNew.String()
 	}
 	if a.owned == unowned && (!a.ended || a.outcome != shardkey.Found) {
 		return t
 	}
 	if m := r.shards(); m != nil && a.owned == byKey {
-		t.Map = m.Explain(a.keys.Key(), 0).Place
+		t.Map = m.Place(a.keys.Key())
 	}
 	if a.owner.Member == nil {
 		t.Owner, t.Reason = explanation.None, a.owner.Why.String()

@@ -280,7 +280,7 @@ func TestShardsAreReady(t *testing.T) {
 				session = s.Session().Name
 			}
 			spec := s.Spec()
-			if keys != c.keys || session != c.session || spec.Kind != c.kind || spec.Slots != c.slots || s.On() != (keys+session != "") {
+			if keys != c.keys || session != c.session || spec.Kind != c.kind || spec.Slots != c.slots || spec.Sessions != (session != "") || s.On() != (keys+session != "") {
 				t.Errorf("%v: keys %q, session %q, map %+v", c.annotations, keys, session, spec)
 			}
 			if spec.NeedsTable() != (s.Lookup != "") {

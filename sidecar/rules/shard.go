@@ -68,6 +68,7 @@ func (s *Shard) read() *ready {
 		panic(err)
 	}
 	r.spec.Bound = s.BoundedLoad
+	r.spec.Sessions = r.session != nil
 	r.spec.ByTable = r.spec.Kind == shard.S2 && s.Lookup != ""
 	return r
 }

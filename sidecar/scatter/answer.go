@@ -1,6 +1,7 @@
 package scatter
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
@@ -71,9 +72,37 @@ func (a *Answer) overall() {
 
 // JSON answers the text, with a line's end.
 func (a *Answer) JSON() []byte {
-	b, err := json.Marshal(a)
-	if err != nil { // it has nothing that cannot be written
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(a); err != nil { // it has nothing that cannot be written
 		panic(err)
 	}
-	return append(b, '\n')
+	return b.Bytes()
+}
+
+// written answers how many bytes a text takes in JSON, with its quotation marks.
+func written(text []byte) (n int64) {
+	n = 2
+	for len(text) > 0 {
+		r, size := utf8.DecodeRune(text)
+		switch {
+		case r == '"', r == '\\', r == '\n', r == '\r', r == '\t', r == '\b', r == '\f':
+			n += 2
+		case r < ' ', r == utf8.RuneError, r == '\u2028', r == '\u2029':
+			n += 6 // as in \u2028
+		default:
+			n += int64(size)
+		}
+		text = text[size:]
+	}
+	return n
+}
+
+// writtenBody is the same for a body.
+func writtenBody(b []byte) int64 {
+	if utf8.Valid(b) {
+		return written(b)
+	}
+	return int64(base64.StdEncoding.EncodedLen(len(b))) + 2
 }

@@ -32,11 +32,11 @@ func TestStatusOfTheWhole(t *testing.T) {
 
 func TestBodiesInJSON(t *testing.T) {
 	a := Answer{Service: "default/web:80", Status: 207, Pods: []Pod{{Pod: "web-0", Endpoint: "10.0.0.1:80", Status: 200}, {Pod: "web-1"}, {Pod: "web-2"}}}
-	a.Pods[0].put([]byte("héllo \"you\"\n"), 13, []byte{1, 2}, true)
+	a.Pods[0].put([]byte("héllo \"you\" <&>\n"), 17, []byte{1, 2}, true)
 	a.Pods[1].put([]byte{0xff, 0}, 2, []byte{3}, true)
 	a.Pods[2].put(nil, 1<<20, []byte{4}, false)
 	want := `{"service":"default/web:80","status":207,"pods":[` +
-		`{"pod":"web-0","endpoint":"10.0.0.1:80","status":200,"seconds":0,"body":"héllo \"you\"\n","size":13,"sha256":"0102"},` +
+		`{"pod":"web-0","endpoint":"10.0.0.1:80","status":200,"seconds":0,"body":"héllo \"you\" <&>\n","size":17,"sha256":"0102"},` +
 		`{"pod":"web-1","endpoint":"","seconds":0,"base64":"/wA=","size":2,"sha256":"03"},` +
 		`{"pod":"web-2","endpoint":"","seconds":0,"size":1048576,"sha256":"04"}]}` + "\n"
 	if got := string(a.JSON()); got != want {

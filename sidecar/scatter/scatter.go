@@ -47,8 +47,8 @@ type Options struct {
 	Timeout, ConnectTimeout time.Duration
 	Began                   time.Time
 	// MaxHead is the largest head of one answer that is read, in bytes. MaxBody is the largest body of one answer that is passed on, in
-	// bytes; MaxListed is as much as is passed on of all heads and bodies together. MaxRead is the largest body that is read at all, for
-	// its digest.
+	// bytes; MaxListed is as much as is passed on of all heads and bodies together, in bytes of the list that JSON writes. MaxRead is the
+	// largest body that is read at all, for its digest.
 	MaxHead, MaxBody, MaxListed, MaxRead int64
 }
 
@@ -123,6 +123,9 @@ func (r *run) list(n int64) bool {
 	return true
 }
 
+// errorMost is how much is listed of an error, in bytes.
+const errorMost = 500
+
 var errTooLarge = errors.New("the answer is too large to be read")
 
 // ask asks one endpoint.
@@ -134,7 +137,11 @@ func (r *run) ask(ctx context.Context, e Endpoint) (p Pod) {
 		if cause := context.Cause(ctx); cause != nil {
 			err = cause
 		}
-		return Pod{Pod: p.Pod, Endpoint: p.Endpoint, Error: err.Error()}
+		text := err.Error() // which may quote what the endpoint said
+		if len(text) > errorMost {
+			text = strings.ToValidUTF8(text[:errorMost], "") + "…"
+		}
+		return Pod{Pod: p.Pod, Endpoint: p.Endpoint, Error: text}
 	}
 	q := (&http.Request{Method: r.q.Method, URL: r.q.url(e.Addr), Host: r.q.Authority,
 		Header: http.Header{"User-Agent": nil}, ContentLength: int64(len(r.q.Body))}).WithContext(ctx)
@@ -161,15 +168,15 @@ func (r *run) ask(ctx context.Context, e Endpoint) (p Pod) {
 	if p.Status = res.StatusCode; r.list(size(res.Header)) {
 		p.Headers = res.Header
 	}
-	p.put(body.Bytes(), n, sum.Sum(nil), n <= r.o.MaxBody && r.list(n))
+	p.put(body.Bytes(), n, sum.Sum(nil), n <= r.o.MaxBody && r.list(writtenBody(body.Bytes())))
 	return p
 }
 
-// size answers how many bytes a head's fields are.
+// size answers how many bytes a head's fields take in JSON.
 func size(h http.Header) (n int64) {
 	for name, values := range h {
 		for _, v := range values {
-			n += int64(len(name) + len(v))
+			n += written([]byte(name)) + written([]byte(v)) + int64(len(":[],"))
 		}
 	}
 	return n

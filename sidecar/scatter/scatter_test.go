@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"unicode/utf8"
 )
 
 // A target goes on byte for byte. One with two slashes at its beginning is no authority. What no URL may have goes on in absolute form over
@@ -80,4 +81,51 @@ func countHeaders(a *Answer) (n int) {
 		}
 	}
 	return n
+}
+
+// The list is held until its reader has taken it, so what counts is its length and not that of what it is made of.
+func TestListsAreBoundedAsTheyAreWritten(t *testing.T) {
+	const most = 100_000
+	for what, body := range map[string]string{"letters": "x", "quotation marks": `"`, "HTML": "<&>", "control characters": "\x01", "no UTF-8": "\xff",
+		"line separators": "\u2028", "some of each": "x\n\u2029<\xe4"} {
+		do := func(w http.ResponseWriter, q *http.Request) {
+			text := strings.Repeat(body, 3_000)
+			w.Header().Set("X-Same", strings.Trim(strings.Repeat(body, 100), "\x01\n"))
+			io.WriteString(w, text)
+		}
+		a := Run(context.Background(), "", Request{Method: "GET", Target: "/"}, servers(t, 40, false, do), Options{MaxListed: most})
+		text := a.JSON()
+		bodies := 0
+		for _, p := range a.Pods {
+			if p.Body+p.Base64 != "" {
+				bodies++
+			}
+		}
+		if a.Status != 200 || len(text) > most+40*300 || bodies < 2 || bodies == 40 {
+			t.Errorf("%s: status %d, %d bodies listed in %d bytes", what, a.Status, bodies, len(text))
+		}
+	}
+}
+
+func TestErrorsAreBounded(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	go func() {
+		c, err := ln.Accept()
+		if err != nil {
+			return
+		}
+		c.Read(make([]byte, 1<<10)) // the request
+		io.WriteString(c, strings.Repeat("é", 20_000)+"\r\n\r\n")
+		io.Copy(io.Discard, c)
+		c.Close()
+	}()
+	to := []Endpoint{{Addr: ln.Addr().(*net.TCPAddr).AddrPort()}}
+	a := Run(context.Background(), "", Request{Method: "GET", Target: "/"}, to, Options{})
+	if e := a.Pods[0].Error; !strings.HasPrefix(e, "net/http: ") || len(e) > 1000 || !utf8.ValidString(e) {
+		t.Errorf("an error of %d bytes: %.100q", len(e), e)
+	}
 }

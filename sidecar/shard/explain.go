@@ -27,15 +27,15 @@ type Explanation struct {
 // Explain answers who owns a key, why, and who comes after, n in all. It asks the same functions as a request does.
 func (m *Map) Explain(k shardkey.Key, n int) Explanation {
 	e := Explanation{
-		Map: m.spec.Kind.String(), Key: string(k.Text), Hash: k.Hash, Place: m.place(k), Why: m.Owner(k).Why,
+		Map: m.spec.Kind.String(), Key: string(k.Text), Hash: k.Hash, Place: m.Place(k), Why: m.Owner(k).Why,
 		Order: m.Successors(nil, k, n), Generation: m.Generation(), Fingerprint: m.Fingerprint(),
 	}
 	e.Members, e.Ups = m.Members()
 	return e
 }
 
-// place says where a key is on the map; "" where it is nowhere.
-func (m *Map) place(k shardkey.Key) string {
+// Place says where a key is on the map; "" where it is nowhere.
+func (m *Map) Place(k shardkey.Key) string {
 	owner, hash := m.own(k)
 	if m.why != Owned || owner.Member == nil {
 		return ""

@@ -35,6 +35,7 @@ type Map struct {
 	starts   []uint32 // by the upper bits of a hash: how many points are before all that begin with them
 	ordinals []index  // by ordinal less Start
 	targets  []target
+	byHash   []index // an index of the members, where the spec asks for it
 
 	// counts is of MostInFlight: element i is read and written by loop i only; nil where it counts always.
 	counts []counted
@@ -48,41 +49,54 @@ func New(spec Spec, in Input) *Map {
 
 // Next makes the map after a change. It answers every key as New would for the same input, but for holds, which begin where a
 // pod of m is missing now; and it is quicker where little has changed.
-func (m *Map) Next(in Input) *Map {
-	next := &Map{spec: m.spec, in: in, shift: shiftOf(m.spec.Slots)}
+func (m *Map) Next(in Input) *Map { return m.NextAs(m.spec, in) }
+
+// NextAs is Next where the Service says something else of its map as well. Pods that are held stay so, until then or until a hold of the new
+// spec that begins now would end. Tables are made anew where the spec says other things that they follow from.
+func (m *Map) NextAs(spec Spec, in Input) *Map {
+	next := &Map{spec: spec, in: in, shift: shiftOf(spec.Slots)}
 	c := next.roster.follow(m, next)
 	if next.full && m.n > 0 {
-		return New(m.spec, in) // the places of those who left just now would do
+		return New(spec, in) // the places of those who left just now would do
+	}
+	if spec.Sessions {
+		if next.byHash = m.byHash; c.any() || m.byHash == nil {
+			next.byHash = next.indexed()
+		}
 	}
 	if next.why = next.lacks(); next.why != Owned {
 		return next
 	}
 	next.counts = next.countsOf()
-	switch m.spec.Kind {
+	old := m
+	if spec.Kind != m.spec.Kind || spec.Slots != m.spec.Slots || spec.Size != m.spec.Size {
+		old = &Map{}
+	}
+	switch spec.Kind {
 	case Rendezvous:
-		next.slots = next.fillSlots(m.slots, c)
+		next.slots = next.fillSlots(old.slots, c)
 	case S2:
 		if in.Table == nil {
-			next.slots = next.fillSlots(m.slots, c)
+			next.slots = next.fillSlots(old.slots, c)
 		} else {
-			next.targets = next.aim(m, c)
+			next.targets = next.aim(old, c)
 		}
 	case Ordinal:
 		next.ordinals = next.line()
 	case Maglev:
-		next.table, next.byID = m.table, m.byID
-		if c.any() || m.table == nil {
-			next.byID = next.sort(m.byID, c)
+		next.table, next.byID = old.table, old.byID
+		if c.any() || old.table == nil {
+			next.byID = next.sort(old.byID, c)
 			next.table = next.fillMaglev()
 		}
 	case Ring:
-		next.points, next.owners, next.starts = m.points, m.owners, m.starts
-		if c.any() || m.points == nil {
+		next.points, next.owners, next.starts = old.points, old.owners, old.starts
+		if c.any() || old.points == nil {
 			next.points, next.owners = next.fillRing()
 			next.starts = startsOf(next.points)
 		}
 	case Lookup, PrefixLookup:
-		next.targets = next.aim(m, c)
+		next.targets = next.aim(old, c)
 	}
 	return next
 }

@@ -51,7 +51,8 @@ func (r *roster) follow(old *Map, m *Map) change {
 	r.order = make([]index, len(in.Set.Endpoints))
 	s := seating{roster: r, kept: make([]bool, len(old.members), len(old.members)+spare), limit: len(old.members)}
 
-	sameSet := sameStatefulSet(in.StatefulSet, old.in.StatefulSet)
+	// Of an ordinal map only the StatefulSet's pods are members.
+	sameSet := sameStatefulSet(in.StatefulSet, old.in.StatefulSet) && (m.spec.Kind == Ordinal) == (old.spec.Kind == Ordinal)
 	fresh := s.stay(old, in.Set.Endpoints, sameSet)
 	s.many = len(fresh) > scans
 	switch {

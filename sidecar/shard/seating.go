@@ -2,6 +2,7 @@ package shard
 
 import (
 	"slices"
+	"time"
 
 	"github.com/sluice-mesh/sluice/sidecar/cluster"
 )
@@ -138,7 +139,7 @@ func (s *seating) hold(old, m *Map) {
 		until := m.in.Now.Add(m.spec.Hold)
 		for _, h := range old.held {
 			if int(h.index) == i {
-				until = h.until
+				until = earlier(h.until, until)
 			}
 		}
 		if until.After(m.in.Now) {
@@ -146,6 +147,13 @@ func (s *seating) hold(old, m *Map) {
 			s.held = append(s.held, hold{index(i), until})
 		}
 	}
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
 }
 
 // leave frees the places of those who are not kept. They are not taken again in the same change, so that who finds one in an

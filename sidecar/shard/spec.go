@@ -82,6 +82,8 @@ type Spec struct {
 	// Bound is how many times the mean load an owner may have before keys go past it; 0 is off, else above 1. It is an
 	// annotation of its own.
 	Bound float64
+	// Sessions says that requests name their pods in cookies: there is an index for them. It is another annotation's doing, too.
+	Sessions bool
 }
 
 // parameter is one name=value behind the map's name.

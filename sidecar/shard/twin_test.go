@@ -3,8 +3,10 @@ package shard
 import (
 	"fmt"
 	"math"
+	"net/netip"
 	"slices"
 	"sort"
+	"strings"
 	"testing"
 
 	"github.com/cespare/xxhash/v2"
@@ -51,6 +53,80 @@ func TestTheSlotTableIsNaiveRendezvous(t *testing.T) {
 					t.Fatalf("slot %d is %s's, want %s", s, got, want)
 				}
 			}
+		}
+	}
+}
+
+// A map that is made of one of another spec answers as one that is made of nothing.
+func TestASpecThatChangesIsANewMap(t *testing.T) {
+	r := seedOf(t)
+	universe := append(pods(20), replicas(20)...)
+	for i, e := range universe {
+		e.Addr = netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 1, 0, byte(i)}), 80)
+	}
+	specs := []string{"rendezvous,hold=0s", "rendezvous,slots=1024,hold=0s", "maglev,size=251,hold=0s", "maglev,size=509,hold=0s", "ring,size=100,hold=0s",
+		"ring,size=300,hold=0s", "s2,hold=0s", "s2,level=9,hold=0s", "ordinal", "ordinal,by=hash", "ordinal,statefulset=web",
+		"maglev,size=251,statefulset=web", "lookup", "prefix-lookup", "s2 by table,hold=0s"}
+	tables := map[Kind]*Table{Lookup: mustTable(t, Lookup, map[string]string{"account-1": "web-1", "*": "3"}),
+		PrefixLookup: mustTable(t, PrefixLookup, map[string]string{"account-1": "web-1", "account": "2"}),
+		S2:           mustTable(t, S2, map[string]string{"476d": "web-2", "*": "4"})}
+	set := setOf(universe...)
+	var m *Map
+	for range 150 {
+		text := specs[r.IntN(len(specs))]
+		spec := mustSpec(t, strings.Replace(text, " by table", "", 1))
+		spec.ByTable = strings.Contains(text, " by table")
+		spec.Sessions = r.IntN(2) == 0
+		if r.IntN(2) == 0 {
+			set = setOf(shuffled(r, universe)[:1+r.IntN(len(universe))]...)
+		}
+		in := Input{Set: set, Now: epoch}
+		if spec.NeedsStatefulSet() {
+			in.StatefulSet = &StatefulSet{Name: "web", Replicas: 1 + r.IntN(15), Start: r.IntN(2)}
+		}
+		if spec.NeedsTable() {
+			in.Table = tables[spec.Kind]
+		}
+		want := New(spec, in)
+		if m == nil {
+			m = want
+			continue
+		}
+		before := m.spec
+		m = m.NextAs(spec, in)
+		same(t, m, want)
+		if a, b := m.Fingerprint(), want.Fingerprint(); a != b || t.Failed() {
+			t.Fatalf("from %+v to %s", before, text)
+		}
+		for _, e := range set.Endpoints {
+			if member := want.MemberAt(e); member != nil && m.Resume(member.Session(nil)).Endpoint != e {
+				t.Fatalf("from %+v to %s: the session of %s leads elsewhere", before, text, e.Name)
+			}
+		}
+	}
+}
+
+func TestATableStaysWhereNothingItFollowsFromChanges(t *testing.T) {
+	in := Input{Set: setOf(pods(10)...)}
+	for _, c := range []struct {
+		before, after string
+		stays         bool
+	}{
+		{"rendezvous", "rendezvous,hold=5m", true},
+		{"rendezvous", "rendezvous,slots=1024", false},
+		{"s2", "s2,level=9", true}, // a cell is at another slot
+		{"maglev", "maglev,hold=5m", true},
+		{"maglev", "maglev,size=251", false},
+		{"ring", "ring,size=300", false},
+		{"ring", "ring,hold=5m", true},
+	} {
+		a := New(mustSpec(t, c.before), in)
+		spec := mustSpec(t, c.after)
+		spec.Bound = 1.5
+		b := a.NextAs(spec, in)
+		stays := func(a, b []index) bool { return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0]) }
+		if got := stays(a.slots, b.slots) && stays(a.table, b.table) && stays(a.owners, b.owners); got != c.stays {
+			t.Errorf("%s to %s: the tables stay: %v, want %v", c.before, c.after, got, c.stays)
 		}
 	}
 }

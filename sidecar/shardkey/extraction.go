@@ -55,6 +55,24 @@ func (x *Extraction) Begin(s *Spec, src Source) Outcome {
 	return x.finish()
 }
 
+// Session takes a session's cookie in a request's head for the key: of several values the first that may be followed, or else the first. It
+// reports false where there is none but empty ones. Browsers send all cookies of a name whose paths match, the one with the longest path first.
+func (x *Extraction) Session(s *Session, src Source, follow func(value []byte) bool) bool {
+	x.spec, x.buf, x.text, x.key = nil, x.buf[:0], x.text[:0], Key{}
+	eachCookie(src, s.Name, func(value []byte) bool {
+		followed := len(value) > 0 && follow(value)
+		if followed || len(x.buf) == 0 {
+			x.buf = append(x.buf[:0], value...)
+		}
+		return !followed
+	})
+	if len(x.buf) == 0 {
+		return false
+	}
+	x.key = Of(x.buf)
+	return true
+}
+
 // Body goes on with the body, after NeedMore: prefix is all of it that has come so far, from its first byte and without
 // transfer coding, and complete says that there is no more. It may be called for each piece that comes; what was looked at
 // once is not looked at again, as far as that can be. At MaxBody bytes the answer is never NeedMore.

@@ -46,34 +46,38 @@ func (p *part) fromHeader(dst []byte, src Source) ([]byte, Outcome) {
 	}
 }
 
-// fromCookies takes a cookie's value as it is, without the quotation marks around it, if there are. HTTP/2 may bring cookies
-// in several field lines (RFC 9113, section 8.2.3).
+// fromCookies takes a cookie's value.
 func (p *part) fromCookies(dst []byte, src Source) ([]byte, Outcome) {
-	from, found := len(dst), false
+	from, o := len(dst), Absent
+	eachCookie(src, p.name, func(value []byte) bool {
+		dst, o = same(dst, from, value, o == Absent)
+		return o == Found
+	})
+	return dst, o
+}
+
+// eachCookie calls f with the values of the cookies of a name, as they are but without quotation marks around them, until it reports false.
+// HTTP/2 may bring cookies in several field lines (RFC 9113, section 8.2.3).
+func eachCookie(src Source, name string, f func(value []byte) bool) {
 	for n := 0; ; n++ {
 		line, ok := src.Header("cookie", n)
 		if !ok {
-			if !found {
-				return dst, Absent
-			}
-			return dst, Found
+			return
 		}
 		for len(line) > 0 {
 			var pair []byte
 			pair, line = cut(line, ';')
 			pair = bytes.Trim(pair, " \t")
-			name, value := cut(pair, '=')
-			if string(bytes.TrimRight(name, " \t")) != p.name || len(name) == len(pair) {
+			is, value := cut(pair, '=')
+			if string(bytes.TrimRight(is, " \t")) != name || len(is) == len(pair) {
 				continue
 			}
 			if len(value) > 1 && value[0] == '"' && value[len(value)-1] == '"' {
 				value = value[1 : len(value)-1]
 			}
-			var o Outcome
-			if dst, o = same(dst, from, value, !found); o != Found {
-				return dst, o
+			if !f(value) {
+				return
 			}
-			found = true
 		}
 	}
 }

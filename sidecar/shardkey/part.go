@@ -14,7 +14,7 @@ type part struct {
 	text string // as written
 	name string // of a header in small letters, of a cookie, of a query parameter
 
-	// A path's segments. In that with the number slot, what is between before and after is the key.
+	// A path's segments. In that with the number slot, what is between before and after, which are decoded, is the key.
 	segments      []segment
 	slot          int
 	before, after string
@@ -85,17 +85,21 @@ func (p *part) parsePath(text string) error {
 	p.slot = -1
 	for i, raw := range strings.Split(text[1:], "/") {
 		before, after, isKey := strings.Cut(raw, "{key}")
-		switch {
-		case strings.ContainsAny(before+after, "{}") || isKey && p.slot >= 0:
+		if strings.ContainsAny(before+after, "{}") || isKey && p.slot >= 0 {
 			return fmt.Errorf("%q: %s", text, want)
-		case isKey:
-			p.slot, p.before, p.after = i, before, after
 		}
-		decoded, err := url.PathUnescape(raw)
+		wild := raw == "*" || isKey
+		before, err := url.PathUnescape(before)
+		if err == nil {
+			after, err = url.PathUnescape(after)
+		}
 		if err != nil {
 			return fmt.Errorf("%q: %w", text, err)
 		}
-		p.segments = append(p.segments, segment{decoded, raw == "*" || isKey})
+		if isKey {
+			p.slot, p.before, p.after = i, before, after
+		}
+		p.segments = append(p.segments, segment{before, wild})
 	}
 	if p.slot < 0 {
 		return fmt.Errorf("%q has no {key}: %s", text, want)

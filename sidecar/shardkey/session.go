@@ -89,8 +89,15 @@ func (s *Session) AppendSetCookie(dst, value []byte) []byte {
 	return append(append(dst, "; SameSite="...), s.SameSite...)
 }
 
-// Spec answers where a request says which session it belongs to.
-func (s *Session) Spec() *Spec {
-	text := "cookie:" + s.Name
-	return &Spec{text: text, parts: []part{{kind: cookie, text: text, name: s.Name}}}
+// Covers reports whether a client sends the cookie with a request for a target: whether the target's path, as it was sent, is Path or below it
+// (RFC 6265, section 5.1.4).
+func (s *Session) Covers(target []byte) bool {
+	if s.Path == "/" {
+		return true
+	}
+	path, _ := pathOf(target)
+	if len(path) < len(s.Path) || string(path[:len(s.Path)]) != s.Path {
+		return false
+	}
+	return len(path) == len(s.Path) || strings.HasSuffix(s.Path, "/") || path[len(s.Path)] == '/'
 }

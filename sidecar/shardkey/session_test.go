@@ -32,12 +32,55 @@ func TestSessions(t *testing.T) {
 		}
 
 		var x Extraction
-		if got := keyOf(&x, s.Spec(), &head{lines: []string{"cookie: a=1; sid=1abcDEF_-789"}}, ""); got != "1abcDEF_-789" {
-			t.Errorf("%q comes back as %q", text, got)
+		h := &head{lines: []string{"cookie: a=1; sid=1abcDEF_-789"}}
+		if ok := x.Session(&s, h, func([]byte) bool { return true }); !ok || string(x.Key().Text) != "1abcDEF_-789" {
+			t.Errorf("%q comes back as %q", text, x.Key().Text)
 		}
 	}
 	if s, _ := ParseSession("sid;max-age=90m"); s.MaxAge != 90*time.Minute {
 		t.Errorf("%v", s.MaxAge)
+	}
+}
+
+func TestWhichCookieIsTheSession(t *testing.T) {
+	s := Session{Name: "sid", Path: "/"}
+	var x Extraction
+	for _, c := range []struct{ lines, want string }{
+		{"a: b", ""},
+		{"cookie: sid", ""},
+		{"cookie: sid=; sid=\"\"", ""},
+		{"cookie: sid=1", "1"},
+		{"cookie: sid=1; sid=2", "1"},
+		{"cookie: sid=1; sid=good2; sid=good3", "good2"},
+		{"cookie: sid=; sid=\"1\"; sid2=good", "1"},
+		{"cookie: sid=1\na: b\ncookie: b=c; sid=\"good2\"", "good2"},
+	} {
+		ok := x.Session(&s, &head{lines: strings.Split(c.lines, "\n")}, func(value []byte) bool { return strings.HasPrefix(string(value), "good") })
+		if got := string(x.Key().Text); got != c.want || ok != (c.want != "") || ok && x.Key().Hash != Of([]byte(c.want)).Hash {
+			t.Errorf("%q: %q, %v, want %q", c.lines, got, ok, c.want)
+		}
+	}
+	good, h := []byte("Abc"), &fixed{}
+	if n := testing.AllocsPerRun(100, func() { x.Session(&s, h, func(value []byte) bool { return string(value) == string(good) }) }); n > 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+func TestPathsThatACookieIsFor(t *testing.T) {
+	for _, c := range []struct {
+		path, target string
+		want         bool
+	}{
+		{"/", "/", true}, {"/", "/a?b", true}, {"/", "*", true}, {"/", "web:80", true}, {"/", "http://web", true},
+		{"/shop", "/shop", true}, {"/shop", "/shop/", true}, {"/shop", "/shop/a?b", true}, {"/shop", "/shop?a", true},
+		{"/shop", "http://web/shop/a", true}, {"/shop/", "/shop/a", true}, {"/shop/", "/shop/", true},
+		{"/shop", "/", false}, {"/shop", "/shopping", false}, {"/shop", "/a/shop", false}, {"/shop", "/Shop", false}, {"/shop", "/?/shop", false},
+		{"/shop", "*", false}, {"/shop", "web:80", false}, {"/shop", "http://web", false}, {"/shop", "http://shop/", false}, {"/shop/", "/shop", false},
+		{"/shop", "/%73hop", false}, {"/shop", "", false},
+	} {
+		if got := (&Session{Path: c.path}).Covers([]byte(c.target)); got != c.want {
+			t.Errorf("path=%s covers %q: %v, want %v", c.path, c.target, got, c.want)
+		}
 	}
 }
 

@@ -56,6 +56,8 @@ func TestSpecsThatAreRefused(t *testing.T) {
 		"path:/{key}{key}":             `want a path`,
 		"path:/{key}?a":                `want a path`,
 		"path:/%zz/{key}":              `invalid URL escape`,
+		"path:/%{key}41":               `invalid URL escape`,
+		"path:/{key}%4":                `invalid URL escape`,
 		"json:a":                       `want a JSON pointer (RFC 6901) such as /account/id`,
 		"json:":                        `want a JSON pointer`,
 		"json:/a~2":                    `~ stands only in ~0, which is ~, and in ~1, which is /`,

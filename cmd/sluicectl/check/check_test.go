@@ -71,6 +71,40 @@ func TestWhereManifestsComeFrom(t *testing.T) {
 	}
 }
 
+// Tables of owners are read as sidecars read them, whatever file they are in.
+func TestTables(t *testing.T) {
+	const service = `{"kind": "Service", "apiVersion": "v1", "metadata": {"namespace": "shop", "name": "orders", "annotations": {
+		"sluice.mesh/shard-key": "header:account", "sluice.mesh/shard-map": "lookup", "sluice.mesh/shard-lookup": "owners"}}}`
+	table := func(namespace, name, data string) string {
+		return `{"kind": "ConfigMap", "apiVersion": "v1", "metadata": {"namespace": "` + namespace + `", "name": "` + name + `"}, "data": ` + data + `}`
+	}
+	const begin = "ConfigMap shop/owners: the table of Service shop/orders (sluice.mesh/shard-map: lookup): "
+	for _, c := range []struct{ name, service, table, want string }{
+		{"right", service, table("shop", "owners", `{"acme": "orders-1", "table": "a b 2\n"}`), ""},
+		{"no owner", service, table("shop", "owners", `{"acme": "orders 1"}`), begin + `entry "acme": owner "orders 1": want a pod's name or an ordinal`},
+		{"a line", service, table("shop", "owners", `{"table": "# keys\nacme\n"}`), begin + `entry "table", line 2: "acme": want a key and its owner`},
+		{"a key that is there twice", service, table("shop", "owners", `{"acme": "1", "table": "acme 2"}`), begin + `entry "table", line 1: key "acme" is there twice`},
+		{"a number", service, table("shop", "owners", `{"acme": 1}`), begin + `data: a number where text is wanted; put it in quotes`},
+		{"another ConfigMap", service, table("shop", "other", `{"acme": "orders 1"}`), ""},
+		{"another namespace", service, table("web", "owners", `{"acme": "orders 1"}`), ""},
+		{"no table of the Service's", strings.Replace(service, `"lookup"`, `"rendezvous"`, 1), table("shop", "owners", `{"acme": "orders 1"}`), ""},
+		{"cells", strings.Replace(service, `"lookup"`, `"s2"`, 1), table("shop", "owners", `{"acme": "1"}`), `entry "acme": key "acme" is no token of an S2 cell`},
+		{"alone", service, `{}`, ""},
+	} {
+		dir := t.TempDir()
+		for name, text := range map[string]string{"a.json": c.table, "b.json": c.service, "c.json": strings.Replace(c.service, "orders", "twin", 1)} {
+			if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		status, out, problems := run("", dir)
+		if c.want == "" && (status != 0 && !strings.Contains(c.name, "no table") || strings.Contains(out, "ConfigMap")) ||
+			c.want != "" && (status != 1 || strings.Count(out, c.want) != 1 || !strings.HasPrefix(out, filepath.Join(dir, "a.json")+": ")) || problems != "" {
+			t.Errorf("%s: status %d\n%s%s\nwant %q", c.name, status, out, problems, c.want)
+		}
+	}
+}
+
 // TestOwnManifests: what the project ships and tests with has no wrong annotation.
 func TestOwnManifests(t *testing.T) {
 	if status, out, problems := run("", "../../../manifests"); status != 0 {
@@ -88,7 +122,9 @@ func FuzzFile(f *testing.F) {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		findings, tally, err := File("f.yaml", data)
+		var tables Tables
+		findings, tally, err := File("f.yaml", data, &tables)
+		findings = append(findings, tables.Findings()...)
 		for _, finding := range findings {
 			if err != nil || finding.Object == "" || finding.Err == nil || tally.Objects < tally.Ours {
 				t.Errorf("%+v %+v %v", finding, tally, err)

@@ -71,14 +71,14 @@ type object struct {
 	} `json:"spec"`
 }
 
-// File looks through a manifest. The error says that it cannot be read.
-func File(name string, data []byte) (findings []Finding, tally Tally, err error) {
+// File looks through a manifest, and notes what tables of keys are in it. The error says that it cannot be read.
+func File(name string, data []byte, tables *Tables) (findings []Finding, tally Tally, err error) {
 	list, err := manifest.Split(name, data)
 	if err != nil {
 		return nil, Tally{}, fmt.Errorf("%s: %w", name, err)
 	}
 	for _, d := range list {
-		l := look{file: name, place: fmt.Sprintf("document %d", d.Number)}
+		l := look{file: name, place: fmt.Sprintf("document %d", d.Number), tables: tables}
 		l.object(d.JSON, "")
 		findings = append(findings, l.findings...)
 		tally.Objects += l.tally.Objects
@@ -90,6 +90,7 @@ func File(name string, data []byte) (findings []Finding, tally Tally, err error)
 // look is at one document.
 type look struct {
 	file, place string
+	tables      *Tables
 	findings    []Finding
 	tally       Tally
 }
@@ -139,10 +140,7 @@ func (l *look) object(raw json.RawMessage, implied string) {
 		group = ""
 	}
 	m := o.Metadata
-	place := o.Kind + " " + strings.TrimPrefix(m.Namespace+"/", "/") + m.Name
-	if m.Name == "" {
-		place += m.Generate + "…"
-	}
+	place := placeOf(o.Kind, m)
 	pods := o.Spec.Template
 	if o.Spec.JobTemplate != nil {
 		pods = o.Spec.JobTemplate.Spec.Template
@@ -153,6 +151,9 @@ func (l *look) object(raw json.RawMessage, implied string) {
 	switch {
 	case group == "" && o.Kind == "Service":
 		l.find(place, config.CheckService(m.Annotations, nil))
+		l.tables.service(place, m)
+	case group == "" && o.Kind == "ConfigMap":
+		l.tables.configMaps = append(l.tables.configMaps, configMap{l.file, m.Namespace, m.Name, raw})
 	case group == "" && o.Kind == "Namespace":
 		l.find(place, namespace(m))
 	case group == "discovery.k8s.io" && o.Kind == "EndpointSlice":
@@ -165,6 +166,14 @@ func (l *look) object(raw json.RawMessage, implied string) {
 			l.find(place+": pod template", pod(pods.Metadata))
 		}
 	}
+}
+
+func placeOf(kind string, m metadata) string {
+	place := kind + " " + strings.TrimPrefix(m.Namespace+"/", "/") + m.Name
+	if m.Name == "" {
+		place += m.Generate + "…"
+	}
+	return place
 }
 
 func ourKind(kind string) bool {

@@ -15,11 +15,12 @@ const usage = `Usage: sluicectl check FILE|DIRECTORY|- ...
 
 Looks for wrong labels and annotations of Sluice in manifests, as kubectl apply and
 the webhook would, without a cluster: of Services, Namespaces, Pods and the pod
-templates of workloads. Of a directory, all .yaml, .yml and .json files below it
-are read; - is standard input. All other objects are passed over.
+templates of workloads; and for mistakes in the ConfigMaps that Services name with
+sluice.mesh/shard-lookup, where both are there. Of a directory, all .yaml, .yml and
+.json files below it are read; - is standard input. All other objects are passed over.
 
     sluicectl check manifests/
-    kubectl get services -A -o yaml | sluicectl check -
+    kubectl get services,configmaps -A -o yaml | sluicectl check -
 
 The exit status is 0 where nothing is wrong, 1 where something is (it is printed,
 a line each), and 2 where something could not be read.
@@ -47,22 +48,26 @@ func Run(args []string, in io.Reader, out, problems io.Writer) int {
 
 	status := 0
 	var all Tally
+	var tables Tables
 	wrong := 0
+	tell := func(findings []Finding) {
+		for _, f := range findings {
+			fmt.Fprintln(out, f)
+		}
+		wrong += len(findings)
+	}
 	look := func(name string, data []byte, err error) {
 		var findings []Finding
 		var tally Tally
 		if err == nil {
-			findings, tally, err = File(name, data)
+			findings, tally, err = File(name, data, &tables)
 		}
 		if err != nil {
 			fmt.Fprintln(problems, "sluicectl check:", err)
 			status = 2
 			return
 		}
-		for _, f := range findings {
-			fmt.Fprintln(out, f)
-		}
-		wrong += len(findings)
+		tell(findings)
 		all.Objects += tally.Objects
 		all.Ours += tally.Ours
 	}
@@ -81,6 +86,7 @@ func Run(args []string, in io.Reader, out, problems io.Writer) int {
 			look(name, data, err)
 		}
 	}
+	tell(tables.Findings())
 	fmt.Fprintf(out, "%d objects, of which %d have labels or annotations of Sluice; %d problems\n", all.Objects, all.Ours, wrong)
 	if wrong > 0 && status == 0 {
 		status = 1

@@ -30,8 +30,8 @@ type Given struct {
 }
 
 // needsOf answers what a Service needs. The error says why that of its map cannot be told.
-func needsOf(s Service, r *rules.Rules, all []*Slice, before Needs) (Needs, error) {
-	n, err := mapNeeds(r, all, before)
+func needsOf(s Service, r *rules.Rules, all []*Slice, before Needs, known string) (Needs, error) {
+	n, err := mapNeeds(r, all, before, known)
 	if balancer.Weights(r.Weights).EachPod() {
 		n.Pods = s.Selector
 	}
@@ -39,8 +39,9 @@ func needsOf(s Service, r *rules.Rules, all []*Slice, before Needs) (Needs, erro
 }
 
 // mapNeeds answers what a map needs. The StatefulSet that nobody named is the one its pods are of, ready or not: all slices are
-// looked at. While there are no pods, it is the one that was needed before. The error says why it cannot be told.
-func mapNeeds(r *rules.Rules, all []*Slice, before Needs) (n Needs, err error) {
+// looked at. While there are no pods, it is the one that was needed before; where pods are of several, the one that was known, if it is
+// among them: known is the last that was there. The error says why it cannot be told.
+func mapNeeds(r *rules.Rules, all []*Slice, before Needs, known string) (n Needs, err error) {
 	if !r.Shard.On() {
 		return Needs{}, nil
 	}
@@ -73,6 +74,9 @@ func mapNeeds(r *rules.Rules, all []*Slice, before Needs) (n Needs, err error) {
 		}
 		return n, nil
 	case len(owners) > 1:
+		if owners[known] {
+			n.StatefulSet = known
+		}
 		return n, fmt.Errorf("its pods are of several StatefulSets (%s): "+say, strings.Join(slices.Sorted(maps.Keys(owners)), ", "), spec.Kind)
 	case pods > 0:
 		return n, fmt.Errorf("its pods are of no StatefulSet: "+say, spec.Kind)
@@ -94,10 +98,10 @@ type sharding struct {
 // next answers the map of a port after the one before: the same one where nothing changed.
 func (s *sharding) next(old *discovery.Snapshot, before *sharding, now *discovery.Snapshot) *shard.Map {
 	in := shard.Input{Set: now.Set, StatefulSet: s.set, Table: s.table, Now: s.now}
-	if old == nil || old.Shard == nil || before == nil || before.spec != s.spec {
+	if old == nil || old.Shard == nil || before == nil {
 		return shard.New(s.spec, in)
 	}
-	return old.Shard.Next(in)
+	return old.Shard.NextAs(s.spec, in)
 }
 
 // same says whether a map of before would answer as one of s, for the same endpoints.

@@ -151,6 +151,43 @@ func TestOwnersByOrdinal(t *testing.T) {
 	step("deleted", three, "7", "statefulset-unknown")
 }
 
+// A pod with a name like a StatefulSet's, or a second StatefulSet, takes no keys away where it was known whose pods own them.
+func TestPodsOfAnotherStatefulSet(t *testing.T) {
+	targets := Targets{Loops: 1}
+	s := orders("ordinal", "")
+	there := map[string]*shard.StatefulSet{"orders": {Name: "orders", Replicas: 2}}
+	step := func(what string, pods []string, want, problem string) {
+		t.Helper()
+		all := []*Slice{podSlice(t, pods...)}
+		for range 2 { // a source gives what is needed, and nothing else
+			targets.Given.StatefulSet = there[targets.Needs(s, all).StatefulSet]
+			targets.Update(s, all)
+		}
+		if got := ownerOf(&targets, "7"); got != want {
+			t.Errorf("%s: %s, want %s", what, got, want)
+		}
+		if got := fmt.Sprint(targets.Problems()); got != "["+problem+"]" {
+			t.Errorf("%s: problems %s, want %s", what, got, problem)
+		}
+	}
+	const which = "its pods are of several StatefulSets (debug, orders): name it with sluice.mesh/shard-map: ordinal,statefulset=NAME"
+	const kept = which + "; meanwhile those of orders own the keys, as before, and sidecars that start know no owner"
+	step("one that starts meanwhile", []string{"orders-0", "orders-1", "debug-1"}, "statefulset-unknown", "no key has an owner: "+which)
+	step("its own pods", []string{"orders-0", "orders-1"}, "orders-1", "")
+	step("another pod", []string{"orders-0", "orders-1", "debug-1"}, "orders-1", kept)
+	step("one that is not ready", []string{"orders-0", "orders-1", "debug-1-"}, "orders-1", kept)
+	step("another pod alone", []string{"debug-1"}, "statefulset-unknown",
+		"no key has an owner: StatefulSet shop/debug is not there, or not known")
+	step("and its own are back", []string{"orders-0", "orders-1", "debug-1"}, "orders-1", kept)
+	step("the other has gone", []string{"orders-0", "orders-1"}, "orders-1", "")
+	delete(there, "orders")
+	step("its StatefulSet is deleted", []string{"orders-0", "debug-1"}, "statefulset-unknown", "no key has an owner: "+which+
+		" no key has an owner: StatefulSet shop/orders is not there, or not known")
+	there["green"] = &shard.StatefulSet{Name: "green", Replicas: 3}
+	step("the Service selects another StatefulSet", []string{"green-0", "green-1", "green-2"}, "green-1", "")
+	step("and loses its pods", nil, "green-1 (down)", "")
+}
+
 func TestOwnersByTable(t *testing.T) {
 	targets := Targets{Loops: 1, Given: Given{Data: map[string]string{"acme": "orders-1"}}}
 	s := orders("lookup", "owners")
@@ -255,5 +292,41 @@ func TestHoldsEnd(t *testing.T) {
 		if targets.Again(); ownerOf(&targets, key) != "orders-0" || !targets.HoldUntil().IsZero() {
 			t.Errorf("after the hold: %s, until %v", ownerOf(&targets, key), targets.HoldUntil())
 		}
+	})
+}
+
+// A pod that is held stays so where an annotation changes, of whatever the map is made then.
+func TestHoldsOutliveAnnotations(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		targets := Targets{Loops: 1}
+		both, one := []*Slice{podSlice(t, "orders-0", "orders-1")}, []*Slice{podSlice(t, "orders-0")}
+		step := func(after time.Duration, all []*Slice, text string, bound float64, wantDown bool, left time.Duration) {
+			t.Helper()
+			time.Sleep(after)
+			s := orders(text, "")
+			s.Rules.Shard.BoundedLoad = bound
+			targets.Update(s, all)
+			down := false
+			for i := range 100 {
+				down = down || ownerOf(&targets, fmt.Sprint("k", i)) == "orders-1 (down)"
+			}
+			if until := time.Until(targets.HoldUntil()); down != wantDown || down && until != left {
+				t.Errorf("%s, bound %v: orders-1 down %v, want %v, held for %v, want %v", text, bound, down, wantDown, until, left)
+			}
+		}
+		step(0, both, "rendezvous", 0, false, 0)
+		step(0, one, "rendezvous", 0, true, time.Minute)
+		step(time.Second, one, "rendezvous", 1.25, true, 59*time.Second)
+		step(time.Second, one, "rendezvous,slots=1024", 1.25, true, 58*time.Second)
+		step(time.Second, one, "rendezvous,hold=5m", 1.25, true, 57*time.Second)
+		step(time.Second, one, "maglev", 0, true, 56*time.Second)
+		step(time.Second, one, "ring,size=100", 0, true, 55*time.Second)
+		step(time.Second, one, "rendezvous,hold=10s", 0, true, 10*time.Second)
+		step(time.Second, one, "rendezvous", 0, true, 9*time.Second)
+		step(time.Second, one, "rendezvous,hold=0s", 0, false, 0)
+		step(time.Second, one, "rendezvous", 0, false, 0)
+		step(0, both, "rendezvous", 0, false, 0)
+		step(0, one, "rendezvous", 0, true, time.Minute)
+		step(0, one, "rendezvous,statefulset=orders", 0, false, 0)
 	})
 }

@@ -29,6 +29,7 @@ type Targets struct {
 	weights  weights
 	needs    Needs
 	needsErr error
+	known    string // the last StatefulSet that was there
 	table    table
 }
 
@@ -37,7 +38,7 @@ func (t *Targets) Needs(s Service, all []*Slice) Needs {
 	if s.Reason != discovery.Found {
 		return Needs{}
 	}
-	n, _ := needsOf(s, s.rulesAfter(rulesOf(t.ports)), all, t.needs)
+	n, _ := needsOf(s, s.rulesAfter(rulesOf(t.ports)), all, t.needs, t.known)
 	return n
 }
 
@@ -94,13 +95,15 @@ func (t *Targets) sharding(service Service, r *rules.Rules, all []*Slice) *shard
 	if service.Reason != discovery.Found {
 		return nil
 	}
-	t.needs, t.needsErr = needsOf(service, r, all, t.needs)
+	t.needs, t.needsErr = needsOf(service, r, all, t.needs, t.known)
 	if !r.Shard.On() {
 		t.table = table{}
 		return nil
 	}
 	s := &sharding{spec: r.Shard.Spec(), now: time.Now()}
-	s.set = t.statefulSet()
+	if s.set = t.statefulSet(); s.set != nil {
+		t.known = s.set.Name
+	}
 	if t.needs.ConfigMap != "" {
 		s.table = t.table.read(s.spec.Kind, t.Given.Data)
 	}
@@ -136,8 +139,12 @@ func (t *Targets) Problems() (problems []error) {
 		return nil
 	}
 	name := t.service.Namespace + "/"
-	if t.needsErr != nil {
+	switch set := t.statefulSet(); {
+	case t.needsErr != nil && set == nil:
 		problems = append(problems, fmt.Errorf("no key has an owner: %w", t.needsErr))
+	case t.needsErr != nil:
+		const say = "%w; meanwhile those of %s own the keys, as before, and sidecars that start know no owner"
+		problems = append(problems, fmt.Errorf(say, t.needsErr, set.Name))
 	}
 	if t.needs.StatefulSet != "" && t.statefulSet() == nil {
 		problems = append(problems, fmt.Errorf("no key has an owner: StatefulSet %s is not there, or not known", name+t.needs.StatefulSet))

@@ -199,7 +199,7 @@ func (q *request) ownerAlone(o shard.Owner) *cluster.Endpoint {
 }
 
 // failOver answers the first in the key's order that was not tried, is in good health and not too busy; or else one that is; or
-// else one that was not tried. An owner that has as many requests as it may is waited for: it is no reason to give its keys to another.
+// else one that was not tried. One in good health that has as many requests as it may is waited for: it is no reason to give its keys to another.
 func (q *request) failOver(s *discovery.Snapshot, o shard.Owner) (*cluster.Endpoint, bool) {
 	a, w := &q.shard, q.route.w
 	if o.Member == nil {
@@ -222,7 +222,7 @@ func (q *request) failOver(s *discovery.Snapshot, o shard.Owner) (*cluster.Endpo
 				if busy == nil {
 					busy = ep
 				}
-			case q.fullAt(ep):
+			case well && q.fullAt(ep):
 				q.full = true
 				return nil, true
 			case well:

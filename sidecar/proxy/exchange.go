@@ -201,6 +201,7 @@ func (w *Worker) pass(r *route, x *h1.Exchange, a *exchangeAttempt) {
 		w.drop(r)
 	}
 	q.settle()
+	q.shard.passage = a.past
 	if q.trace.explained {
 		x.Extra = q.explanation(&a.attempt)
 	}

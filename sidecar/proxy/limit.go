@@ -74,6 +74,7 @@ func (q *request) settled(ep *cluster.Endpoint) *queue {
 
 // unpick gives back the place of a pick that came to nothing.
 func (q *request) unpick() {
+	q.shard.picked = nil
 	if q.placed == nil {
 		return
 	}

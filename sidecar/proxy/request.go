@@ -77,6 +77,7 @@ type attempt struct {
 	status  int
 	after   time.Duration // how long the endpoint asked to be left alone
 	place   *queue        // who waits for the place that it takes; nil takes none
+	past    passage       // what it has to do with the request's owner
 	err     error
 }
 
@@ -152,7 +153,8 @@ func (q *request) start(ep *cluster.Endpoint, choice metrics.Choice) attempt {
 	load, now := w.load(ep), w.l.Now()
 	load.InFlight++
 	q.begun++
-	return attempt{ep: ep, choice: choice, began: now, since: outlier.Began(load, now, outlier.Settings(q.rules.Ejection)), place: q.settled(ep)}
+	return attempt{ep: ep, choice: choice, began: now, since: outlier.Began(load, now, outlier.Settings(q.rules.Ejection)), place: q.settled(ep),
+		past: q.goes(ep)}
 }
 
 // done ends an attempt's count, with a.outcome.

@@ -40,9 +40,9 @@ type affinity struct {
 	outcome shardkey.Outcome
 	place   string
 	owned   ownership
-	owner   shard.Owner      // as of the last pick
-	passed  metrics.Decision // how the last pick came about
-	why     string           // … why not to the owner
+	owner   shard.Owner       // as of the last pick
+	passage                   // of the last pick; once the request is answered, of the attempt that was
+	picked  *cluster.Endpoint // by that, for its owner or past it, and not begun yet
 	// away says that the last pick found that the owner cannot be used, and that nobody else may be.
 	away   bool
 	since  int64 // when the first wait for the owner began; 0 is not yet
@@ -50,6 +50,25 @@ type affinity struct {
 	ticket *ticket
 	// scattering says that the request goes to every endpoint once its body has come; reading, that a stream waits for its body.
 	scattering, reading bool
+}
+
+// passage is how an endpoint was picked for a request that has an owner. The zero value is the owner's own.
+type passage struct {
+	passed metrics.Decision
+	why    string // not to the owner
+}
+
+// goes answers the passage to ep, where an attempt begins, and counts it where it was picked by that: a pick may come to nothing.
+func (q *request) goes(ep *cluster.Endpoint) (p passage) {
+	a := &q.shard
+	if a.owned != unowned && ep != a.owner.Endpoint {
+		p = a.passage
+	}
+	if a.picked == ep {
+		a.picked = nil
+		q.route.stats.Decisions[p.passed].Add(1)
+	}
+	return p
 }
 
 // ownership says what fixes a request's endpoint.
@@ -178,7 +197,7 @@ func (q *request) nextOwner(s *discovery.Snapshot) (ep *cluster.Endpoint, ok boo
 	if ep != nil {
 		q.pick.Now = q.route.w.l.Now()
 		q.pick.Take(ep)
-		q.route.stats.Decisions[a.passed].Add(1)
+		a.picked = ep
 	}
 	return ep, ok
 }

@@ -31,6 +31,7 @@ func (s streams) number(x *h2.Exchange, c *call) {
 // explain says in the answer how it came about, where somebody asked.
 func (s streams) explain(x *h2.Exchange, c *call) {
 	s.issue(x, c)
+	c.shard.passage = c.attempt.past
 	if c.trace.explained {
 		x.Extra = append(x.Extra, hpack.Field{Name: explainField, Value: c.request.explain(&c.attempt)})
 	}

@@ -17,8 +17,9 @@ import (
 //	Soft + connWindow a connection that sends (what it may send before it has seen the small window) + smallWindow a stream
 //
 // which is 16 MiB + 100 × 256 KiB + 10,000 × 4 KiB = 80 MiB where 10,000 readers stall on 100 connections at once; 1 MiB a connection takes the
-// place of 256 KiB where as much has gone on before. A peer that does not acknowledge SETTINGS is held by its old windows only. With
-// more than Hard held, new streams are refused.
+// place of 256 KiB where as much has gone on before. A peer that does not acknowledge SETTINGS is held by its old windows only. A request's body
+// that its handler looks at (Watch) is granted what the look needs in any case, since nobody else takes it. With more than Hard held, new streams
+// are refused.
 //
 // Counted are buffers by their size, pipes' and those of frames to be sent, and lists of fields; not what is being read, which is one
 // buffer for each connection that bytes come on, and not the kernel's.

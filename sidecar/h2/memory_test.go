@@ -211,6 +211,49 @@ func TestWindowsFollowMemory(t *testing.T) {
 	c.want(`DATA 3 "" end`, "")
 }
 
+// A body that the handler looks at before it sends the request goes on when windows become small, though its client has used up the small one many
+// times over: nobody takes the body meanwhile, and nothing else would come that asks for more.
+func TestABodyThatIsLookedAtGoesOnWhileMemoryIsShort(t *testing.T) {
+	const size = 60_000
+	for name, first := range map[string]int{"more than the small window was sent": 40_000, "less was": 1000} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, 1, &Options{Memory: &Memory{Soft: 60 << 10}})
+			r.looks = true
+			c := r.client()
+			c.post(1)
+			c.fill(1, first, false)
+			c.post(3)
+			c.fill(3, 40_000, false) // its buffer alone is more than may be held
+			initial, sent := int64(0), map[uint32]int64{1: int64(first), 3: 40_000}
+			for initial != smallWindow {
+				if f, ok := c.next().(*http2.SettingsFrame); ok && !f.IsAck() {
+					n, _ := f.Value(http2.SettingInitialWindowSize)
+					initial = int64(n)
+				}
+			}
+			for _, id := range []uint32{1, 3} {
+				for sent[id] < size {
+					n := min(initial+c.granted(id)-sent[id], size-sent[id])
+					if n <= 0 {
+						c.next()
+						continue
+					}
+					sent[id] += n
+					c.fill(id, int(n), sent[id] == size)
+				}
+			}
+			s := r.server(0)
+			s.WriteWindowUpdate(0, 1<<20)
+			for _, id := range []uint32{1, 3} {
+				s.want(asked("POST", id), "")
+				s.collect(id, size)
+				s.ok(id, true)
+				c.want(fmt.Sprintf("HEADERS %d :status=200 end", id), "")
+			}
+		})
+	}
+}
+
 // A peer that does not acknowledge the small window is held to the old ones, and does not hang for want of credit.
 func TestAServerThatDoesNotAcknowledgeSettings(t *testing.T) {
 	r := newRig(t, 1, &Options{Memory: &Memory{Soft: 50 << 10}})

@@ -42,6 +42,7 @@ type rig struct {
 	keep   int
 	maxAge time.Duration
 	offer  bool // extended CONNECT is offered
+	looks  bool // a request's body is looked at, all of it, before it is sent
 
 	mu         sync.Mutex
 	violations []string
@@ -263,6 +264,20 @@ func (r *rig) Request(x *Exchange) {
 	}
 	r.begun[x] = &told{}
 	x.Keep(r.keep)
+	if r.looks {
+		x.Watch(true)
+		r.Body(x)
+		return
+	}
+	r.send(x)
+}
+
+func (r *rig) Body(x *Exchange) {
+	if _, whole := x.Body(); !whole {
+		x.More()
+		return
+	}
+	x.Watch(false)
 	r.send(x)
 }
 

@@ -17,7 +17,8 @@ func (x *Exchange) Watch(on bool) { x.watched = on }
 // Body answers what has come of the request's body, of which nothing was sent, and whether that is all of it.
 func (x *Exchange) Body() (b []byte, whole bool) { return x.req.buf[x.req.r:x.req.w], x.req.ended }
 
-// moreWindow is what a client is granted when it has used up its window and more of the body is needed.
+// moreWindow is what a client may send on a stream once it has used up its window and more of the body is needed. Where the window was made smaller
+// meanwhile it has used up more than that: RFC 9113, section 6.9.2.
 const moreWindow = 16 << 10
 
 // More has the client send more of the body: it says 100 (Continue) where the client waits for that, and grants a larger window where that is
@@ -34,10 +35,11 @@ func (x *Exchange) More() {
 		}
 	}
 	if p.credit <= 0 {
-		p.credit += moreWindow
-		p.target += moreWindow
+		n := moreWindow - p.credit
+		p.credit += n
+		p.target += n
 		d.room(32)
-		d.out = frame.AppendWindowUpdate(d.out, x.id, moreWindow)
+		d.out = frame.AppendWindowUpdate(d.out, x.id, uint32(n))
 		d.dirty()
 	}
 }

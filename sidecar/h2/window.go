@@ -93,6 +93,9 @@ func (c *conn) shift(n int64) {
 			p.target = smallWindow
 		}
 		p.renew()
+		if p.up && x.watched {
+			x.More() // nothing has gone on to be returned, and nothing comes by itself once the window is used up
+		}
 	}
 }
 

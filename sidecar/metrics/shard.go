@@ -9,7 +9,7 @@ import (
 // Decision says where a request went that has an owner, or whose session has a pod.
 type Decision uint8
 
-// The decisions; each pick of an endpoint, each wait and each refusal is one.
+// The decisions; each attempt, each wait and each refusal is one.
 const (
 	ToOwner     Decision = iota // to the owner
 	FailedOver                  // to another pod, since the owner cannot be used
@@ -72,7 +72,7 @@ type Sharding struct {
 
 var (
 	descKeys      = desc("shard_keys_total", "Requests to Services with shard keys, by how looking for their key ended.", "service", "outcome")
-	descDecisions = desc("shard_decisions_total", "Requests with an owner, by where they went: picks, waits and refusals.", "service", "decision")
+	descDecisions = desc("shard_decisions_total", "Requests with an owner, by where they went: attempts, waits and refusals.", "service", "decision")
 	descInTurn    = desc("shard_turns_total", "Requests of Services that take those of a key one at a time, by how they came to their turn.", "service", "turn")
 	descSessions  = desc("shard_sessions_total", "Answers to requests of sessions, by what became of the session's cookie.", "service", "session")
 	descScattered = desc("scattered_requests_total", "Requests that were sent to every endpoint.", "service")

@@ -74,6 +74,7 @@ func (q *request) settled(ep *cluster.Endpoint) *queue {
 
 // unpick gives back the place of a pick that came to nothing.
 func (q *request) unpick() {
+	q.shard.picked = nil
 	if q.placed == nil {
 		return
 	}
@@ -110,7 +111,7 @@ func (w *Worker) inLine(r *route, x *h1.Exchange) (*cluster.Endpoint, metrics.Ch
 	found := false
 	defer func() { k.leave(v, found) }()
 	conn := x.Downstream().Conn
-	until := q.queueUntil()
+	until := q.queueUntil(0)
 	for {
 		err := w.l.Wait(min(until, w.l.Now()+int64(look)), nil, conn, func() bool { return v.ready || conn.PeerGone() })
 		if err != nil && err != loop.ErrTimeout || conn.PeerGone() {
@@ -138,12 +139,13 @@ func (w *Worker) inLine(r *route, x *h1.Exchange) (*cluster.Endpoint, metrics.Ch
 	}
 }
 
-// queueUntil answers how long the request, which begins to wait for room or for its turn, may do so: that counts from the first such wait on.
-func (q *request) queueUntil() int64 {
+// queueUntil answers how long the request, which begins to wait for room or for its turn, may do so: that counts from the first such wait on,
+// and more nanoseconds are added.
+func (q *request) queueUntil(more int64) int64 {
 	if q.queued == 0 {
 		q.queued = q.route.w.l.Now()
 	}
-	until := q.queued + int64(q.rules.Limits.Queue)
+	until := q.queued + int64(q.rules.Limits.Queue) + more
 	if d := q.within; d > 0 {
 		until = min(until, q.began+int64(d))
 	}

@@ -23,6 +23,9 @@ type ticket struct {
 	next *ticket // behind this one
 	last *ticket // of the one whose turn it is: the end of the line
 	gone bool    // it left the line
+	// Of the one whose turn it is: stalled says that it waits for the owner of the key, and away when somebody in its place did last; 0 never.
+	stalled bool
+	away    int64
 
 	// The loop's:
 	called bool // its turn has come while it waited
@@ -69,13 +72,42 @@ func (t *turns) after(k *ticket) {
 			return
 		}
 		t.waiting--
-		n.last = k.last
+		n.last, n.away = k.last, k.lately()
 		t.lines[k.hash] = n
 		if n.l.Post(n.call) {
 			return
 		}
 		k = n
 	}
+}
+
+// stall notes whether a request waits for the owner of its key, where it is its turn.
+func (k *ticket) stall(on bool) {
+	t := k.turns
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.lines[k.hash] == k {
+		k.away, k.stalled = k.lately(), on
+	}
+}
+
+// lately answers when the owner was last waited for in k's place. With turns.mu held.
+func (k *ticket) lately() int64 {
+	if k.stalled {
+		return loop.Clock()
+	}
+	return k.away
+}
+
+// ownerAway answers when one whose turn it was last waited for the owner of the key, on the loops' clock; 0 is never.
+func (k *ticket) ownerAway() int64 {
+	t := k.turns
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if first := t.lines[k.hash]; first != nil { // none is left of a loop that ends
+		return first.lately()
+	}
+	return 0
 }
 
 func (k *ticket) call() {

@@ -242,3 +242,119 @@ func TestLinesOfTickets(t *testing.T) {
 		}
 	}
 }
+
+// While the request whose turn it is waits for the owner, those behind it wait for the owner as well: as long as they may, and not for
+// queue-timeout alone.
+func TestTurnsWhileTheOwnerIsAway(t *testing.T) {
+	type answer struct {
+		status int
+		text   string
+		took   time.Duration
+	}
+	protocols(t, func(t *testing.T, client func(r *rig) *http.Client) {
+		// behind answers pods whose web-2 is away, or cannot be connected to, and the answers to come to a request that waits for it and to one
+		// that waits behind that.
+		behind := func(t *testing.T, wait time.Duration, away func(p *pods)) (p *pods, key string, cl *http.Client, first, second chan answer) {
+			p = newPods(t, 4, func(r *rules.Rules) {
+				serialized(r)
+				r.Shard.Fallback, r.Shard.FallbackWait, r.Limits.Queue = rules.FallWait, wait, 50*time.Millisecond
+			})
+			cl, key = client(p.r), p.keyOf(2)
+			away(p)
+			ask := func(to chan answer) {
+				began := time.Now()
+				status, text, _ := ask(t, cl, "POST", "/", "x", "account: "+key)
+				to <- answer{status, text, time.Since(began)}
+			}
+			first, second = make(chan answer, 1), make(chan answer, 1)
+			go ask(first)
+			p.r.eventually("a request to wait for the owner", func() bool { return p.r.service().ForOwner.Load() == 1 })
+			go ask(second)
+			p.r.eventually("another to wait for its turn", func() bool { return p.r.service().ForTurn.Load() == 1 })
+			t.Cleanup(cl.CloseIdleConnections)
+			return p, key, cl, first, second
+		}
+		unpublished := func(p *pods) { p.publish(2) }
+		const longer = 300 * time.Millisecond // than queue-timeout
+		t.Run("it comes back", func(t *testing.T) {
+			p, _, _, first, second := behind(t, patience, unpublished)
+			time.Sleep(longer)
+			p.publish()
+			for _, c := range []chan answer{first, second} {
+				if a := got(t, c, "an answer"); a.status != 200 || a.text != "web-2" {
+					t.Errorf("%+v", a)
+				}
+			}
+		})
+		t.Run("it cannot be connected to for a while", func(t *testing.T) {
+			p, _, _, first, second := behind(t, patience, func(p *pods) { p.kill(2) })
+			time.Sleep(longer)
+			p.start(t, 2)
+			for _, c := range []chan answer{first, second} {
+				if a := got(t, c, "an answer"); a.status != 200 || a.text != "web-2" {
+					t.Errorf("%+v", a)
+				}
+			}
+		})
+		t.Run("it does not", func(t *testing.T) {
+			const wait = time.Second
+			_, _, _, first, second := behind(t, wait, unpublished)
+			for _, c := range []chan answer{first, second} {
+				a := got(t, c, "an answer")
+				if a.status != 503 || !strings.Contains(a.text, "web-2 of default/web:80 owns the key of this request and is not ready; the request has waited 1") {
+					t.Errorf("%+v", a)
+				}
+				if a.took < wait || a.took > wait+wait/2 {
+					t.Errorf("answered after %v, want %v: that is how long the request waits for its owner in all", a.took, wait)
+				}
+			}
+		})
+		t.Run("the one whose turn it is leaves", func(t *testing.T) {
+			p := newPods(t, 4, func(r *rules.Rules) {
+				serialized(r)
+				r.Shard.Fallback, r.Shard.FallbackWait, r.Limits.Queue = rules.FallWait, patience, 50*time.Millisecond
+			})
+			p.publish(2)
+			cl, key := client(p.r), p.keyOf(2)
+			raw := p.r.dial()
+			raw.send(lines("GET / HTTP/1.1", "Host: web", "Account: "+key))
+			p.r.eventually("a request to wait for the owner", func() bool { return p.r.service().ForOwner.Load() == 1 })
+			second, third := make(chan answer, 1), make(chan answer, 1)
+			for n, c := range []chan answer{second, third} {
+				go func() {
+					status, text, _ := ask(t, cl, "POST", "/", "x", "account: "+key)
+					c <- answer{status: status, text: text}
+				}()
+				p.r.eventually("others to wait for their turn", func() bool { return p.r.service().ForTurn.Load() == int64(n)+1 })
+			}
+			raw.reset()
+			p.r.eventually("the next to wait for the owner", func() bool { return p.r.service().ForTurn.Load() == 1 && p.r.service().ForOwner.Load() == 1 })
+			time.Sleep(longer)
+			p.publish()
+			for _, c := range []chan answer{second, third} {
+				if a := got(t, c, "an answer"); a.status != 200 || a.text != "web-2" {
+					t.Errorf("%+v", a)
+				}
+			}
+			cl.CloseIdleConnections()
+		})
+		t.Run("it is there, and takes its time", func(t *testing.T) {
+			p, key, cl, first, second := behind(t, patience, unpublished)
+			hold, entered := make(chan bool), make(chan bool, 3)
+			p.does(func(int, http.ResponseWriter, *http.Request) { entered <- true; <-hold })
+			p.publish()
+			got(t, entered, "the first request")
+			if a := got(t, second, "an answer"); a.status != 503 || !strings.Contains(a.text, "(sluice.mesh/queue-timeout)") || a.took > patience/2 {
+				t.Errorf("%+v", a)
+			}
+			status, text, _ := ask(t, cl, "POST", "/", "x", "account: "+key)
+			if status != 503 || !strings.Contains(text, "this one has waited 50ms (sluice.mesh/queue-timeout)") {
+				t.Errorf("%d %q", status, text)
+			}
+			close(hold)
+			if a := got(t, first, "an answer"); a.status != 200 {
+				t.Errorf("%+v", a)
+			}
+		})
+	})
+}

@@ -36,8 +36,9 @@ type affinity struct {
 	outcome shardkey.Outcome
 	place   string
 	owned   ownership
-	owner   shard.Owner // as of the last pick
-	course              // how the last pick came about
+	owner   shard.Owner       // as of the last pick
+	course                    // how the last pick came about
+	picked  *cluster.Endpoint // by that, for its owner or past it, and not begun yet
 	// away says that the last pick found that the owner cannot be used, and that nobody else may be.
 	away   bool
 	cookie bool  // the request's path is one that the session's cookie is for
@@ -53,7 +54,7 @@ type affinity struct {
 	scattering, reading bool
 }
 
-// course is how a pick by key came about.
+// course is how a pick by key came about. The zero value is the owner's own.
 type course struct {
 	passed metrics.Decision
 	past   past // why not to the owner
@@ -191,7 +192,7 @@ func (q *request) nextOwner(s *discovery.Snapshot) (ep *cluster.Endpoint, ok boo
 	if ep != nil {
 		q.pick.Now = q.route.w.l.Now()
 		q.pick.Take(ep)
-		q.route.stats.Decisions[a.passed].Add(1)
+		a.picked = ep
 	}
 	return ep, ok
 }
@@ -212,7 +213,7 @@ func (q *request) ownerAlone(o shard.Owner) *cluster.Endpoint {
 }
 
 // failOver answers the first in the key's order that was not tried, is in good health and not too busy; or else one that is; or
-// else one that was not tried. An owner that has as many requests as it may is waited for: it is no reason to give its keys to another.
+// else one that was not tried. One in good health that has as many requests as it may is waited for: it is no reason to give its keys to another.
 func (q *request) failOver(s *discovery.Snapshot, o shard.Owner) (*cluster.Endpoint, bool) {
 	a, w := &q.shard, q.route.w
 	if o.Member == nil {
@@ -235,7 +236,7 @@ func (q *request) failOver(s *discovery.Snapshot, o shard.Owner) (*cluster.Endpo
 				if busy == nil {
 					busy = ep
 				}
-			case q.fullAt(ep):
+			case well && q.fullAt(ep):
 				q.full = true
 				return nil, true
 			case well:

@@ -9,13 +9,17 @@ import (
 	"github.com/sluice-mesh/sluice/sidecar/shardkey"
 )
 
-// courseTo answers how the pick of ep came about.
-func (q *request) courseTo(ep *cluster.Endpoint) course {
+// courseTo answers how ep was picked, where an attempt begins, and counts it where the key has picked it: a pick may come to nothing.
+func (q *request) courseTo(ep *cluster.Endpoint) (c course) {
 	a := &q.shard
-	if a.owned == unowned || ep == a.owner.Endpoint {
-		return course{}
+	if a.owned != unowned && ep != a.owner.Endpoint {
+		c = a.course
 	}
-	return a.course
+	if a.picked == ep {
+		a.picked = nil
+		q.route.stats.Decisions[c.passed].Add(1)
+	}
+	return c
 }
 
 // tell notes that the answer of attempt a is the request's.

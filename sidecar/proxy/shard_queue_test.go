@@ -73,3 +73,62 @@ func TestAnOwnerGoesAwayWhileItIsFull(t *testing.T) {
 		})
 	})
 }
+
+// full takes a pod's one place (Limits.Requests), until the test ends.
+func (p *pods) full(t *testing.T, pod int) {
+	t.Helper()
+	if !p.eps[pod].Places.Take(1) {
+		t.Fatalf("web-%d has no place", pod)
+	}
+	t.Cleanup(p.eps[pod].Places.Give)
+}
+
+// Under failover a pod in good health is waited for where it has its most requests, and one in ill health is passed over whatever it has.
+func TestAFullPodThatFailsIsPassedOver(t *testing.T) {
+	protocols(t, func(t *testing.T, client func(r *rig) *http.Client) {
+		for _, c := range []struct {
+			name    string
+			down    []int // places in the key's order, as below
+			full    []int
+			suspect []int
+			want    int // -1 is to wait
+		}{
+			{"the owner", nil, []int{0}, []int{0}, 1},
+			{"the next one", []int{0}, []int{1}, []int{1}, 2},
+			{"both", nil, []int{0, 1}, []int{0, 1}, 2},
+			{"a full owner in good health", nil, []int{0}, nil, -1},
+			{"a full one in good health behind an owner that fails", nil, []int{0, 1}, []int{0}, -1},
+			{"a full owner that fails, and so does everybody", nil, []int{0}, []int{0, 1, 2, 3}, -1},
+		} {
+			t.Run(c.name, func(t *testing.T) {
+				p := newPods(t, 4, func(r *rules.Rules) {
+					byAccount(rules.FallOver, 0)(r)
+					r.Limits.Requests, r.Limits.Queue = 1, 20*time.Millisecond
+				})
+				cl, key := client(p.r), p.keyOf(2)
+				order := p.order(key)
+				var down []int
+				for _, at := range c.down {
+					down = append(down, number(order[at]))
+				}
+				p.publish(down...)
+				for _, at := range c.full {
+					p.full(t, number(order[at]))
+				}
+				p.r.on(func() {
+					for _, at := range c.suspect {
+						p.eps[number(order[at])].Load[0].SuspectUntil = p.r.l.Now() + int64(time.Hour)
+					}
+				})
+				status, text, _ := ask(t, cl, "POST", "/", "x", "account: "+key)
+				if c.want < 0 && (status != 503 || !strings.Contains(text, "this one has waited 20ms (sluice.mesh/queue-timeout)")) {
+					t.Errorf("%d %q, want a wait in vain", status, text)
+				}
+				if c.want >= 0 && (status != 200 || text != order[c.want]) {
+					t.Errorf("%d %q, want %s", status, text, order[c.want])
+				}
+				cl.CloseIdleConnections()
+			})
+		}
+	})
+}

@@ -27,6 +27,9 @@ func (s streams) own(x *h2.Exchange, c *call) {
 	h := &s.w.head2
 	h.x, h.client = x, s.r.client
 	o := c.look(h)
+	if o == shardkey.NeedMore && x.Request.Method == "CONNECT" {
+		o = c.shard.keys.Body(nil, true) // what comes is no body, and its client waits for the answer before: RFC 8441, section 5
+	}
 	if o == shardkey.NeedMore {
 		s.watch(x, c)
 		return

@@ -91,6 +91,10 @@ func (q *request) awaitOwner(p *patient, last *attempt) (ep *cluster.Endpoint, c
 	defer w.o.Shared.dismiss()
 	stats.ForOwner.Add(1)
 	defer stats.ForOwner.Add(-1)
+	if k := a.ticket; k != nil {
+		k.stall(true)
+		defer k.stall(false)
+	}
 	now := w.l.Now()
 	if a.since == 0 {
 		a.since = now
@@ -223,8 +227,21 @@ func (q *request) awaitTurn(p *patient) (ref refusal, gone bool) {
 	defer w.o.Shared.dismiss()
 	stats.ForTurn.Add(1)
 	defer stats.ForTurn.Add(-1)
+	joined := w.l.Now()
 	k.task = w.l.Current()
-	wanted := p.wait(q.queueUntil(), func() bool { return k.called })
+	wanted := true
+	var behind int64
+	for {
+		// What those before it wait for the owner, this one waits for it as well, as long as it may itself. queue-timeout begins behind that.
+		behind = q.behindOwner(joined)
+		until := q.queueUntil(behind)
+		if w.l.Now() >= until {
+			break
+		}
+		if wanted = p.wait(until, func() bool { return k.called }); !wanted || k.called {
+			break
+		}
+	}
 	k.task = nil
 	switch {
 	case !wanted:
@@ -238,13 +255,27 @@ func (q *request) awaitTurn(p *patient) (ref refusal, gone bool) {
 			return refusal{504, codeDeadlineExceeded, fmt.Sprintf("other requests of the same key to %s are under way, one at a time "+
 				"(sluice.mesh/shard-serialize); %s", q.route.name(), text)}, false
 		}
-		text := fmt.Sprintf("this one has waited %v (sluice.mesh/queue-timeout)", limits.Queue)
+		text := fmt.Sprintf("this one has waited %v (sluice.mesh/queue-timeout)", (limits.Queue + time.Duration(behind)).Round(time.Millisecond))
 		q.refuse(turnTaken, text)
 		return refusal{503, codeUnavailable, fmt.Sprintf("other requests of the same key to %s are under way, one at a time "+
 			"(sluice.mesh/shard-serialize), and %s", q.route.name(), text)}, false
 	}
+	if behind = q.behindOwner(joined); behind > 0 {
+		a.since = w.l.Now() - behind
+		q.queued += behind
+	}
 	stats.Turns[metrics.TurnWaited].Add(1)
 	return refusal{}, false
+}
+
+// behindOwner answers how long, in nanoseconds, a request in line since joined has waited until those before it waited for the owner last: as
+// long as it may wait for the owner itself at most.
+func (q *request) behindOwner(joined int64) int64 {
+	s := &q.rules.Shard
+	if s.Fallback != rules.FallWait {
+		return 0
+	}
+	return min(max(q.shard.ticket.ownerAway()-joined, 0), int64(s.FallbackWait))
 }
 
 // line gets the request in line behind those of its key. It reports whether it has to wait.

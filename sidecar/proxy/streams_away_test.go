@@ -18,14 +18,14 @@ import (
 )
 
 // asked serves a connection of HTTP/2 and calls act for each request. What act writes is sent at once.
-func asked(c net.Conn, act func(out *http2.Framer, id uint32, path string)) {
+func asked(c net.Conn, act func(out *http2.Framer, id uint32, path string), settings ...http2.Setting) {
 	if _, err := io.ReadFull(c, make([]byte, len(http2.ClientPreface))); err != nil {
 		return
 	}
 	var out bytes.Buffer
 	w, in := http2.NewFramer(&out, nil), http2.NewFramer(nil, c)
 	in.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
-	w.WriteSettings()
+	w.WriteSettings(settings...)
 	for {
 		if _, err := out.WriteTo(c); err != nil {
 			return

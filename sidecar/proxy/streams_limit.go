@@ -36,7 +36,7 @@ func (s streams) queue(x *h2.Exchange, c *call) {
 		return
 	}
 	x.Wait(v)
-	until := c.queueUntil()
+	until := c.queueUntil(0)
 	w.l.Go(func() {
 		v.task = w.l.Current()
 		found := false

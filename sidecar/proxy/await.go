@@ -98,6 +98,15 @@ func (r *route) patience(s *rules.Rules) time.Duration {
 	return d
 }
 
+// later answers when an attempt that began at began, and that nobody could race now, is asked about again: there may be somebody by then. That is
+// after as long as it has taken so far, a second at the most, or in the time to a race where that is longer. Many attempts' times come together, on
+// multiples of look.
+func (r *route) later(s *rules.Rules, began int64) int64 {
+	now := r.w.l.Now()
+	at := now + max(int64(r.patience(s)), min(now-began, int64(time.Second)))
+	return at + int64(look) - at%int64(look)
+}
+
 // deadline is why Await is to give up.
 type deadline uint8
 
@@ -178,6 +187,9 @@ func (w *Worker) await(r *route, x *h1.Exchange) h1.Result {
 		}
 		// The rival goes on in its place.
 		w.heard(r, a, res, false)
+		if a.reused {
+			r.one.pardon(a.ep, a.outcome)
+		}
 		if res.Err == nil {
 			a.outcome = classify.ServerError
 			x.Leave(a.up) // its answer may have come before the request had gone out whole

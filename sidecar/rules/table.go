@@ -148,7 +148,7 @@ var table = []Setting{
 		Allowed: "on, off, or a list of floor=DURATION (1ms to 1h) and factor=NUMBER (1 to 1000)",
 		Doc: "A pod that hangs costs a second and not the request. An idempotent request that has no answer after the larger of the floor (1s) and so many times the Service's own 99th percentile " +
 			"(10) is sent to a second endpoint, on the retry budget; the first answer counts, the other request is cancelled. A slow answer is so " +
-			"never cut off.",
+			"never cut off. Where no endpoint can take the request at that time, one that can is looked for again and again while it waits.",
 		Effect: "sidecar/proxy",
 		value:  at(func(r *Rules) *HangRace { return &r.HangRace }, parseHangRace, hangRaceText),
 	},

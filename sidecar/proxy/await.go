@@ -70,10 +70,18 @@ func (q *request) left() time.Duration {
 	return 0
 }
 
+// end answers when the request's time is up, on the loop's clock; loop.Never where it is not bounded.
+func (q *request) end() int64 {
+	if q.within > 0 {
+		return q.began + int64(q.within)
+	}
+	return loop.Never
+}
+
 // overdue reports whether the request's time is up.
 func (q *request) overdue() bool {
-	d := q.within
-	return d > 0 && q.route.w.l.Now()-q.began >= int64(d)
+	end := q.end()
+	return end != loop.Never && q.route.w.l.Now() >= end
 }
 
 // arm says when an attempt that begins now is to be raced.
@@ -131,9 +139,7 @@ func (r *route) until(racing bool) (until int64, why deadline) {
 	if d := q.rules.PerTryTimeout; d > 0 {
 		earlier(a.began+int64(d), attemptDeadline)
 	}
-	if d := q.within; d > 0 {
-		earlier(q.began+int64(d), requestDeadline)
-	}
+	earlier(q.end(), requestDeadline)
 	return until, why
 }
 

@@ -33,7 +33,7 @@ var errRivalPanicked = errors.New("internal error while an attempt was raced")
 func (w *Worker) challenge(r *route, x *h1.Exchange) *rival {
 	q, a := &r.one, &r.running
 	a.late = loop.Never
-	if q.nested || q.spent() || !x.Replayable() {
+	if q.nested || q.overdue() || q.spent() || !x.Replayable() {
 		return nil
 	}
 	if !x.InMemory() {
@@ -50,7 +50,7 @@ func (w *Worker) challenge(r *route, x *h1.Exchange) *rival {
 
 func (w *Worker) beginRival(r *route, x *h1.Exchange, ep *cluster.Endpoint, choice metrics.Choice) *rival {
 	v := &rival{exchangeAttempt: exchangeAttempt{attempt: r.one.start(ep, choice)}, exchange: w.l.Current()}
-	field, rules, fresh := r.one.attemptField(), r.one.rules, r.one.fresh
+	field, rules, fresh, left, end := r.one.attemptField(), r.one.rules, r.one.fresh, r.one.left(), r.one.end()
 	w.l.Go(func() {
 		v.res = h1.Result{Err: errRivalPanicked, Side: h1.SideUpstream}
 		defer func() {
@@ -64,7 +64,11 @@ func (w *Worker) beginRival(r *route, x *h1.Exchange, ep *cluster.Endpoint, choi
 				v.exchange.Wake()
 			}
 		}()
-		up, err := w.connection(ep, fresh, false, 0)
+		up, err := w.connection(ep, fresh, false, left)
+		if err != nil && end != loop.Never && w.l.Now() >= end {
+			v.res.Err, v.err, v.outcome = errRequestTime, errRequestTime, classify.TimedOut // which says nothing of the endpoint
+			return
+		}
 		if err != nil {
 			v.res.Err, v.err, v.outcome = err, err, classify.ConnectFailed
 			w.connectFailed(ep, err)
@@ -143,6 +147,7 @@ func (w *Worker) takeOver(r *route, x *h1.Exchange, v *rival) h1.Result {
 	if sent && !v.ended {
 		v.up.Interrupt()
 	}
+	// A rival that was sent ends at once, and another one when it is connected, or the time for that is up.
 	err := w.l.Wait(loop.Never, nil, conn, func() bool { return v.ended || !sent && conn.PeerGone() })
 	if !v.ended {
 		v.left = true
@@ -156,6 +161,9 @@ func (w *Worker) takeOver(r *route, x *h1.Exchange, v *rival) h1.Result {
 	w.promote(r, v)
 	a := &r.running
 	if a.up == nil {
+		if a.err == errRequestTime {
+			r.stats.Timeouts[requestDeadline-attemptDeadline].Add(1)
+		}
 		r.one.done(&a.attempt)
 		return v.res
 	}

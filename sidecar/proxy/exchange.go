@@ -88,7 +88,14 @@ func (w *Worker) try(r *route, x *h1.Exchange) {
 			if ep, choice, gone = w.pause(r, x, wait); gone {
 				return
 			}
-		} else if q.crowdedOut(&a.attempt) && r.held.up == nil {
+		} else if a.spares() && (a.up != nil || r.held.spares()) && q.crowdedOut(&a.attempt) {
+			if a.up != nil {
+				x.Leave(a.up)
+			}
+			w.hold(r)
+			if h := &r.held; h.up != nil {
+				w.giveUpPlace(h.ep, &h.place)
+			}
 			if ep, choice = w.queue(r, x); ep == nil {
 				return
 			}

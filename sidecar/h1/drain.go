@@ -9,6 +9,11 @@ func (u *Upstream) Complete() bool {
 		return true
 	case Length:
 		return int64(len(u.Buffered())-u.answerHead) >= u.response.Length
+	case Chunked:
+		var chunks Chunks
+		chunks.Reset(0, true)
+		_, done, err := chunks.Scan(u.Buffered()[u.answerHead:])
+		return done && err == nil
 	}
 	return false
 }

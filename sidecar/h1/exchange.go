@@ -27,14 +27,13 @@ type Exchange struct {
 	until int64
 	cut   *bool
 	next  readAhead // what the pump read beyond this request
-	begun bool      // anything of an answer was sent downstream
+	begun bool      // anything of a final answer was sent downstream
 	end   ending
 
 	// finSeen says that the client's FIN behind the request was dealt with in the running attempt; told, that it was passed on to
 	// the upstream connection that a tunnel goes on with.
 	finSeen, told bool
 	continued     bool // 100 (Continue) was passed on, or said
-	invited       bool // we said it ourselves, for More
 	looked        bool // what follows behind the request need not be looked at again; see mindClient
 	settled       bool // settle has been done
 
@@ -67,7 +66,7 @@ type Result struct {
 	Side Side
 	// Unprocessed says that the request cannot have reached the endpoint's program.
 	Unprocessed bool
-	// Replayable says that the request is still whole in memory, as far as it came, and nothing of an answer was sent
+	// Replayable says that the request is still whole in memory, as far as it came, and nothing of a final answer was sent
 	// downstream.
 	Replayable bool
 	// Reusable says that the upstream connection may serve another exchange.
@@ -161,7 +160,7 @@ func (x *Exchange) Refuse(err error) {
 // Abort resets the downstream connection behind the exchange: the client sees what it would see of a server that is not there.
 func (x *Exchange) Abort() { x.end = broken }
 
-// Begun reports whether anything of an answer was sent downstream.
+// Begun reports whether anything of a final answer was sent downstream.
 func (x *Exchange) Begun() bool { return x.begun }
 
 // Downstream answers the connection the request came on.

@@ -98,7 +98,7 @@ func (p *prefix) add(b []byte) {
 func (x *Exchange) More(until int64) error {
 	d, l := x.d.Conn, x.d.Conn.Loop()
 	if x.Request.ExpectContinue && !x.continued && x.taken == x.headLen && x.replay.n == 0 {
-		x.continued, x.invited = true, true
+		x.continued = true
 		if _, err := d.Write(continueLine); err != nil {
 			return err
 		}

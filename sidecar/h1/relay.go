@@ -67,8 +67,8 @@ func (x *Exchange) Await(up *Upstream, until int64, cut *bool) Result {
 			return Result{Status: up.response.Status}
 		}
 		// RFC 9110, section 15.2: "a server MUST NOT send a 1xx response to an HTTP/1.0 client".
-		if x.Request.Minor >= 1 && !(x.invited && up.response.Status == 100) {
-			x.begun = true
+		// A 100 (Continue) behind one that the client got already is for who was sent the request anew; others may come as often as attempts say them.
+		if x.Request.Minor >= 1 && !(x.continued && up.response.Status == 100 && x.d.bound == nil) {
 			x.continued = x.continued || up.response.Status == 100
 			if _, err := x.d.Conn.Write(up.response.Head); err != nil {
 				x.cancelPump(up)
@@ -86,7 +86,7 @@ func (x *Exchange) Owed() bool { return x.pump.running && x.pump.waits && !x.wit
 // Leave ends an attempt that is not awaited any more, for an answer or for its end. The connection is of no further use.
 func (x *Exchange) Leave(up *Upstream) { x.cancelPump(up) }
 
-// Replayable reports whether the request may still be sent once more: it is whole in memory and nothing of an answer was sent.
+// Replayable reports whether the request may still be sent once more: it is whole in memory and nothing of a final answer was sent.
 func (x *Exchange) Replayable() bool { return !x.begun && !x.pump.consumed }
 
 // awaitHead reads until up.response is a whole head and answers its length.

@@ -3,7 +3,7 @@ package h1
 import "github.com/sluice-mesh/sluice/sidecar/loop"
 
 // Rival sends the request, which has to be InMemory, to another upstream while an attempt is under way, from a coroutine of its own,
-// and waits for the head of an answer, interim ones included, which it leaves in up's buffer. Whoever takes the upstream over goes on
+// and waits for the head of an answer, interim ones but 100 (Continue) included, which it leaves in up's buffer. Whoever takes the upstream over goes on
 // with Await. It passes nothing on and minds the client in nothing.
 func (x *Exchange) Rival(up *Upstream) Result {
 	up.begin()
@@ -19,6 +19,10 @@ func (x *Exchange) Rival(up *Upstream) Result {
 			}
 			if err != nil {
 				return x.fail(up, SideUpstream, err)
+			}
+			if n > 0 && up.response.Status == 100 {
+				up.Advance(n) // the body is on its way, and nobody has to be told to send it
+				continue
 			}
 			if n > 0 {
 				up.answerHead = n

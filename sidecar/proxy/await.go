@@ -73,10 +73,18 @@ func (q *request) left() time.Duration {
 	return 0
 }
 
+// end answers when the request's time is up, on the loop's clock; loop.Never where it is not bounded.
+func (q *request) end() int64 {
+	if q.within > 0 {
+		return q.began + int64(q.within)
+	}
+	return loop.Never
+}
+
 // overdue reports whether the request's time is up.
 func (q *request) overdue() bool {
-	d := q.within
-	return d > 0 && q.route.w.l.Now()-q.began >= int64(d)
+	end := q.end()
+	return end != loop.Never && q.route.w.l.Now() >= end
 }
 
 // arm says when an attempt that begins now is to be raced.
@@ -99,6 +107,15 @@ func (r *route) patience(s *rules.Rules) time.Duration {
 		}
 	}
 	return d
+}
+
+// later answers when an attempt that began at began, and that nobody could race now, is asked about again: there may be somebody by then. That is
+// after as long as it has taken so far, a second at the most, or in the time to a race where that is longer. Many attempts' times come together, on
+// multiples of look.
+func (r *route) later(s *rules.Rules, began int64) int64 {
+	now := r.w.l.Now()
+	at := now + max(int64(r.patience(s)), min(now-began, int64(time.Second)))
+	return at + int64(look) - at%int64(look)
 }
 
 // deadline is why Await is to give up.
@@ -125,9 +142,7 @@ func (r *route) until(racing bool) (until int64, why deadline) {
 	if d := q.rules.PerTryTimeout; d > 0 {
 		earlier(a.began+int64(d), attemptDeadline)
 	}
-	if d := q.within; d > 0 {
-		earlier(q.began+int64(d), requestDeadline)
-	}
+	earlier(q.end(), requestDeadline)
 	return until, why
 }
 
@@ -181,6 +196,9 @@ func (w *Worker) await(r *route, x *h1.Exchange) h1.Result {
 		}
 		// The rival goes on in its place.
 		w.heard(r, a, res, false)
+		if a.reused {
+			r.one.pardon(a.ep, a.outcome)
+		}
 		if res.Err == nil {
 			a.outcome = classify.ServerError
 			x.Leave(a.up) // its answer may have come before the request had gone out whole

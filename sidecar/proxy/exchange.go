@@ -61,13 +61,12 @@ func (w *Worker) try(r *route, x *h1.Exchange) {
 	if ep == nil {
 		return
 	}
-	for fresh := false; ep != nil; {
-		w.send(r, x, ep, choice, fresh)
+	for ep != nil {
+		w.send(r, x, ep, choice)
 		if a.outcome == classify.Answered && !w.better(r, x, a.status) {
 			w.pass(r, x, a)
 			return
 		}
-		fresh = fresh || a.reused && a.outcome != classify.ServerError
 		if ep, choice = nil, 0; a.err == errRequestTime {
 			continue
 		}
@@ -89,7 +88,14 @@ func (w *Worker) try(r *route, x *h1.Exchange) {
 			if ep, choice, gone = w.pause(r, x, wait); gone {
 				return
 			}
-		} else if q.crowdedOut(&a.attempt) && r.held.up == nil {
+		} else if a.spares() && (a.up != nil || r.held.spares()) && q.crowdedOut(&a.attempt) {
+			if a.up != nil {
+				x.Leave(a.up)
+			}
+			w.hold(r)
+			if h := &r.held; h.up != nil {
+				w.giveUpPlace(h.ep, &h.place)
+			}
 			if ep, choice = w.queue(r, x); ep == nil {
 				return
 			}
@@ -137,12 +143,11 @@ func (r *route) idempotent(x *h1.Exchange) bool {
 		s.IdempotencyKey && req.Has("idempotency-key")
 }
 
-// send sends the request to one endpoint and waits for the head of its answer, in r.running. Without one the attempt is ended. It
-// may insist on a fresh connection.
-func (w *Worker) send(r *route, x *h1.Exchange, ep *cluster.Endpoint, choice metrics.Choice, fresh bool) {
+// send sends the request to one endpoint and waits for the head of its answer, in r.running. Without one the attempt is ended.
+func (w *Worker) send(r *route, x *h1.Exchange, ep *cluster.Endpoint, choice metrics.Choice) {
 	q, a := &r.one, &r.running
 	*a = exchangeAttempt{attempt: q.start(ep, choice)}
-	up, err := w.connection(ep, fresh, choice == metrics.Original, q.left())
+	up, err := w.connection(ep, q.fresh, choice == metrics.Original, q.left())
 	if err != nil && q.overdue() {
 		a.outcome, a.err, a.unsent = classify.TimedOut, errRequestTime, true // which says nothing of the endpoint
 		r.stats.Timeouts[1].Add(1)
@@ -179,6 +184,7 @@ func (w *Worker) heard(r *route, a *exchangeAttempt, res h1.Result, steady bool)
 	q := &r.one
 	a.status, a.err, a.outcome = res.Status, res.Err, outcomeOf(res, false)
 	if res.Err != nil {
+		q.fresh = q.fresh || a.reused
 		q.judge(&a.attempt, a.health())
 		w.end(r, a, false)
 		return

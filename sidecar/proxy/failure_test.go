@@ -367,7 +367,6 @@ func TestErrorAnswers(t *testing.T) {
 		"a POST's error is its answer":                  {post, status(500)},
 		"an error that is not about the server":         {get, status(501)},
 		"too many requests":                             {get, lines("HTTP/1.1 429 Slow down", "Retry-After: 1", "Content-Length: 0")},
-		"an error behind an interim answer":             {get, lines("HTTP/1.1 103 Early Hints", "Link: x") + status(500)},
 		"a body that is too large to be kept":           {"PUT / HTTP/1.1\r\nHost: web\r\nContent-Length: 200000\r\n\r\n" + strings.Repeat("x", 200_000), status(500)},
 		"an error that closes is passed on as it comes": {post, "HTTP/1.1 500 Oh\r\nConnection: close\r\n\r\nall of it"},
 	} {

@@ -128,7 +128,11 @@ func (w *Worker) inLine(r *route, x *h1.Exchange) (*cluster.Endpoint, metrics.Ch
 		}
 		if q.overdue() {
 			r.stats.Timeouts[requestDeadline-attemptDeadline].Add(1)
-			w.reply(r, x, 504, q.timedOutWaiting())
+			if r.held.up != nil {
+				w.pass(r, x, &r.held)
+			} else {
+				w.reply(r, x, 504, q.timedOutWaiting())
+			}
 			return nil, 0
 		}
 		if w.l.Now() >= until {
@@ -173,13 +177,21 @@ func (q *request) looks(k *queue, v *waiter) (*cluster.Endpoint, metrics.Choice)
 }
 
 // crowdedOut reports whether the request waits for room behind attempt a, once again has looked for an endpoint and found none: those that have
-// not been tried are full, and a's has not looked at the request.
+// not been tried are full. Unless a's endpoint has not looked at the request, that costs of the retry budget.
 func (q *request) crowdedOut(a *attempt) bool {
-	return q.full && (a.outcome == classify.ConnectFailed || a.outcome == classify.Unprocessed)
+	return q.full && (a.outcome == classify.ConnectFailed || a.outcome == classify.Unprocessed || q.withdraw())
 }
 
-// limited answers a request that met a limit.
+// spares reports whether what is held of an attempt, if there is one, needs no place while the request waits for another: the endpoint is done with it.
+// Those that wait for one another's places would wait in vain.
+func (a *exchangeAttempt) spares() bool { return a.up == nil || a.up.Complete() }
+
+// limited answers a request that met a limit. What another endpoint has said is better than that.
 func (w *Worker) limited(r *route, x *h1.Exchange, text string) {
+	if r.held.up != nil {
+		w.pass(r, x, &r.held)
+		return
+	}
 	s := r.one.rules.Limits
 	r.one.refuse(r.one.fullOwner(), text)
 	what := fmt.Sprintf("%d requests (sluice.mesh/max-requests)", s.Requests)

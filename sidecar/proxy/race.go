@@ -32,33 +32,25 @@ var errRivalPanicked = errors.New("internal error while an attempt was raced")
 // later, or never.
 func (w *Worker) challenge(r *route, x *h1.Exchange) *rival {
 	q, a := &r.one, &r.running
-	again := w.l.Now() + int64(r.patience(r.one.rules))
 	a.late = loop.Never
-	if q.nested || !x.Replayable() {
+	if q.nested || q.overdue() || q.spent() || !x.Replayable() {
 		return nil
 	}
 	if !x.InMemory() {
-		a.late = again // the client may yet send the rest
+		a.late = w.l.Now() + int64(r.patience(q.rules)) // the client may yet send the rest
 		return nil
 	}
-	q.failed(a.ep, true)
-	ep, choice := q.next()
-	if ep == nil || choice == metrics.Original || q.extra >= q.rules.Retry.Most {
-		q.unpick()
+	ep, choice := q.beside(a.ep)
+	if ep == nil {
+		a.late = r.later(q.rules, a.began)
 		return nil
 	}
-	if !q.withdraw() {
-		q.unpick()
-		a.late = again
-		return nil
-	}
-	r.stats.Retries[classify.LostRace].Add(1)
 	return w.beginRival(r, x, ep, choice)
 }
 
 func (w *Worker) beginRival(r *route, x *h1.Exchange, ep *cluster.Endpoint, choice metrics.Choice) *rival {
 	v := &rival{exchangeAttempt: exchangeAttempt{attempt: r.one.start(ep, choice)}, exchange: w.l.Current()}
-	field, rules := r.one.attemptField(), r.one.rules
+	field, rules, fresh, left, end := r.one.attemptField(), r.one.rules, r.one.fresh, r.one.left(), r.one.end()
 	w.l.Go(func() {
 		v.res = h1.Result{Err: errRivalPanicked, Side: h1.SideUpstream}
 		defer func() {
@@ -72,7 +64,11 @@ func (w *Worker) beginRival(r *route, x *h1.Exchange, ep *cluster.Endpoint, choi
 				v.exchange.Wake()
 			}
 		}()
-		up, err := w.connection(ep, false, false, 0)
+		up, err := w.connection(ep, fresh, false, left)
+		if err != nil && end != loop.Never && w.l.Now() >= end {
+			v.res.Err, v.err, v.outcome = errRequestTime, errRequestTime, classify.TimedOut // which says nothing of the endpoint
+			return
+		}
 		if err != nil {
 			v.res.Err, v.err, v.outcome = err, err, classify.ConnectFailed
 			w.connectFailed(ep, err)
@@ -119,7 +115,6 @@ func (w *Worker) overtaken(r *route, x *h1.Exchange, v *rival) *rival {
 		w.promote(r, v)
 		return nil
 	}
-	q.failed(v.ep, v.outcome != classify.ConnectFailed)
 	if v.up == nil {
 		q.done(&v.attempt)
 	} else if w.heard(r, &v.exchangeAttempt, v.res, false); v.res.Err == nil {
@@ -127,6 +122,7 @@ func (w *Worker) overtaken(r *route, x *h1.Exchange, v *rival) *rival {
 		w.drop(r)
 		r.held = v.exchangeAttempt
 	}
+	q.besides(&v.attempt)
 	return w.challenge(r, x)
 }
 
@@ -151,6 +147,7 @@ func (w *Worker) takeOver(r *route, x *h1.Exchange, v *rival) h1.Result {
 	if sent && !v.ended {
 		v.up.Interrupt()
 	}
+	// A rival that was sent ends at once, and another one when it is connected, or the time for that is up.
 	err := w.l.Wait(loop.Never, nil, conn, func() bool { return v.ended || !sent && conn.PeerGone() })
 	if !v.ended {
 		v.left = true
@@ -164,6 +161,9 @@ func (w *Worker) takeOver(r *route, x *h1.Exchange, v *rival) h1.Result {
 	w.promote(r, v)
 	a := &r.running
 	if a.up == nil {
+		if a.err == errRequestTime {
+			r.stats.Timeouts[requestDeadline-attemptDeadline].Add(1)
+		}
 		r.one.done(&a.attempt)
 		return v.res
 	}

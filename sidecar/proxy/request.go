@@ -42,8 +42,11 @@ type request struct {
 	before int
 	trace  trace
 	shard  affinity
-	// extra counts the further attempts that cost budget.
-	extra int
+	// extra counts the further attempts that cost budget; unspent says that one of these was seen by nobody, so that the next costs nothing.
+	extra   int
+	unspent bool
+	// fresh says that a kept connection has failed: over HTTP/1.x further attempts go on new ones, as the others may be dead as well.
+	fresh bool
 	// ranOut says that the last again found no endpoint that was not tried, and rounds how often the request has begun anew for it.
 	ranOut bool
 	rounds int
@@ -96,7 +99,8 @@ func (q *request) begin(r *route) {
 	q.unsent, q.pardoned, q.cut = true, 0, false
 	q.ranOut, q.rounds, q.enough = false, 0, false
 	q.resting = q.resting[:0]
-	q.extra, q.unsure, q.better = 0, 0, false
+	q.extra, q.unspent, q.fresh = 0, false, false
+	q.unsure, q.better = 0, false
 	q.limit, q.full, q.placed, q.queued = 0, false, nil, 0
 	q.begun, q.nested, q.before = 0, false, 0
 	q.ended = classify.Count{}
@@ -147,6 +151,26 @@ func (q *request) failed(ep *cluster.Endpoint, sent bool) {
 	if !slices.Contains(q.pick.Tried, ep) {
 		q.pick.Tried = append(q.pick.Tried, ep)
 	}
+}
+
+// beside picks an endpoint for an attempt beside the running one, which is at ep; that costs budget. It answers nil where there is none for now.
+func (q *request) beside(ep *cluster.Endpoint) (*cluster.Endpoint, metrics.Choice) {
+	q.failed(ep, true)
+	rival, choice := q.next()
+	if rival == nil || choice == metrics.Original || !q.withdraw() {
+		q.unpick()
+		return nil, 0
+	}
+	q.route.stats.Retries[classify.LostRace].Add(1)
+	return rival, choice
+}
+
+// besides notes that an attempt beside another one has failed. A kept connection is pardoned as in again, and what nobody saw costs nothing.
+func (q *request) besides(a *attempt) {
+	if !a.reused || !q.pardon(a.ep, a.outcome) {
+		q.failed(a.ep, a.outcome != classify.ConnectFailed)
+	}
+	q.unspent = q.unspent || a.outcome == classify.ConnectFailed || a.outcome == classify.Unprocessed
 }
 
 // start begins an attempt at ep, which counts as in flight until the attempt's done.
@@ -288,6 +312,7 @@ func (q *request) pardon(ep *cluster.Endpoint, o classify.Outcome) bool {
 	case q.pardoned == len(q.pardons) || slices.Contains(q.pardons[:q.pardoned], ep):
 		return false
 	}
+	q.pick.Tried = slices.DeleteFunc(q.pick.Tried, func(t *cluster.Endpoint) bool { return t == ep }) // if it was raced, or was to be
 	q.pardons[q.pardoned] = ep
 	q.pardoned++
 	q.cut = q.cut || o == classify.Cut
@@ -300,10 +325,17 @@ func (q *request) answered(status int) {
 	q.route.stats.Answered(status)
 }
 
+// spent reports whether the request has had as many further attempts that cost budget as it may.
+func (q *request) spent() bool { return q.extra >= q.rules.Retry.Most && !q.unspent }
+
 // withdraw asks for one more attempt that costs budget.
 func (q *request) withdraw() bool {
-	if q.extra >= q.rules.Retry.Most {
+	if q.spent() {
 		return false
+	}
+	if q.unspent {
+		q.unspent = false
+		return true
 	}
 	if !q.route.budget.Withdraw(q.route.w.l.Now()) {
 		q.route.stats.Refused.Add(1)

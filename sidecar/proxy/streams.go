@@ -161,17 +161,21 @@ func (s streams) Head(x *h2.Exchange, h h2.Head) bool {
 	if s.fails(c, h) && !c.enough && !c.nested && x.Replayable() && s.idempotent(x, c) {
 		a.outcome = classify.ServerError
 		ep, choice := c.again(a, true, true)
-		wait, pauses := time.Duration(0), false
+		wait, pauses, crowded := time.Duration(0), false, false
 		if ep == nil {
 			wait, pauses = c.pause(a, true, true)
+			crowded = !pauses && x.Sent() && c.crowdedOut(a)
 		}
-		if ep != nil || pauses {
+		if ep != nil || pauses || crowded {
 			s.release(c)
 			c.held = *a
 			x.Hold()
-			if pauses {
+			switch {
+			case pauses:
 				s.pause(x, c, wait, h2.Failure{})
-			} else {
+			case crowded:
+				s.queue(x, c)
+			default:
 				s.send(x, c, ep, choice)
 			}
 			return false
@@ -282,9 +286,7 @@ func (s streams) lost(x *h2.Exchange, c *call, f h2.Failure) {
 		s.ownerAway(x, c, a)
 		return
 	}
-	if c.crowdedOut(a) && c.held.ep == nil {
-		c.attempt = attempt{}
-		s.w.times.remove(c)
+	if c.crowdedOut(a) {
 		s.queue(x, c)
 		return
 	}

@@ -21,8 +21,14 @@ func (v *streamWaiter) Forget(*h2.Exchange) {
 	}
 }
 
-// queue waits until an endpoint is below its limit and sends the request there; it is queue of HTTP/1.x for streams.
+// queue waits until an endpoint is below its limit and sends the request there; it is queue of HTTP/1.x for streams. No attempt of it runs; one that
+// was answered with an error, and is held, takes no place meanwhile: those that wait for one another's would wait in vain.
 func (s streams) queue(x *h2.Exchange, c *call) {
+	c.attempt = attempt{}
+	s.w.times.remove(c)
+	if c.held.ep != nil {
+		s.w.giveUpPlace(c.held.ep, &c.held.place)
+	}
 	w, k, limits := s.w, &s.r.common.queue, c.rules.Limits
 	if !w.o.Shared.admit() {
 		s.limited(x, c, s.r.proxyFull())
@@ -59,6 +65,10 @@ func (s streams) queue(x *h2.Exchange, c *call) {
 			if c.overdue() {
 				x.Wait(nil)
 				s.r.stats.Timeouts[requestDeadline-attemptDeadline].Add(1)
+				if c.held.ep != nil {
+					s.exhausted(x, c, h2.Failure{})
+					return
+				}
 				s.reply(x, 504, codeDeadlineExceeded, c.timedOutWaiting())
 				return
 			}
@@ -73,8 +83,12 @@ func (s streams) queue(x *h2.Exchange, c *call) {
 	})
 }
 
-// limited answers a request that met a limit.
+// limited answers a request that met a limit. What another endpoint has said is better than that.
 func (s streams) limited(x *h2.Exchange, c *call, text string) {
+	if c.held.ep != nil {
+		s.exhausted(x, c, h2.Failure{})
+		return
+	}
 	limits := c.rules.Limits
 	c.refuse(c.fullOwner(), text)
 	what := fmt.Sprintf("%d requests (sluice.mesh/max-requests)", limits.Requests)

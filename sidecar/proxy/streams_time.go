@@ -4,7 +4,6 @@ import (
 	"github.com/sluice-mesh/sluice/sidecar/classify"
 	"github.com/sluice-mesh/sluice/sidecar/h2"
 	"github.com/sluice-mesh/sluice/sidecar/loop"
-	"github.com/sluice-mesh/sluice/sidecar/metrics"
 )
 
 // timed is when something is due of a call whose running attempt has no answer yet, or whose body is needed before the first.
@@ -187,28 +186,20 @@ func raced(x *h2.Exchange, c *call) bool {
 
 // challenge begins an attempt at another endpoint beside one that takes strangely long. The first answer wins.
 func (s streams) challenge(x *h2.Exchange, c *call) {
-	w, again := s.w, s.w.l.Now()+int64(s.r.patience(c.rules))
+	w := s.w
 	switch {
-	case c.nested || c.enough || !x.Replayable() || raced(x, c):
+	case c.nested || c.enough || c.spent() || !x.Replayable() || raced(x, c):
 		w.times.set(w, s, x, c, loop.Never)
 		return
 	case !x.Sent():
-		w.times.set(w, s, x, c, again) // the client may yet send the rest, or the endpoint take it
+		w.times.set(w, s, x, c, w.l.Now()+int64(s.r.patience(c.rules))) // the client may yet send the rest, or the endpoint take it
 		return
 	}
-	c.failed(c.attempt.ep, true)
-	ep, choice := c.request.next()
-	if ep == nil || choice == metrics.Original || c.extra >= c.rules.Retry.Most {
-		c.unpick()
-		w.times.set(w, s, x, c, loop.Never)
+	ep, choice := c.beside(c.attempt.ep)
+	if ep == nil {
+		w.times.set(w, s, x, c, s.r.later(c.rules, c.attempt.began))
 		return
 	}
-	if !c.withdraw() {
-		c.unpick()
-		w.times.set(w, s, x, c, again)
-		return
-	}
-	s.r.stats.Retries[classify.LostRace].Add(1)
 	s.release(c) // an error that was held gives way to an attempt that may yet be answered
 	c.held = c.attempt
 	x.Hold()
@@ -232,7 +223,7 @@ func (s streams) wonByRival(x *h2.Exchange, c *call) {
 // rivalFailed goes on with the attempt that was raced alone. Where the rival was answered with an error, that is held.
 func (s streams) rivalFailed(x *h2.Exchange, c *call, o classify.Outcome) {
 	c.attempt.outcome = o
-	c.failed(c.attempt.ep, o != classify.ConnectFailed)
+	c.besides(&c.attempt)
 	if c.attempt, c.held = c.held, c.attempt; o == classify.ServerError {
 		x.Swap() // its answer is better than none
 	} else {
@@ -269,8 +260,11 @@ func (s streams) HeldAnswered(x *h2.Exchange, h h2.Head) {
 func (s streams) HeldFailed(x *h2.Exchange, f h2.Failure) {
 	c := x.State.(*call)
 	h := &c.held
-	h.outcome, h.err = outcomeOfStream(f), f.Err
-	c.judge(h, classify.HealthOf(h.outcome, 0, false))
+	h.outcome, h.err, h.reused = outcomeOfStream(f), f.Err, f.Kept
+	c.judge(h, classify.HealthOf(h.outcome, 0, h.reused))
+	if h.reused {
+		c.pardon(h.ep, h.outcome)
+	}
 	s.release(c)
 	s.alone(x, c)
 }

@@ -150,7 +150,8 @@ var table = []Setting{
 		Allowed: "on, off, or a list of floor=DURATION (1ms to 1h) and factor=NUMBER (1 to 1000)",
 		Doc: "A pod that hangs costs a second and not the request. An idempotent request that has no answer after the larger of the floor (1s) and so many times the Service's own 99th percentile " +
 			"(10), counted from when the request is on its way to the endpoint, is sent to a second one, on the retry budget; the first answer counts, the other " +
-			"request is cancelled. A slow answer is so never cut off.",
+			"request is cancelled. A slow answer is so never cut off. Where no endpoint can take the request at that time, one that can is looked for again and " +
+			"again while it waits.",
 		Effect: "sidecar/proxy",
 		value:  at(func(r *Rules) *HangRace { return &r.HangRace }, parseHangRace, hangRaceText),
 	},
@@ -220,7 +221,8 @@ var table = []Setting{
 		Name: "max-pending", Group: limits, Example: "1000",
 		Allowed: "a whole number from 0 to 1000000",
 		Doc: "How many requests may wait in a proxy while every endpoint is at its limit. Further ones are answered 503 at once, as all are " +
-			"with `0`.",
+			"with `0`. A request that may be sent again waits in the same way where those it was not sent to are at their limits; an error that it was " +
+			"answered with before is its answer then, in the place of ours.",
 		Effect: "sidecar/proxy",
 		value:  at(func(r *Rules) *int { return &r.Limits.Pending }, count(0, 1_000_000), strconv.Itoa),
 	},

@@ -3,10 +3,12 @@ package proxy
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/sluice-mesh/sluice/sidecar/classify"
+	"github.com/sluice-mesh/sluice/sidecar/cluster"
 	"github.com/sluice-mesh/sluice/sidecar/h1"
 	"github.com/sluice-mesh/sluice/sidecar/loop"
 	"github.com/sluice-mesh/sluice/sidecar/rules"
@@ -68,6 +70,23 @@ func (q *request) left() time.Duration {
 		return max(time.Millisecond, time.Duration(q.began-q.route.w.l.Now())+d)
 	}
 	return 0
+}
+
+// toConnect answers how long a connect to ep may take. As long as there are other endpoints it leaves them half of the request's time.
+func (q *request) toConnect(ep *cluster.Endpoint) time.Duration {
+	d := q.left()
+	if d > 0 && q.others(ep) {
+		return max(time.Millisecond, d/2)
+	}
+	return d
+}
+
+// others reports whether the request may go to another endpoint than ep that was not tried. One with a key waits for the key's owner.
+func (q *request) others(ep *cluster.Endpoint) bool {
+	if q.shard.owned != unowned && q.rules.Shard.Fallback != rules.FallOver {
+		return false
+	}
+	return slices.ContainsFunc(q.route.endpoints(), func(e *cluster.Endpoint) bool { return e != ep && !slices.Contains(q.pick.Tried, e) })
 }
 
 // overdue reports whether the request's time is up.

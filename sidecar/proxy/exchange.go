@@ -13,7 +13,6 @@ import (
 	"github.com/sluice-mesh/sluice/sidecar/metrics"
 	"github.com/sluice-mesh/sluice/sidecar/outlier"
 	"github.com/sluice-mesh/sluice/sidecar/retry"
-	"github.com/sluice-mesh/sluice/sidecar/upstream"
 )
 
 // exchangeAttempt is an attempt over HTTP/1.x. While it has a connection it is to be ended: passed on, dropped or lost.
@@ -142,16 +141,13 @@ func (r *route) idempotent(x *h1.Exchange) bool {
 func (w *Worker) send(r *route, x *h1.Exchange, ep *cluster.Endpoint, choice metrics.Choice, fresh bool) {
 	q, a := &r.one, &r.running
 	*a = exchangeAttempt{attempt: q.start(ep, choice)}
-	up, err := w.connection(ep, fresh, choice == metrics.Original, q.left())
-	if err != nil && q.overdue() {
-		a.outcome, a.err = classify.TimedOut, errRequestTime // which says nothing of the endpoint
-		r.stats.Timeouts[1].Add(1)
-		q.done(&a.attempt)
-		return
-	}
+	up, err := w.connection(ep, fresh, choice == metrics.Original, q.toConnect(ep))
 	if err != nil {
 		a.outcome, a.err = classify.ConnectFailed, err
-		w.connectFailed(ep, err)
+		if q.overdue() {
+			a.outcome, a.err = classify.TimedOut, errRequestTime
+			r.stats.Timeouts[1].Add(1)
+		}
 		q.done(&a.attempt)
 		return
 	}
@@ -290,13 +286,6 @@ func (r *route) abandon() {
 		if a.up != nil {
 			r.w.end(r, a, false)
 		}
-	}
-}
-
-// connectFailed notes what a failed connect says of an endpoint: nothing, where it was us who had no descriptor for it.
-func (w *Worker) connectFailed(ep *cluster.Endpoint, err error) {
-	if !upstream.OutOfDescriptors(err) {
-		outlier.ConnectFailed(w.load(ep), w.l.Now())
 	}
 }
 

@@ -64,7 +64,6 @@ func (w *Worker) connect(r *route, unwanted *bool) (leg, error) {
 		}
 		load.InFlight--
 		w.giveUpPlace(ep, &place)
-		w.connectFailed(ep, err)
 		q.failed(ep, false)
 	}
 }

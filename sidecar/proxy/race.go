@@ -75,7 +75,6 @@ func (w *Worker) beginRival(r *route, x *h1.Exchange, ep *cluster.Endpoint, choi
 		up, err := w.connection(ep, false, false, 0)
 		if err != nil {
 			v.res.Err, v.err, v.outcome = err, err, classify.ConnectFailed
-			w.connectFailed(ep, err)
 			return
 		}
 		v.up, v.reused, v.began = up, up.Reused, w.l.Now()

@@ -63,6 +63,9 @@ func (t *times) set(w *Worker, s streams, x *h2.Exchange, c *call, late int64) {
 	}
 	if d := c.within; d > 0 {
 		earlier(c.request.began + int64(d))
+		if at := c.toConnectBy(x); at > w.l.Now() {
+			earlier(at)
+		}
 	}
 	t.remove(c)
 	if due == loop.Never {
@@ -160,6 +163,10 @@ func (s streams) overdue(x *h2.Exchange, c *call, now int64) {
 		a.owed = x.Owed()
 		x.Drop()
 		s.lost(x, c, h2.Failure{})
+	case c.toConnectBy(x) != loop.Never && now >= c.toConnectBy(x):
+		a.outcome, a.err = classify.ConnectFailed, errConnectTime
+		x.Drop()
+		s.lost(x, c, h2.Failure{Err: errConnectTime})
 	case late != loop.Never && now >= late:
 		s.challenge(x, c)
 	default:

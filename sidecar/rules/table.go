@@ -139,7 +139,8 @@ var table = []Setting{
 		Name: "timeout", Group: retries, Example: "15s",
 		Allowed: "off, or a duration from 1ms to 24h",
 		Doc: "How long a request may take to the head of its answer, all attempts and waits included; then the caller is answered 504. A " +
-			"shorter `grpc-timeout` of the caller's holds as well.",
+			"shorter `grpc-timeout` of the caller's holds as well. While another endpoint is left, no connect takes more than half of what is left of that " +
+			"time.",
 		Effect: "sidecar/proxy",
 		value:  at(func(r *Rules) *time.Duration { return &r.Timeout }, without(off, duration(time.Millisecond, 24*time.Hour)), withoutText(off, durationText)),
 	},

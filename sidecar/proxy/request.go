@@ -161,6 +161,9 @@ func (q *request) done(a *attempt) {
 	if !a.heard {
 		balancer.GaveUp(load, now-a.began, now)
 	}
+	if !slices.Contains(q.doubts[:q.unsure], doubt{a.ep, a.since}) {
+		outlier.Silent(load, a.since, now, a.heard) // where it said something it is of the past
+	}
 	load.InFlight--
 	q.route.w.giveUpPlace(a.ep, &a.place)
 	q.trace.add(a, now)
@@ -201,7 +204,7 @@ func (q *request) head(a *attempt, h classify.Health) {
 		return
 	}
 	q.better = true
-	outlier.Heard(load, a.since, now)
+	a.since = outlier.Heard(load, a.since, now, outlier.Settings(q.rules.Ejection))
 }
 
 // judge notes what an attempt's end says of its endpoint's health.
@@ -224,9 +227,11 @@ func (q *request) judge(a *attempt, h classify.Health) {
 // settle resolves the doubts, once it is known how the request ends: what two endpoints answer, and none answers better, is due to
 // the request. What nobody else was asked about stays doubtful, and others' answers to other requests decide.
 func (q *request) settle() {
-	if q.better || q.unsure == 1 {
-		for _, d := range q.doubts[:q.unsure] {
+	for _, d := range q.doubts[:q.unsure] {
+		if q.better || q.unsure == 1 {
 			q.blame(d.ep, d.since, 0, !q.better)
+		} else {
+			outlier.Silent(q.route.w.load(d.ep), d.since, q.route.w.l.Now(), true)
 		}
 	}
 	q.unsure = 0

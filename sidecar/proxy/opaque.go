@@ -55,10 +55,12 @@ func (w *Worker) connect(r *route, unwanted *bool) (leg, error) {
 		}
 		load := w.load(ep)
 		load.InFlight++
+		since := outlier.Began(load, w.l.Now(), outlier.Settings(q.rules.Ejection))
 		place := q.settled(ep)
 		var c *loop.Conn
 		if c, err = w.pools.Dial(ep, choice == metrics.Original); err == nil {
 			outlier.Connected(load)
+			outlier.Silent(load, since, w.l.Now(), false)
 			w.stats.Upstreams.Add(1)
 			return leg{conn: c, ep: ep, place: place}, nil
 		}

@@ -257,7 +257,7 @@ func (q *request) again(a *attempt, replayable, idempotent bool) (*cluster.Endpo
 	o := a.outcome
 	q.ranOut = false
 	q.full, q.shard.away = false, false // say what next finds from here on
-	decision := classify.Decide(o, replayable, idempotent && (o != classify.Cut || q.rules.Retry.On.Has(rules.OnReset)))
+	decision := q.decide(o, replayable, idempotent)
 	if decision == classify.No || q.enough {
 		return nil, 0
 	}
@@ -272,6 +272,15 @@ func (q *request) again(a *attempt, replayable, idempotent bool) (*cluster.Endpo
 	}
 	r.stats.Retries[o].Add(1)
 	return ep, choice
+}
+
+// decide says whether the request may be sent once more behind an attempt that ended with o. The connection of one whose answer cannot be
+// understood has ended as well: the Service's word on the one holds for the other.
+func (q *request) decide(o classify.Outcome, replayable, idempotent bool) classify.Retry {
+	if o == classify.Cut || o == classify.BadAnswer {
+		idempotent = idempotent && q.rules.Retry.On.Has(rules.OnReset)
+	}
+	return classify.Decide(o, replayable, idempotent)
 }
 
 // pardon reports whether ep may be asked again, one of whose kept connections has failed with o: once in a request, for an endpoint may

@@ -78,7 +78,7 @@ var table = []Setting{
 	{
 		Name: "retry-on", Group: retries, Example: "reset,503,unavailable",
 		Allowed: "none, or a list of " + strings.Join(conditionWords, ", "),
-		Doc: "What counts as failed, for requests that are idempotent. That is: the connection ended before the answer's head (`reset`), the answer's " +
+		Doc: "What counts as failed, for requests that are idempotent. That is: the connection ended before the answer's head, or what came cannot be understood (`reset`), the answer's " +
 			"HTTP status, or gRPC's status, each before anything of the answer was passed on. Requests that are not idempotent are never sent again after an endpoint " +
 			"may have seen them.",
 		Effect: "sidecar/classify, sidecar/proxy",
@@ -183,8 +183,8 @@ var table = []Setting{
 		Name: "ejection-errors", Group: ejection, Example: "10",
 		Allowed: "a whole number from 1 to 1000",
 		Doc: "How many failures in a row eject an endpoint. Failures are connections that end before the answer, the statuses 500, 502, 503 and 504, and " +
-			"gRPC's UNAVAILABLE, UNKNOWN and INTERNAL. 500, UNKNOWN and INTERNAL may be the request's fault: they count as far as other endpoints of " +
-			"the Service answer well meanwhile, so where all fail alike none is ejected for them.",
+			"gRPC's UNAVAILABLE, UNKNOWN and INTERNAL, and answers that cannot be understood. The latter, 500, UNKNOWN and INTERNAL may be the request's " +
+			"fault: they count as far as other endpoints of the Service answer well meanwhile, so where all fail alike none is ejected for them.",
 		Effect: "sidecar/outlier",
 		value:  at(func(r *Rules) *int { return &r.Ejection.Errors }, count(1, 1000), strconv.Itoa),
 	},

@@ -102,7 +102,7 @@ func (w *Worker) arm(r *route, x *h1.Exchange, a *exchangeAttempt) {
 	if r.target == nil || !s.HangRace.On && s.Hedge == 0 || !r.idempotent(x) {
 		return
 	}
-	a.late = now + int64(r.patience(s))
+	a.late = now + int64(r.one.untilRaced())
 }
 
 // patience is how long an attempt may go without an answer before it is raced.

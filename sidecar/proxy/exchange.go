@@ -175,7 +175,11 @@ func (w *Worker) heard(r *route, a *exchangeAttempt, res h1.Result, steady bool)
 	q := &r.one
 	a.status, a.err, a.outcome = res.Status, res.Err, outcomeOf(res, false)
 	if res.Err != nil {
-		q.judge(&a.attempt, a.health())
+		h := a.health()
+		if a.outcome == classify.ClientGone && steady {
+			h = q.gaveUp(a.began)
+		}
+		q.judge(&a.attempt, h)
 		w.end(r, a, false)
 		return
 	}

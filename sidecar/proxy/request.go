@@ -61,6 +61,7 @@ type request struct {
 type doubt struct {
 	ep    *cluster.Endpoint
 	since outlier.Since
+	heard bool // with the head of an answer
 }
 
 // attempt is one try of a request at an endpoint, in any protocol.
@@ -161,7 +162,7 @@ func (q *request) done(a *attempt) {
 	if !a.heard {
 		balancer.GaveUp(load, now-a.began, now)
 	}
-	if !slices.Contains(q.doubts[:q.unsure], doubt{a.ep, a.since}) {
+	if !slices.Contains(q.doubts[:q.unsure], doubt{a.ep, a.since, a.heard}) {
 		outlier.Silent(load, a.since, now, a.heard) // where it said something it is of the past
 	}
 	load.InFlight--
@@ -218,7 +219,7 @@ func (q *request) judge(a *attempt, h classify.Health) {
 		q.blame(a.ep, a.since, a.after, false)
 	case classify.Doubtful:
 		if q.unsure < len(q.doubts) {
-			q.doubts[q.unsure] = doubt{a.ep, a.since}
+			q.doubts[q.unsure] = doubt{a.ep, a.since, a.heard}
 			q.unsure++
 		}
 	}
@@ -231,7 +232,7 @@ func (q *request) settle() {
 		if q.better || q.unsure == 1 {
 			q.blame(d.ep, d.since, 0, !q.better)
 		} else {
-			outlier.Silent(q.route.w.load(d.ep), d.since, q.route.w.l.Now(), true)
+			outlier.Silent(q.route.w.load(d.ep), d.since, q.route.w.l.Now(), d.heard)
 		}
 	}
 	q.unsure = 0

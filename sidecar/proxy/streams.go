@@ -317,6 +317,7 @@ func (s streams) Ended(x *h2.Exchange, e h2.End) {
 	switch {
 	case e.Gone:
 		a.outcome = classify.ClientGone
+		c.judge(a, c.abandoned(x))
 	case e.Truncated:
 		a.outcome = classify.Truncated
 		c.judge(a, classify.Bad)

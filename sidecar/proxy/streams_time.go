@@ -45,7 +45,7 @@ func (s streams) arm(x *h2.Exchange, c *call) {
 	w, rules := s.w, c.rules
 	late := loop.Never
 	if s.r.target != nil && (rules.HangRace.On || rules.Hedge > 0) && s.idempotent(x, c) {
-		late = c.attempt.began + int64(s.r.patience(rules))
+		late = c.attempt.began + int64(c.untilRaced())
 	}
 	w.times.set(w, s, x, c, late)
 }
@@ -145,10 +145,14 @@ func (s streams) overdue(x *h2.Exchange, c *call, now int64) {
 		a.outcome, a.err = classify.TimedOut, errRequestTime
 		a.owed = x.Owed()
 		_, sent := x.Went()
-		x.Drop()
-		if sent && !c.hurried() { // else the endpoint has seen nothing of it, or it was the caller who had no patience
-			c.judge(a, a.health())
+		h := classify.Silent // of an endpoint that has seen nothing of it
+		if sent && !c.hurried() {
+			h = a.health()
+		} else if sent { // it was the caller who had no patience
+			h = c.abandoned(x)
 		}
+		x.Drop()
+		c.judge(a, h)
 		c.done(a)
 		s.drop(c, classify.TimedOut)
 		s.giveUp(x, c, h2.Failure{})
@@ -219,7 +223,7 @@ func (s streams) wonByRival(x *h2.Exchange, c *call) {
 	s.r.stats.Races[1].Add(1)
 	h := &c.held
 	h.outcome = classify.LostRace
-	if s.r.hung(c.rules, h.began) {
+	if c.hung(h.began) {
 		c.judge(h, classify.Bad)
 	}
 	s.release(c)

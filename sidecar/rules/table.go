@@ -149,7 +149,8 @@ var table = []Setting{
 		Allowed: "on, off, or a list of floor=DURATION (1ms to 1h) and factor=NUMBER (1 to 1000)",
 		Doc: "A pod that hangs costs a second and not the request. An idempotent request that has no answer after the larger of the floor (1s) and so many times the Service's own 99th percentile " +
 			"(10) is sent to a second endpoint, on the retry budget; the first answer counts, the other request is cancelled. A slow answer is so " +
-			"never cut off.",
+			"never cut off. Where a request has a time of its own (`timeout`, `grpc-timeout`) the floor is at most half of what is left of it, once that " +
+			"percentile is known.",
 		Effect: "sidecar/proxy",
 		value:  at(func(r *Rules) *HangRace { return &r.HangRace }, parseHangRace, hangRaceText),
 	},
@@ -183,7 +184,8 @@ var table = []Setting{
 		Name: "ejection-errors", Group: ejection, Example: "10",
 		Allowed: "a whole number from 1 to 1000",
 		Doc: "How many failures in a row eject an endpoint. Failures are connections that end before the answer, the statuses 500, 502, 503 and 504, and " +
-			"gRPC's UNAVAILABLE, UNKNOWN and INTERNAL, and answers that cannot be understood. The latter, 500, UNKNOWN and INTERNAL may be the request's " +
+			"gRPC's UNAVAILABLE, UNKNOWN and INTERNAL, and answers that cannot be understood; also requests that their callers have given up, after 100ms and " +
+			"`hang-race`'s factor times the 99th percentile. All these but 502, 503, 504, UNAVAILABLE and ended connections may be the request's or the caller's " +
 			"fault: they count as far as other endpoints of the Service answer well meanwhile, so where all fail alike none is ejected for them.",
 		Effect: "sidecar/outlier",
 		value:  at(func(r *Rules) *int { return &r.Ejection.Errors }, count(1, 1000), strconv.Itoa),

@@ -65,7 +65,7 @@ func Decide(o Outcome, replayable, idempotent bool) Retry {
 	switch o {
 	case ConnectFailed, Unprocessed:
 		return Free
-	case Cut, ServerError, TimedOut:
+	case Cut, BadAnswer, ServerError, TimedOut:
 		// RFC 9110, section 9.2.2: "A proxy MUST NOT automatically retry non-idempotent requests."
 		if idempotent {
 			return Budgeted

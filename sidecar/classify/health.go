@@ -26,7 +26,9 @@ func HealthOf(o Outcome, status int, reused bool) Health {
 			return Silent
 		}
 		return Bad
-	case BadAnswer, Truncated, TimedOut, LostRace:
+	case BadAnswer: // a head beyond the limit may be what the request asks for
+		return Doubtful
+	case Truncated, TimedOut, LostRace:
 		return Bad
 	}
 	return Silent // a failed connect has a suspicion of its own, see package outlier

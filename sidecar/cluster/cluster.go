@@ -82,14 +82,15 @@ type Load struct {
 	// failed, or it is ejected, or an attempt is under way that finds out whether it may return. It is all that pickers need
 	// to look at; package outlier moves it. Fails counts failed connects in a row.
 	SuspectUntil int64
-	Fails        uint32
+	Fails        uint8
 
 	// Bad counts bad outcomes in a row (errors answered, connections cut, lost races); Ejections how often the endpoint was
-	// ejected lately, which doubles the time; Probing says that one attempt finds out whether it may return. They are
-	// package outlier's.
-	Bad       uint16
+	// ejected lately, which doubles the time; Probing says that one attempt finds out whether it may return; Turns counts how often it
+	// went out or came back. They are package outlier's.
 	Ejections uint8
 	Probing   bool
+	Bad       uint16
+	Turns     uint16
 
 	// Latency is the peak EWMA of the time to an answer's head in nanoseconds, as of LatencyAt (0: no answer yet); AskedAt is
 	// when the endpoint was first picked since its last answer (0: not since). They are package balancer's.

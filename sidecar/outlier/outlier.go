@@ -8,7 +8,8 @@
 // it runs, its success returns the endpoint, its failure takes it out for longer.
 //
 // An attempt is judged by the state its endpoint had when it began, which Began answers and Good and Bad take back: of the
-// attempts that run while an endpoint is ejected none counts, neither for it nor against it.
+// attempts that began before an ejection none counts, neither for the endpoint nor against it. One that began to find out speaks for it however
+// long it takes, also when others have begun after it.
 //
 // Nothing here reads a clock, draws a random number or counts; who calls it does.
 package outlier
@@ -40,13 +41,22 @@ const forget = time.Minute
 // ejected is the value of Load.Bad from an ejection until the endpoint's return.
 const ejected = math.MaxUint16
 
-// Since marks an endpoint's state when an attempt began.
+// Since marks an endpoint's state when an attempt began: the end of its time out, or, while it is found out whether it may return, how often it
+// had been out, below 0.
 type Since int64
+
+// holds reports whether the endpoint has neither gone out nor come back since then, and is not found out about by attempts that began later.
+func (s Since) holds(l *cluster.Load) bool {
+	if s < 0 {
+		return s == -1-Since(l.Turns)
+	}
+	return !l.Probing && s == Since(l.SuspectUntil)
+}
 
 // Began notes an attempt that begins at time now. Where the endpoint's time out is over the attempt is the one that finds out: the
 // others go on passing the endpoint over for as long as it was out, or until that one has ended.
 func Began(l *cluster.Load, now int64, s Settings) Since {
-	if (l.Fails > 0 || l.Bad == ejected) && l.SuspectUntil <= now {
+	if out(l) && l.SuspectUntil <= now {
 		if l.Probing && l.Bad == ejected && l.Ejections < math.MaxUint8 {
 			l.Ejections++ // the one before has not ended in its time, which is an answer too
 		}
@@ -57,26 +67,56 @@ func Began(l *cluster.Load, now int64, s Settings) Since {
 		}
 		l.SuspectUntil = now + int64(d)
 	}
+	if l.Probing {
+		return -1 - Since(l.Turns)
+	}
 	return Since(l.SuspectUntil)
 }
 
 // Good notes that the attempt of since was answered by a sound endpoint.
 func Good(l *cluster.Load, since Since, now int64) {
-	if l.Bad == 0 && l.Fails == 0 || Since(l.SuspectUntil) != since {
+	if l.Bad == 0 && l.Fails == 0 || !since.holds(l) {
 		return
 	}
-	if l.Bad == ejected || l.Fails > 0 {
-		l.SuspectUntil = now // from here on ejections are forgotten
+	if out(l) {
+		comeBack(l, now)
 	}
-	l.Bad, l.Fails, l.Probing = 0, 0, false
+	l.Bad = 0
 }
 
 // Heard notes that the head of a sound answer came. It returns an endpoint that was out, which need not wait for the answer's end,
-// but the count of bad outcomes in a row goes on: the answer may be cut.
-func Heard(l *cluster.Load, since Since, now int64) {
-	if l.Bad == ejected || l.Fails > 0 {
-		Good(l, since, now)
+// but the count of bad outcomes in a row goes on: the answer may be cut. One that was ejected is so again with the next bad outcome, as long as
+// no good one came. The attempt is of the Since that Heard answers from here on.
+func Heard(l *cluster.Load, since Since, now int64, s Settings) Since {
+	if !out(l) || !since.holds(l) {
+		return since
 	}
+	if l.Bad == ejected {
+		l.Bad = uint16(min(max(s.Errors, 1), ejected) - 1)
+	}
+	comeBack(l, now)
+	return Since(now)
+}
+
+// Silent notes that the attempt of since has ended, and said nothing of the endpoint. Where it was to find out whether that may return, another
+// one is to: at once where the head of an answer was heard, for the program is there, else once the time is over which the attempt had.
+func Silent(l *cluster.Load, since Since, now int64, heard bool) {
+	if l.Bad != ejected || !l.Probing || !since.holds(l) {
+		return
+	}
+	l.Probing = false
+	if heard {
+		l.SuspectUntil = now
+	}
+}
+
+// out reports whether an endpoint is suspect or ejected, or has not shown yet that it may return.
+func out(l *cluster.Load) bool { return l.Bad == ejected || l.Fails > 0 }
+
+// comeBack returns an endpoint that was out; its ejections are forgotten from here on.
+func comeBack(l *cluster.Load, now int64) {
+	l.SuspectUntil, l.Fails, l.Probing = now, 0, false
+	l.Turns++
 }
 
 // Scene is what a bad outcome is judged by.
@@ -98,7 +138,7 @@ type Scene struct {
 // Bad notes that the attempt of since failed for a reason that speaks against ep's health. It reports whether ep was ejected.
 func Bad(ep *cluster.Endpoint, since Since, s Scene) bool {
 	l := &ep.Load[s.Loop]
-	if !s.On || s.Errors <= 0 || Since(l.SuspectUntil) != since {
+	if !s.On || s.Errors <= 0 || !since.holds(l) {
 		return false
 	}
 	if !l.Probing {
@@ -128,6 +168,7 @@ func (s *Scene) eject(l *cluster.Load) {
 		l.Ejections++
 	}
 	l.Bad, l.Probing = ejected, false
+	l.Turns++
 	l.SuspectUntil = s.Now + int64(d)
 }
 

@@ -67,8 +67,9 @@ func play(t *testing.T, script string) string {
 	return out.String()
 }
 
-// do plays one command: endpoints N | wait D | begin E X | good E X | bad E X | refuse E | connect E | ask E N | answer E N | fail E N |
-// doubt E N, where E is an endpoint, X an attempt's name and N a number.
+// do plays one command: endpoints N | wait D | begin E X | good E X | heard E X | bad E X | gone E X | busy E X | refuse E | connect E |
+// ask E N | answer E N | fail E N | doubt E N, where E is an endpoint, X an attempt's name and N a number. gone ends an attempt without an
+// answer, and busy one with an answer, that say nothing.
 func (s *stage) do(t *testing.T, f []string) (answers []string) {
 	if f[0] == "endpoints" {
 		for _, name := range f[1:] {
@@ -104,6 +105,10 @@ func (s *stage) do(t *testing.T, f []string) (answers []string) {
 	case "good":
 		Good(l, s.since[x], s.now)
 		s.doubts.Good()
+	case "heard":
+		s.since[x] = Heard(l, s.since[x], s.now, Defaults())
+	case "gone", "busy":
+		Silent(l, s.since[x], s.now, f[0] == "busy")
 	case "answer": // attempts, one behind the other
 		fmt.Sscan(x, &n)
 		for range n {

@@ -34,11 +34,12 @@ func Connected(l *cluster.Load) {
 	l.Fails = 0
 	if l.Bad != ejected {
 		l.SuspectUntil, l.Probing = 0, false
+		l.Turns++
 	}
 }
 
 // suspicion is how long an endpoint is suspect after that many failed connects before the latest.
-func suspicion(fails uint32) time.Duration {
+func suspicion(fails uint8) time.Duration {
 	if fails < 6 {
 		return SuspectFirst << fails
 	}

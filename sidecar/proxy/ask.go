@@ -7,7 +7,6 @@ import (
 	"github.com/sluice-mesh/sluice/sidecar/h1"
 	"github.com/sluice-mesh/sluice/sidecar/h2"
 	"github.com/sluice-mesh/sluice/sidecar/loop"
-	"github.com/sluice-mesh/sluice/sidecar/outlier"
 	"github.com/sluice-mesh/sluice/sidecar/upstream"
 )
 
@@ -85,11 +84,6 @@ func (w *Worker) ask(y *survey, client *loop.Conn, r *route) {
 		err := w.l.Wait(next, nil, client, settled)
 		if err == loop.ErrStopped || client.PeerGone() || y.says(upstream.SpeaksHTTP2) {
 			break
-		}
-	}
-	for i := range y.asked[:y.n] {
-		if a := &y.asked[i]; a.Answer == upstream.Unreachable {
-			outlier.ConnectFailed(w.load(a.Endpoint), w.l.Now())
 		}
 	}
 }

@@ -3,10 +3,12 @@ package proxy
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/sluice-mesh/sluice/sidecar/classify"
+	"github.com/sluice-mesh/sluice/sidecar/cluster"
 	"github.com/sluice-mesh/sluice/sidecar/h1"
 	"github.com/sluice-mesh/sluice/sidecar/loop"
 	"github.com/sluice-mesh/sluice/sidecar/rules"
@@ -81,6 +83,23 @@ func (q *request) end() int64 {
 	return loop.Never
 }
 
+// toConnect answers how long a connect to ep may take. As long as there are other endpoints it leaves them half of the request's time.
+func (q *request) toConnect(ep *cluster.Endpoint) time.Duration {
+	d := q.left()
+	if d > 0 && q.others(ep) {
+		return max(time.Millisecond, d/2)
+	}
+	return d
+}
+
+// others reports whether the request may go to another endpoint than ep that was not tried. One with a key waits for the key's owner.
+func (q *request) others(ep *cluster.Endpoint) bool {
+	if q.shard.owned != unowned && q.rules.Shard.Fallback != rules.FallOver {
+		return false
+	}
+	return slices.ContainsFunc(q.route.endpoints(), func(e *cluster.Endpoint) bool { return e != ep && !slices.Contains(q.pick.Tried, e) })
+}
+
 // overdue reports whether the request's time is up.
 func (q *request) overdue() bool {
 	end := q.end()
@@ -94,7 +113,7 @@ func (w *Worker) arm(r *route, x *h1.Exchange, a *exchangeAttempt) {
 	if r.target == nil || !s.HangRace.On && s.Hedge == 0 || !r.idempotent(x) {
 		return
 	}
-	a.late = now + int64(r.patience(s))
+	a.late = now + int64(r.one.untilRaced())
 }
 
 // patience is how long an attempt may go without an answer before it is raced.

@@ -10,7 +10,6 @@ import (
 	"github.com/sluice-mesh/sluice/sidecar/h2"
 	"github.com/sluice-mesh/sluice/sidecar/metrics"
 	"github.com/sluice-mesh/sluice/sidecar/retry"
-	"github.com/sluice-mesh/sluice/sidecar/rules"
 )
 
 // A request that has been to every endpoint may go to them once more, after a while (sluice.mesh/retry-backoff). An attempt at an endpoint
@@ -51,7 +50,7 @@ func (q *request) pause(a *attempt, replayable, idempotent bool) (wait time.Dura
 	if b.Base == 0 || q.enough || !q.ranOut || q.nested || q.full || q.shard.owned != unowned || r.target == nil {
 		return 0, false
 	}
-	if classify.Decide(o, replayable, idempotent && (o != classify.Cut || q.rules.Retry.On.Has(rules.OnReset))) == classify.No {
+	if q.decide(o, replayable, idempotent) == classify.No {
 		return 0, false
 	}
 	rest := q.soonest()

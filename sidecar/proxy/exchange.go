@@ -13,7 +13,6 @@ import (
 	"github.com/sluice-mesh/sluice/sidecar/metrics"
 	"github.com/sluice-mesh/sluice/sidecar/outlier"
 	"github.com/sluice-mesh/sluice/sidecar/retry"
-	"github.com/sluice-mesh/sluice/sidecar/upstream"
 )
 
 // exchangeAttempt is an attempt over HTTP/1.x. While it has a connection it is to be ended: passed on, dropped or lost.
@@ -147,16 +146,13 @@ func (r *route) idempotent(x *h1.Exchange) bool {
 func (w *Worker) send(r *route, x *h1.Exchange, ep *cluster.Endpoint, choice metrics.Choice) {
 	q, a := &r.one, &r.running
 	*a = exchangeAttempt{attempt: q.start(ep, choice)}
-	up, err := w.connection(ep, q.fresh, choice == metrics.Original, q.left())
-	if err != nil && q.overdue() {
-		a.outcome, a.err, a.unsent = classify.TimedOut, errRequestTime, true // which says nothing of the endpoint
-		r.stats.Timeouts[1].Add(1)
-		q.done(&a.attempt)
-		return
-	}
+	up, err := w.connection(ep, q.fresh, choice == metrics.Original, q.toConnect(ep))
 	if err != nil {
 		a.outcome, a.err = classify.ConnectFailed, err
-		w.connectFailed(ep, err)
+		if q.overdue() {
+			a.outcome, a.err, a.unsent = classify.TimedOut, errRequestTime, true
+			r.stats.Timeouts[1].Add(1)
+		}
 		q.done(&a.attempt)
 		return
 	}
@@ -185,7 +181,11 @@ func (w *Worker) heard(r *route, a *exchangeAttempt, res h1.Result, steady bool)
 	a.status, a.err, a.outcome = res.Status, res.Err, outcomeOf(res, false)
 	if res.Err != nil {
 		q.fresh = q.fresh || a.reused
-		q.judge(&a.attempt, a.health())
+		h := a.health()
+		if a.outcome == classify.ClientGone && steady {
+			h = q.gaveUp(a.began)
+		}
+		q.judge(&a.attempt, h)
 		w.end(r, a, false)
 		return
 	}
@@ -297,13 +297,6 @@ func (r *route) abandon() {
 		if a.up != nil {
 			r.w.end(r, a, false)
 		}
-	}
-}
-
-// connectFailed notes what a failed connect says of an endpoint: nothing, where it was us who had no descriptor for it.
-func (w *Worker) connectFailed(ep *cluster.Endpoint, err error) {
-	if !upstream.OutOfDescriptors(err) {
-		outlier.ConnectFailed(w.load(ep), w.l.Now())
 	}
 }
 

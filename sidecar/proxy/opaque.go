@@ -55,16 +55,17 @@ func (w *Worker) connect(r *route, unwanted *bool) (leg, error) {
 		}
 		load := w.load(ep)
 		load.InFlight++
+		since := outlier.Began(load, w.l.Now(), outlier.Settings(q.rules.Ejection))
 		place := q.settled(ep)
 		var c *loop.Conn
 		if c, err = w.pools.Dial(ep, choice == metrics.Original); err == nil {
 			outlier.Connected(load)
+			outlier.Silent(load, since, w.l.Now(), false)
 			w.stats.Upstreams.Add(1)
 			return leg{conn: c, ep: ep, place: place}, nil
 		}
 		load.InFlight--
 		w.giveUpPlace(ep, &place)
-		w.connectFailed(ep, err)
 		q.failed(ep, false)
 	}
 }

@@ -9,7 +9,6 @@ import (
 	"github.com/sluice-mesh/sluice/sidecar/loop"
 	"github.com/sluice-mesh/sluice/sidecar/metrics"
 	"github.com/sluice-mesh/sluice/sidecar/outlier"
-	"github.com/sluice-mesh/sluice/sidecar/rules"
 )
 
 // rival is an attempt beside the running one. It has a coroutine, which connects, sends and waits; the exchange's own coroutine
@@ -71,7 +70,6 @@ func (w *Worker) beginRival(r *route, x *h1.Exchange, ep *cluster.Endpoint, choi
 		}
 		if err != nil {
 			v.res.Err, v.err, v.outcome = err, err, classify.ConnectFailed
-			w.connectFailed(ep, err)
 			return
 		}
 		v.up, v.reused, v.began = up, up.Reused, w.l.Now()
@@ -105,7 +103,7 @@ func (w *Worker) overtaken(r *route, x *h1.Exchange, v *rival) *rival {
 	q, a := &r.one, &r.running
 	if v.res.Err == nil && !q.rules.Retry.On.Status(v.res.Status) {
 		r.stats.Races[1].Add(1)
-		hung := r.hung(q.rules, a.began)
+		hung := q.hung(a.began)
 		x.Adopt(v.up, a.up)
 		a.outcome = classify.LostRace
 		if hung {
@@ -124,13 +122,6 @@ func (w *Worker) overtaken(r *route, x *h1.Exchange, v *rival) *rival {
 	}
 	q.besides(&v.attempt)
 	return w.challenge(r, x)
-}
-
-// hung reports whether an attempt has gone without an answer for so long that it speaks against its endpoint, and not only for so
-// long as the Service hedges after.
-func (r *route) hung(rules *rules.Rules, began int64) bool {
-	s := rules.HangRace
-	return s.On && r.w.l.Now()-began >= int64(r.latency.Late(s.Floor, s.Factor))
 }
 
 // promote makes a rival the running attempt.

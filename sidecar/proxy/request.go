@@ -65,6 +65,7 @@ type request struct {
 type doubt struct {
 	ep    *cluster.Endpoint
 	since outlier.Since
+	heard bool // with the head of an answer
 }
 
 // attempt is one try of a request at an endpoint, in any protocol.
@@ -189,6 +190,9 @@ func (q *request) done(a *attempt) {
 	if !a.heard {
 		balancer.GaveUp(load, now-a.began, now)
 	}
+	if !slices.Contains(q.doubts[:q.unsure], doubt{a.ep, a.since, a.heard}) {
+		outlier.Silent(load, a.since, now, a.heard) // where it said something it is of the past
+	}
 	load.InFlight--
 	q.route.w.giveUpPlace(a.ep, &a.place)
 	q.trace.add(a, now)
@@ -235,7 +239,7 @@ func (q *request) head(a *attempt, h classify.Health) {
 		return
 	}
 	q.better = true
-	outlier.Heard(load, a.since, now)
+	a.since = outlier.Heard(load, a.since, now, outlier.Settings(q.rules.Ejection))
 }
 
 // judge notes what an attempt's end says of its endpoint's health.
@@ -249,7 +253,7 @@ func (q *request) judge(a *attempt, h classify.Health) {
 		q.blame(a.ep, a.since, a.after, false)
 	case classify.Doubtful:
 		if q.unsure < len(q.doubts) {
-			q.doubts[q.unsure] = doubt{a.ep, a.since}
+			q.doubts[q.unsure] = doubt{a.ep, a.since, a.heard}
 			q.unsure++
 		}
 	}
@@ -258,9 +262,11 @@ func (q *request) judge(a *attempt, h classify.Health) {
 // settle resolves the doubts, once it is known how the request ends: what two endpoints answer, and none answers better, is due to
 // the request. What nobody else was asked about stays doubtful, and others' answers to other requests decide.
 func (q *request) settle() {
-	if q.better || q.unsure == 1 {
-		for _, d := range q.doubts[:q.unsure] {
+	for _, d := range q.doubts[:q.unsure] {
+		if q.better || q.unsure == 1 {
 			q.blame(d.ep, d.since, 0, !q.better)
+		} else {
+			outlier.Silent(q.route.w.load(d.ep), d.since, q.route.w.l.Now(), d.heard)
 		}
 	}
 	q.unsure = 0
@@ -286,7 +292,7 @@ func (q *request) again(a *attempt, replayable, idempotent bool) (*cluster.Endpo
 	o := a.outcome
 	q.ranOut = false
 	q.full, q.shard.away = false, false // say what next finds from here on
-	decision := classify.Decide(o, replayable, idempotent && (o != classify.Cut || q.rules.Retry.On.Has(rules.OnReset)))
+	decision := q.decide(o, replayable, idempotent)
 	if decision == classify.No || q.enough {
 		return nil, 0
 	}
@@ -301,6 +307,15 @@ func (q *request) again(a *attempt, replayable, idempotent bool) (*cluster.Endpo
 	}
 	r.stats.Retries[o].Add(1)
 	return ep, choice
+}
+
+// decide says whether the request may be sent once more behind an attempt that ended with o. The connection of one whose answer cannot be
+// understood has ended as well: the Service's word on the one holds for the other.
+func (q *request) decide(o classify.Outcome, replayable, idempotent bool) classify.Retry {
+	if o == classify.Cut || o == classify.BadAnswer {
+		idempotent = idempotent && q.rules.Retry.On.Has(rules.OnReset)
+	}
+	return classify.Decide(o, replayable, idempotent)
 }
 
 // pardon reports whether ep may be asked again, one of whose kept connections has failed with o: once in a request, for an endpoint may

@@ -247,9 +247,7 @@ func (s streams) Failed(x *h2.Exchange, f h2.Failure) {
 	c := x.State.(*call)
 	a := &c.attempt
 	a.err, a.reused = f.Err, f.Kept
-	if a.outcome = outcomeOfStream(f); f.Connect {
-		s.w.connectFailed(a.ep, f.Err)
-	}
+	a.outcome = outcomeOfStream(f)
 	if raced(x, c) {
 		c.judge(a, classify.HealthOf(a.outcome, 0, a.reused))
 		s.rivalFailed(x, c, a.outcome)
@@ -344,6 +342,7 @@ func (s streams) Ended(x *h2.Exchange, e h2.End) {
 	switch {
 	case e.Gone:
 		a.outcome = classify.ClientGone
+		c.judge(a, c.abandoned(x))
 	case e.Truncated:
 		a.outcome = classify.Truncated
 		c.judge(a, classify.Bad)

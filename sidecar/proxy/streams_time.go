@@ -45,7 +45,7 @@ func (s streams) arm(x *h2.Exchange, c *call) {
 	w, rules := s.w, c.rules
 	late := loop.Never
 	if s.r.target != nil && (rules.HangRace.On || rules.Hedge > 0) && s.idempotent(x, c) {
-		late = w.l.Now() + int64(s.r.patience(rules))
+		late = w.l.Now() + int64(c.untilRaced())
 	}
 	w.times.set(w, s, x, c, late)
 }
@@ -63,6 +63,9 @@ func (t *times) set(w *Worker, s streams, x *h2.Exchange, c *call, late int64) {
 	}
 	if d := c.within; d > 0 {
 		earlier(c.request.began + int64(d))
+		if at := c.toConnectBy(x); at > w.l.Now() {
+			earlier(at)
+		}
 	}
 	t.remove(c)
 	if due == loop.Never {
@@ -146,10 +149,14 @@ func (s streams) overdue(x *h2.Exchange, c *call, now int64) {
 		a.owed = x.Owed()
 		_, sent := x.Went()
 		a.unsent = !sent
-		x.Drop()
-		if sent && !c.hurried() { // else the endpoint has seen nothing of it, or it was the caller who had no patience
-			c.judge(a, a.health())
+		h := classify.Silent // of an endpoint that has seen nothing of it
+		if sent && !c.hurried() {
+			h = a.health()
+		} else if sent { // it was the caller who had no patience
+			h = c.abandoned(x)
 		}
+		x.Drop()
+		c.judge(a, h)
 		c.done(a)
 		if _, answered := x.Held(); answered {
 			s.exhausted(x, c, h2.Failure{})
@@ -168,6 +175,10 @@ func (s streams) overdue(x *h2.Exchange, c *call, now int64) {
 		a.owed = x.Owed()
 		x.Drop()
 		s.lost(x, c, h2.Failure{})
+	case c.toConnectBy(x) != loop.Never && now >= c.toConnectBy(x):
+		a.outcome, a.err = classify.ConnectFailed, errConnectTime
+		x.Drop()
+		s.lost(x, c, h2.Failure{Err: errConnectTime})
 	case late != loop.Never && now >= late:
 		s.challenge(x, c)
 	default:
@@ -212,7 +223,7 @@ func (s streams) wonByRival(x *h2.Exchange, c *call) {
 	s.r.stats.Races[1].Add(1)
 	h := &c.held
 	h.outcome = classify.LostRace
-	if s.r.hung(c.rules, h.began) {
+	if c.hung(h.began) {
 		c.judge(h, classify.Bad)
 	}
 	s.release(c)

@@ -94,19 +94,75 @@ func TestTheTimeOfAnAttemptBeginsWithTheStream(t *testing.T) {
 	r.counts("attempts had their time", 0, func() uint64 { return r.attempts(classify.TimedOut) })
 }
 
-// The time of a request runs all the while. When it ends before a connection came about, that says nothing of the endpoint.
-func TestARequestWhoseTimeEndsBeforeItIsSentBlamesNobody(t *testing.T) {
+// suspected reports whether an endpoint is passed over, for whatever reason.
+func (r *rig) suspected(addr netip.AddrPort) (yes bool) {
+	load := &r.eps(addr)[0].Load[r.index]
+	r.on(func() { yes = load.SuspectUntil > r.l.Now() })
+	return yes
+}
+
+// The time of a request runs all the while, and a connect takes half of what is left of it at most, as long as there is another endpoint.
+// Where that is too little time for a connect it says nothing of the endpoint.
+func TestAConnectLeavesTimeForAnotherEndpoint(t *testing.T) {
+	for name, c := range map[string]struct {
+		within    time.Duration
+		suspected bool
+	}{"with time for a connect": {600 * time.Millisecond, true}, "with too little time": {150 * time.Millisecond, false}} {
+		t.Run(name, func(t *testing.T) {
+			protocols(t, func(t *testing.T, client func(r *rig) *http.Client) {
+				r := newRig(t)
+				r.target.HTTP2.Store(true)
+				hung := unanswered(t)
+				r.inOrder(hung, newH2Server(t, named("good"), either).addr)
+				r.with(func(ru *rules.Rules) { ru.Timeout, ru.Ejection.Errors = c.within, 1 })
+				res, err := client(r).Post("http://web/", "", strings.NewReader("x"))
+				if got := body(t, res, err); got != "good" {
+					t.Errorf("got %q", got)
+				}
+				r.counts("connects failed", 1, func() uint64 { return r.attempts(classify.ConnectFailed) })
+				if c.suspected {
+					r.eventually("the endpoint to be passed over", func() bool { return r.suspected(hung) })
+				} else if r.suspected(hung) {
+					t.Error("the endpoint is passed over")
+				}
+				r.counts("ejections", 0, r.service().Ejections.Load)
+			})
+		})
+	}
+}
+
+// Where there is no other endpoint a connect may take all of the request's time.
+func TestAConnectToTheLastEndpointTakesWhatIsLeft(t *testing.T) {
 	protocols(t, func(t *testing.T, client func(r *rig) *http.Client) {
 		r := newRig(t)
+		r.target.HTTP2.Store(true)
 		hung := unanswered(t)
-		r.inOrder(hung, newH2Server(t, named("good"), either).addr)
-		r.with(func(ru *rules.Rules) { ru.Timeout, ru.Ejection.Errors = 50*time.Millisecond, 1 })
-		res, err := client(r).Get("http://web/")
+		r.inOrder(hung)
+		r.with(func(ru *rules.Rules) { ru.Timeout = 300 * time.Millisecond })
+		began := time.Now()
+		res, err := client(r).Post("http://web/", "", strings.NewReader("x"))
 		if got := body(t, res, err); err == nil && res.StatusCode != 504 {
 			t.Errorf("got %d %q", res.StatusCode, got)
 		}
-		r.counts("ejections", 0, r.service().Ejections.Load)
+		if took := time.Since(began); took < 290*time.Millisecond {
+			t.Errorf("given up after %v", took)
+		}
+		r.eventually("the endpoint to be suspect", func() bool { return r.suspected(hung) })
 	})
+}
+
+// A connection over HTTP/2 is made for whoever needs it next. That it fails is known of the endpoint also when nobody waits for it any more.
+func TestAConnectThatNobodyWaitsForAnyMoreSpeaksAgainstTheEndpoint(t *testing.T) {
+	r := newRig(t)
+	r.target.HTTP2.Store(true)
+	hung := unanswered(t)
+	r.inOrder(hung, newH2Server(t, named("good")).addr)
+	c := r.h2Client()
+	c.Timeout = 50 * time.Millisecond
+	if _, err := c.Get("http://web/"); err == nil {
+		t.Error("an answer came")
+	}
+	r.eventually("the endpoint to be suspect", func() bool { return r.suspected(hung) })
 }
 
 // Once the request is sent its time ends as ever, also where the connect took a while.

@@ -4,7 +4,7 @@ package rules
 type Conditions uint16
 
 const (
-	// OnReset is a connection that ended before anything of the answer was passed on.
+	// OnReset is a connection that ended before anything of the answer was passed on, or was ended, since that cannot be understood.
 	OnReset Conditions = 1 << iota
 	// On5xx is every status from 500 to 599.
 	On5xx

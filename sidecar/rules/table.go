@@ -80,7 +80,7 @@ var table = []Setting{
 	{
 		Name: "retry-on", Group: retries, Example: "reset,503,unavailable",
 		Allowed: "none, or a list of " + strings.Join(conditionWords, ", "),
-		Doc: "What counts as failed, for requests that are idempotent. That is: the connection ended before the answer's head (`reset`), the answer's " +
+		Doc: "What counts as failed, for requests that are idempotent. That is: the connection ended before the answer's head, or what came cannot be understood (`reset`), the answer's " +
 			"HTTP status, or gRPC's status, each before anything of the answer was passed on. Requests that are not idempotent are never sent again after an endpoint " +
 			"may have seen them.",
 		Effect: "sidecar/classify, sidecar/proxy",
@@ -141,7 +141,8 @@ var table = []Setting{
 		Name: "timeout", Group: retries, Example: "15s",
 		Allowed: "off, or a duration from 1ms to 24h",
 		Doc: "How long a request may take to the head of its answer, all attempts and waits included; then the caller is answered 504. A " +
-			"shorter `grpc-timeout` of the caller's holds as well.",
+			"shorter `grpc-timeout` of the caller's holds as well. While another endpoint is left, no connect takes more than half of what is left of that " +
+			"time.",
 		Effect: "sidecar/proxy",
 		value:  at(func(r *Rules) *time.Duration { return &r.Timeout }, without(off, duration(time.Millisecond, 24*time.Hour)), withoutText(off, durationText)),
 	},
@@ -151,7 +152,8 @@ var table = []Setting{
 		Doc: "A pod that hangs costs a second and not the request. An idempotent request that has no answer after the larger of the floor (1s) and so many times the Service's own 99th percentile " +
 			"(10), counted from when the request is on its way to the endpoint, is sent to a second one, on the retry budget; the first answer counts, the other " +
 			"request is cancelled. A slow answer is so never cut off. Where no endpoint can take the request at that time, one that can is looked for again and " +
-			"again while it waits.",
+			"again while it waits. Where a request has a time of its own (`timeout`, `grpc-timeout`) the floor is at most half of what is left of it, once that " +
+			"percentile is known.",
 		Effect: "sidecar/proxy",
 		value:  at(func(r *Rules) *HangRace { return &r.HangRace }, parseHangRace, hangRaceText),
 	},
@@ -185,8 +187,9 @@ var table = []Setting{
 		Name: "ejection-errors", Group: ejection, Example: "10",
 		Allowed: "a whole number from 1 to 1000",
 		Doc: "How many failures in a row eject an endpoint. Failures are connections that end before the answer, the statuses 500, 502, 503 and 504, and " +
-			"gRPC's UNAVAILABLE, UNKNOWN and INTERNAL. 500, UNKNOWN and INTERNAL may be the request's fault: they count as far as other endpoints of " +
-			"the Service answer well meanwhile, so where all fail alike none is ejected for them.",
+			"gRPC's UNAVAILABLE, UNKNOWN and INTERNAL, and answers that cannot be understood; also requests that their callers have given up, after 100ms and " +
+			"`hang-race`'s factor times the 99th percentile. All these but 502, 503, 504, UNAVAILABLE and ended connections may be the request's or the caller's " +
+			"fault: they count as far as other endpoints of the Service answer well meanwhile, so where all fail alike none is ejected for them.",
 		Effect: "sidecar/outlier",
 		value:  at(func(r *Rules) *int { return &r.Ejection.Errors }, count(1, 1000), strconv.Itoa),
 	},

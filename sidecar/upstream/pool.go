@@ -12,6 +12,7 @@ import (
 	"github.com/sluice-mesh/sluice/sidecar/h2"
 	"github.com/sluice-mesh/sluice/sidecar/loop"
 	"github.com/sluice-mesh/sluice/sidecar/metrics"
+	"github.com/sluice-mesh/sluice/sidecar/outlier"
 )
 
 // Options are the settings of connections to endpoints.
@@ -63,7 +64,8 @@ func (p *Pools) Dial(ep *cluster.Endpoint, patient bool) (*loop.Conn, error) {
 	return p.DialWithin(ep, patient, 0)
 }
 
-// DialWithin is Dial that takes no longer than within, if that is not 0.
+// DialWithin is Dial that takes no longer than within, if that is not 0. A failure makes the endpoint suspect (outlier.ConnectFailed), whoever
+// waits for it, unless it says nothing of the endpoint: for want of a descriptor here, or of a fair time.
 func (p *Pools) DialWithin(ep *cluster.Endpoint, patient bool, within time.Duration) (*loop.Conn, error) {
 	o := loop.DialOptions{Timeout: p.o.ConnectTimeout, KeepAlive: p.o.KeepAlive, UserTimeout: p.o.UserTimeout}
 	if patient {
@@ -82,11 +84,18 @@ func (p *Pools) DialWithin(ep *cluster.Endpoint, patient bool, within time.Durat
 	}
 	if err != nil {
 		p.stats.ConnectFailures.Add(1)
+		if !OutOfDescriptors(err) && !(errors.Is(err, loop.ErrTimeout) && o.Timeout < fairConnect) && !errors.Is(err, loop.ErrStopped) {
+			outlier.ConnectFailed(&ep.Load[p.l.Index()], p.l.Now())
+		}
 		return nil, err
 	}
 	p.stats.Connects.Add(1)
 	return c, nil
 }
+
+// fairConnect is the least time that speaks against an endpoint which has not taken a connection by then: many times what it takes between
+// machines of one cluster.
+const fairConnect = 100 * time.Millisecond
 
 // Get answers an idle connection to ep that is still good, the most recently used first, or dials one as DialWithin does.
 func (p *Pools) Get(ep *cluster.Endpoint, patient bool, within time.Duration) (*h1.Upstream, error) {

@@ -67,21 +67,26 @@ func (p *hashed) pick(r *Request) int {
 		l = &p.latest[r.Loop].four
 	}
 	if l.of != addr {
-		l.of, l.index = addr, p.owner(hashAddr(addr))
+		*l = memory{of: addr, index: p.owner(hashAddr(addr))}
 	}
 	if index := int(l.index); p.open(r, index) {
 		return index
 	}
-	return p.another(r, hashAddr(addr))
+	return p.another(r, l)
 }
 
-// latest is whom the last address of each family had for its endpoint, health aside. It is more than a cache line, so that loops do not share any.
+// latest is what is remembered of the last address of each family. It is more than a cache line, so that loops do not share any.
 type latest struct {
-	four, six struct {
-		of    netip.Addr
-		index uint32
-	}
-	_ [64]byte
+	four, six memory
+	_         [64]byte
+}
+
+// memory is whom an address has for its endpoint, and for those who stand in for it.
+type memory struct {
+	of      netip.Addr
+	index   uint32         // of the endpoint
+	ordered bool           // the places are known
+	places  [probes]uint32 // the nearest first
 }
 
 // owner answers the endpoint of a key's nearest probe.
@@ -132,36 +137,17 @@ const golden = 0x9e3779b97f4a7c15
 
 // another stands in for the endpoint of the nearest probe, which is closed: the one of the next nearest or, when all of these are closed,
 // the next on the circle.
-func (p *hashed) another(r *Request, key uint64) int {
-	const closed = ^uint64(0)
-	var at [probes]uint32
-	var way [probes]uint64
-	for k := range at {
-		place := placeOf(key, uint64(k))
-		at[k] = p.behind(place, p.guide[place>>(p.shift&63)])
-		way[k] = p.way(place, at[k])
+func (p *hashed) another(r *Request, l *memory) int {
+	if !l.ordered {
+		l.ordered, l.places = true, p.order(hashAddr(l.of))
 	}
-	first := -1
-	for {
-		nearest := 0
-		for k := range way {
-			if way[k] < way[nearest] {
-				nearest = k
-			}
-		}
-		if way[nearest] == closed {
-			break
-		}
-		way[nearest] = closed
-		if first < 0 {
-			first = int(at[nearest])
-		}
-		if index := int(p.owners[at[nearest]]); p.open(r, index) {
+	for _, at := range l.places {
+		if index := int(p.owners[at]); p.open(r, index) {
 			return index
 		}
 	}
 	for i := range p.endpoints {
-		at := first + i
+		at := int(l.places[0]) + i
 		if at >= len(p.endpoints) {
 			at -= len(p.endpoints)
 		}
@@ -170,6 +156,21 @@ func (p *hashed) another(r *Request, key uint64) int {
 		}
 	}
 	return -1
+}
+
+// order answers the indexes of the places that a key's probes lead to, the nearest first.
+func (p *hashed) order(key uint64) (at [probes]uint32) {
+	var way [probes]uint64
+	for k := range at {
+		place := placeOf(key, uint64(k))
+		i := p.behind(place, p.guide[place>>(p.shift&63)])
+		d, j := p.way(place, i), k
+		for ; j > 0 && way[j-1] > d; j-- {
+			at[j], way[j] = at[j-1], way[j-1]
+		}
+		at[j], way[j] = i, d
+	}
+	return at
 }
 
 // hashName and hashAddr are FNV-1a, mixed: the same in every process and every release, as keys would move otherwise.

@@ -54,7 +54,10 @@ func (g *group) draw(r *Request, not, attempts int) int {
 		late := -1
 		for range attempts {
 			i := g.any(r)
-			if !g.tallies[r.Loop].all && !g.ignoresHealth(r) {
+			if c := &g.tallies[r.Loop]; !c.all && !g.ignoresHealth(r) {
+				if c.sound == 0 {
+					break // nobody was well a moment ago: whoever has recovered since is found by going through all
+				}
 				i = g.likely(r, i)
 			}
 			if i == not || !g.open(r, i) {

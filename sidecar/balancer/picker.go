@@ -24,6 +24,9 @@ type Request struct {
 	// Tried are the endpoints that earlier attempts of the same request went to; they are not picked again.
 	Tried []*cluster.Endpoint
 
+	// NoSpare leaves endpoints of weight 0 out: there are others, which only have no room at the moment.
+	NoSpare bool
+
 	// Client and Destination are what source-hash and destination-hash go by: who asks, and the address that was asked for.
 	Client, Destination netip.Addr
 

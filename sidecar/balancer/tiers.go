@@ -131,7 +131,7 @@ func (p *tiered) inOrder(r *Request) (*tier, int) {
 			return &p.tiers[k], i
 		}
 	}
-	if p.spare != nil {
+	if p.spare != nil && !r.NoSpare {
 		return p.spare, p.spare.pick(r)
 	}
 	return nil, -1

@@ -37,9 +37,10 @@ func (q *request) below(p balancer.Picker, ep *cluster.Endpoint) *cluster.Endpoi
 			break
 		}
 		q.pick.Tried = append(q.pick.Tried, ep) // for these picks only
+		q.pick.NoSpare = true
 		ep = p.Pick(&q.pick)
 	}
-	q.pick.Tried = q.pick.Tried[:tried]
+	q.pick.Tried, q.pick.NoSpare = q.pick.Tried[:tried], false
 	q.full = q.full && ep == nil
 	return ep
 }

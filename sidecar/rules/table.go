@@ -34,8 +34,8 @@ var table = []Setting{
 		Name: "weights", Group: balancing, Example: "web-0=2,web-1=1",
 		Allowed: "none, or a list of POD-NAME-PATTERN=WEIGHT with weights from 0 to 1000, or the word pods, alone or as the last of such a list",
 		Doc: "Shares of endpoints that are not to be the same for all. In a pattern `*` stands for any characters; the first one that matches " +
-			"a pod's name counts, and a pod that none matches has weight 1. A pod of weight 0 gets nothing unless there is nothing else. " +
-			"`pods` asks for the weights that pods have themselves, by their annotation `sluice.mesh/weight`; the sidecars that call " +
+			"a pod's name counts, and a pod that none matches has the weight of its EndpointSlice, which is 1 unless somebody has annotated that. A pod of weight 0 " +
+			"gets nothing unless all others fail or were tried; keys, sessions and scattered requests do not go by weights. `pods` asks for the weights that pods have themselves, by their annotation `sluice.mesh/weight`; the sidecars that call " +
 			"the Service then read the metadata of its pods, which is a right of its own (see [policies.md](policies.md#weights-new-endpoints)).",
 		Effect: "sidecar/balancer, sidecar/discovery/assemble",
 		value: at(func(r *Rules) *string { return &r.Weights },

@@ -136,13 +136,13 @@ func (s *seating) hold(old, m *Map) {
 		if member == nil || s.kept[i] || member.Ordinal < 0 {
 			continue
 		}
-		until := m.in.Now.Add(m.spec.Hold)
+		until, was := m.in.Now.Add(m.spec.Hold), old.at[i] != nil
 		for _, h := range old.held {
 			if int(h.index) == i {
-				until = earlier(h.until, until)
+				until, was = earlier(h.until, until), true
 			}
 		}
-		if until.After(m.in.Now) {
+		if was && until.After(m.in.Now) { // not one that a StatefulSet was only expected to have
 			s.kept[i] = true
 			s.held = append(s.held, hold{index(i), until})
 		}

@@ -1,6 +1,7 @@
 package check
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -27,6 +28,9 @@ type configMap struct {
 	raw                   json.RawMessage
 }
 
+// defaultNamespace is that of objects that name none, as for discovery from files.
+const defaultNamespace = "default"
+
 // service notes which table a Service asks for, if it does. What is wrong in its annotations asks for nothing.
 func (t *Tables) service(place string, m metadata) {
 	r, _ := rules.Parse(m.Annotations, nil)
@@ -47,7 +51,7 @@ func (t *Tables) Findings() (findings []Finding) {
 	done := map[reading]bool{}
 	for _, u := range t.uses {
 		for i, c := range t.configMaps {
-			if c.namespace != u.namespace || c.name != u.name || done[reading{i, u.kind}] {
+			if cmp.Or(c.namespace, defaultNamespace) != cmp.Or(u.namespace, defaultNamespace) || c.name != u.name || done[reading{i, u.kind}] {
 				continue
 			}
 			done[reading{i, u.kind}] = true

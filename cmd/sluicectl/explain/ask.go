@@ -88,8 +88,13 @@ func (s *settings) rest(res *http.Response, a *answer) {
 		a.said = strings.TrimSpace(string(body))
 		return
 	}
+	_, err := io.Copy(io.Discard, res.Body) // trailers come behind all of it
 	value := func(name string) string { return cmp.Or(res.Trailer.Get(name), res.Header.Get(name)) }
 	a.grpc = value("Grpc-Status")
+	if a.grpc == "" && err != nil {
+		a.grpc = "not known, since the answer has not ended: " + err.Error()
+		return
+	}
 	if message := value("Grpc-Message"); message != "" {
 		if text, err := url.PathUnescape(message); err == nil {
 			message = text

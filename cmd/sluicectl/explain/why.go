@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/sluice-mesh/sluice/sidecar/rules"
 )
@@ -43,6 +44,9 @@ func (s *settings) why(ctx context.Context, to *url.URL) string {
 			"or is excluded); it knows: " + names(all) + ". If the Service is one of these, " + s.perhaps("")
 	}
 	k := matching[0]
+	if len(matching) > 1 {
+		return "The Service may be any of " + names(matching) + ": ask with its namespace in the name, such as http://NAME.NAMESPACE/, to be told why."
+	}
 	switch {
 	case k.Protocol == "tcp" || k.Protocol == "tls":
 		return fmt.Sprintf("Service %s is declared %s (appProtocol, or the name of its port): its bytes are passed on unread. A port of HTTP is declared http, "+
@@ -68,6 +72,9 @@ func (s *settings) perhaps(name string) string {
 
 // known asks the sidecar which Services it knows.
 func (s *settings) known(ctx context.Context) ([]known, error) {
+	// The time that the request had may be over.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
 	q, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.admin+"/clusters", nil)
 	if err != nil {
 		return nil, err

@@ -15,6 +15,7 @@ type Pods struct {
 	by    map[string]podWeight
 	wrong map[string]string // what is wrong with the value of a pod, by its name
 	known bool              // all that there are were listed
+	begun bool              // they were once: before that, weights of some would be out of all proportion to those of the rest
 	gone  int               // how many are not there
 }
 
@@ -83,7 +84,7 @@ func (p *Pods) End() (changed bool) {
 		}
 	}
 	changed = changed || !p.known
-	p.known = true
+	p.known, p.begun = true, true
 	return changed
 }
 

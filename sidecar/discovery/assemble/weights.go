@@ -66,7 +66,7 @@ func (w weights) none() bool { return w.slices == nil && w.pods == nil }
 
 // of answers the weight of a candidate: its pod's, else its slice's, else 1.
 func (w weights) of(c *candidate) uint32 {
-	if w.pods != nil && c.isPod {
+	if w.pods != nil && w.pods.begun && c.isPod {
 		if p := w.pods.by[c.name]; p.said {
 			return uint32(p.n)
 		}

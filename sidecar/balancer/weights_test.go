@@ -318,3 +318,21 @@ func TestWeightZeroIsForWhenThereIsNothingElse(t *testing.T) {
 		}
 	}
 }
+
+// Weight 0 is for those who are to have nothing: not because the others have no room at the moment, either.
+func TestNoSpareForWantOfRoom(t *testing.T) {
+	es := named(3)
+	p, r := mustNew(t, Options{Weights: "web-2=0,*=1"}, &cluster.EndpointSet{Endpoints: es}), request(0, 1)
+	r.Tried = es[:2]
+	if got := p.Pick(r); got != es[2] {
+		t.Errorf("the others were tried: %v, want the one of weight 0", got)
+	}
+	r.NoSpare = true
+	if got := p.Pick(r); got != nil {
+		t.Errorf("the others have no room: %s, want nobody", got.Name)
+	}
+	r.Tried = nil
+	if got := p.Pick(r); got == nil || got == es[2] {
+		t.Errorf("%v, want one with a weight", got)
+	}
+}

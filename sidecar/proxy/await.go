@@ -210,7 +210,7 @@ func (w *Worker) await(r *route, x *h1.Exchange) h1.Result {
 				r.stats.Races[0].Add(1)
 			}
 			w.dismiss(r, v, fate)
-			v = nil
+			v, a.beside = nil, true
 			return res
 		}
 		// The rival goes on in its place.

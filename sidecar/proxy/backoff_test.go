@@ -189,7 +189,10 @@ func (p pickUntil) Pick(r *balancer.Request) *cluster.Endpoint {
 func TestBackoffBehindWhichThereIsNobody(t *testing.T) {
 	r := newRig(t)
 	var nobody atomic.Bool
-	bad := newH2Server(t, func(w http.ResponseWriter, q *http.Request) { nobody.Store(true); http.Error(w, "sorry", 503) })
+	bad := newH2Server(t, func(w http.ResponseWriter, q *http.Request) {
+		nobody.Store(true)
+		http.Error(w, "sorry", http.StatusServiceUnavailable)
+	})
 	eps := r.eps(bad.addr)
 	r.target.Publish(&discovery.Snapshot{Set: &cluster.EndpointSet{Endpoints: eps}, Picker: pickUntil{eps[0], &nobody}})
 	r.with(func(ru *rules.Rules) {

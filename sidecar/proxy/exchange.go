@@ -18,8 +18,9 @@ import (
 // exchangeAttempt is an attempt over HTTP/1.x. While it has a connection it is to be ended: passed on, dropped or lost.
 type exchangeAttempt struct {
 	attempt
-	up   *h1.Upstream
-	late int64 // when the attempt is to be raced; loop.Never is never
+	up     *h1.Upstream
+	late   int64 // when the attempt is to be raced; loop.Never is never
+	beside bool  // it raced another one when its wait ended
 }
 
 // exchange is the way of one request. What the Service asks for besides comes before and behind it.
@@ -182,7 +183,7 @@ func (w *Worker) heard(r *route, a *exchangeAttempt, res h1.Result, steady bool)
 	if res.Err != nil {
 		q.fresh = q.fresh || a.reused
 		h := a.health()
-		if a.outcome == classify.ClientGone && steady {
+		if a.outcome == classify.ClientGone && steady && !a.beside { // of two that race, neither of which has answered, it says nothing
 			h = q.gaveUp(a.began)
 		}
 		q.judge(&a.attempt, h)

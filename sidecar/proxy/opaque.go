@@ -65,6 +65,7 @@ func (w *Worker) connect(r *route, unwanted *bool) (leg, error) {
 			return leg{conn: c, ep: ep, place: place}, nil
 		}
 		load.InFlight--
+		outlier.Silent(load, since, w.l.Now(), false) // unless the connect has said something of it
 		w.giveUpPlace(ep, &place)
 		q.failed(ep, false)
 	}

@@ -21,7 +21,7 @@ type rival struct {
 	// coroutine ends the attempt itself.
 	handed, left bool
 	fate         classify.Outcome // of one that nobody wants any more
-	unsent       bool             // the coroutine left it at a connection
+	idle         bool             // the coroutine left it at a connection
 	exchange     *loop.Task
 }
 
@@ -65,7 +65,7 @@ func (w *Worker) beginRival(r *route, x *h1.Exchange, ep *cluster.Endpoint, choi
 		}()
 		up, err := w.connection(ep, fresh, false, left)
 		if err != nil && end != loop.Never && w.l.Now() >= end {
-			v.res.Err, v.err, v.outcome = errRequestTime, errRequestTime, classify.TimedOut // which says nothing of the endpoint
+			v.res.Err, v.err, v.outcome, v.unsent = errRequestTime, errRequestTime, classify.TimedOut, true
 			return
 		}
 		if err != nil {
@@ -78,7 +78,7 @@ func (w *Worker) beginRival(r *route, x *h1.Exchange, ep *cluster.Endpoint, choi
 		}
 		w.stats.Upstreams.Add(1)
 		if v.left || v.handed {
-			v.res, v.unsent = h1.Result{}, true
+			v.res, v.idle = h1.Result{}, true
 			return
 		}
 		up.Extra = field
@@ -94,7 +94,7 @@ func (w *Worker) giveBack(r *route, v *rival) {
 		return
 	}
 	v.outcome = v.fate
-	w.end(r, &v.exchangeAttempt, v.unsent)
+	w.end(r, &v.exchangeAttempt, v.idle)
 }
 
 // overtaken decides about a rival whose coroutine has ended before the running attempt was answered: with an answer it is the

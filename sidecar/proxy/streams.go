@@ -113,8 +113,8 @@ func (s streams) route(x *h2.Exchange, c *call) {
 func (s streams) send(x *h2.Exchange, c *call, ep *cluster.Endpoint, choice metrics.Choice) {
 	c.attempt = c.start(ep, choice)
 	s.number(x, c)
-	s.arm(x, c)
 	s.w.pools.Send(x, ep, choice == metrics.Original)
+	s.arm(x, c) // behind that, as what is due depends on whether there was a connection to send on
 }
 
 // Sending has the time of an attempt begin, as over HTTP/1.x: what it has waited for its connection says nothing of how long its endpoint takes.

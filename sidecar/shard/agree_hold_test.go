@@ -2,12 +2,14 @@ package shard
 
 import (
 	"cmp"
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"testing"
 	"time"
 
 	"github.com/sluice-mesh/sluice/sidecar/cluster"
+	"github.com/sluice-mesh/sluice/sidecar/shardkey"
 )
 
 // event is a pod that goes, or comes at an address, as seen at a time.
@@ -252,4 +254,29 @@ func TestAReturnThatOneSidecarHasNotSeen(t *testing.T) {
 		}
 	})
 	same(t, saw.m, missed.m)
+}
+
+// What a StatefulSet is only expected to have was never there, and is not held when the map becomes one that goes by pods; what was there is.
+func TestNobodyIsHeldWhoWasNeverThere(t *testing.T) {
+	all := replicas(5)
+	m := New(mustSpec(t, "ordinal,by=hash"), Input{Set: setOf(all...), StatefulSet: &StatefulSet{Name: "web", Replicas: 6}, Now: epoch})
+	spec := mustSpec(t, "rendezvous")
+	m = m.NextAs(spec, Input{Set: setOf(all...), Now: epoch})
+	same(t, m, New(spec, Input{Set: setOf(all...), Now: epoch}))
+	m = m.NextAs(spec, Input{Set: setOf(all[:4]...), Now: epoch})
+	if o := m.Owner(ownedBy(t, m, "web-4")); o.Why != Down {
+		t.Errorf("web-4 has left, and its keys are %v, want them held", o.Why)
+	}
+}
+
+// ownedBy answers a key of a member.
+func ownedBy(t *testing.T, m *Map, name string) shardkey.Key {
+	t.Helper()
+	for i := range 10_000 {
+		if k := keyOf(fmt.Sprint("key-", i)); m.Owner(k).Member != nil && m.Owner(k).Member.Name == name {
+			return k
+		}
+	}
+	t.Fatalf("%s owns nothing", name)
+	return shardkey.Key{}
 }

@@ -214,7 +214,7 @@ func TestNoExplanation(t *testing.T) {
 	clusters := func(name, protocol, settings string) string {
 		return "--admin=" + strings.TrimPrefix(serve(t, func(w http.ResponseWriter, q *http.Request) {
 			if q.URL.Path == "/clusters" {
-				fmt.Fprintf(w, `{"clusters": [{"name": "other/things:%s", "protocol": "tcp"}, {"name": %q, "protocol": %q, "settings": {%s}}]}`, to, name, protocol, settings)
+				fmt.Fprintf(w, `{"clusters": [{"name": "other/things:%s", "protocol": "tcp"}, {"name": "%s", "protocol": %q, "settings": {%s}}]}`, to, name, protocol, settings)
 			}
 		}), "http://")
 	}
@@ -225,6 +225,8 @@ func TestNoExplanation(t *testing.T) {
 	}{
 		"the Service does not allow it": {[]string{clusters("shop/localhost:"+to, "undeclared", ""), here},
 			[]string{"the answer, 200 OK, has no explanation. Service shop/localhost:" + to + " does not allow it: kubectl annotate service -n shop localhost sluice.mesh/explain=header\n"}},
+		"two Services": {[]string{clusters("shop/localhost:"+to+`", "protocol": "http"}, {"name": "store/localhost:`+to, "http", ""), here},
+			[]string{"may be any of shop/localhost:" + to + ", store/localhost:" + to + ": ask with its namespace"}},
 		"its bytes are not read": {[]string{clusters("shop/localhost:"+to, "tcp", `"sluice.mesh/explain": "on"`), here}, []string{"is declared tcp (appProtocol"}},
 		"it should have one":     {[]string{clusters("shop/localhost:"+to, "http", `"sluice.mesh/explain": "on"`), here}, []string{"allows explanations (sluice.mesh/explain: on), so"}},
 		"another Service":        {[]string{clusters("shop/orders:"+to, "http", ""), here}, []string{"knows no Service of that name and port", "it knows: other/things:" + to + ", shop/orders:" + to}},
@@ -266,8 +268,8 @@ func TestNoAnswer(t *testing.T) {
 		"the end, by HTTP/2":       {[]string{"--http2", cut}, []string{"no answer of " + cut[7:]}},
 		"another kind of field":    {[]string{odd}, []string{odd[7:] + `: sluice-explain: "because" cannot be read: it names no Service`}},
 		"TLS":                      {[]string{"https://orders/"}, []string{"by TLS the sidecar passes on unread"}},
-		"another scheme":           {[]string{"ftp://orders/"}, []string{"want http://HOST/..."}},
-		"no host":                  {[]string{"http:///x"}, []string{"want http://HOST/..."}},
+		"another scheme":           {[]string{"ftp://orders/"}, []string{"want http://HOST/PATH"}},
+		"no host":                  {[]string{"http:///x"}, []string{"want http://HOST/PATH"}},
 		"no URL":                   {nil, []string{"Usage"}},
 		"a flag behind":            {[]string{odd, "--http2"}, []string{"one URL, and flags before it"}},
 		"a field without a colon":  {[]string{"-H", "x", odd}, []string{"want NAME: VALUE"}},

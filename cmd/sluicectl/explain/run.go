@@ -155,7 +155,7 @@ func target(address string) (*url.URL, error) {
 	case to.Scheme == "https":
 		return nil, fmt.Errorf("%s: what goes by TLS the sidecar passes on unread, connection by connection; only http:// can be explained", address)
 	case to.Scheme != "http" || to.Hostname() == "":
-		return nil, fmt.Errorf("%s: want http://HOST/...", address)
+		return nil, fmt.Errorf("%s: want http://HOST/PATH", address)
 	}
 	return to, nil
 }

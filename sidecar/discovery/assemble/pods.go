@@ -115,6 +115,9 @@ func (p *Pods) prune(all []*Slice) {
 	}
 }
 
+// kindPod is what problems call a pod, as kubectl does.
+const kindPod = "Pod"
+
 // someNames is how many pods are named in problems, of which there may be as many as pods.
 const someNames = 3
 
@@ -148,10 +151,10 @@ func (t *Targets) WeightProblems() (problems []error) {
 		if w := p.by[name]; w.said {
 			stays = fmt.Sprintf("the last right one, %d, stays in force", w.n)
 		}
-		return fmt.Errorf("Pod %s/%s: %w; %s", t.service.Namespace, name, Weight{wrong: p.wrong[name]}.Problem(), stays)
+		return fmt.Errorf("%s %s/%s: %w; %s", kindPod, t.service.Namespace, name, Weight{wrong: p.wrong[name]}.Problem(), stays)
 	})
 	return some(problems, unknown, func(name string) error {
-		return fmt.Errorf("Pod %s/%s is not there, or not known, or has not the labels %s; it "+stays, t.service.Namespace, name, t.needs.Pods)
+		return fmt.Errorf("%s %s/%s is not there, or not known, or has not the labels %s; it "+stays, kindPod, t.service.Namespace, name, t.needs.Pods)
 	})
 }
 

@@ -3,6 +3,8 @@ package assemble
 import (
 	"fmt"
 	"net/netip"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/sluice-mesh/sluice/sidecar/rules"
@@ -32,4 +34,36 @@ func TestPodsThatAreGoneAreForgotten(t *testing.T) {
 	if pods.by != nil {
 		t.Errorf("nobody asks for %v", pods.by)
 	}
+}
+
+// While a list of pods has not come to its end for the first time, those that it had so far would get nearly all there is.
+func TestHalfAListOfPodsWeighsNothing(t *testing.T) {
+	targets := Targets{Loops: 1}
+	service := Service{Namespace: "shop", Name: "cart", Selector: "app=cart", Addrs: []netip.Addr{netip.MustParseAddr("10.96.0.1")},
+		Ports: []ServicePort{{Port: 80}}, Rules: rulesWith(t, "weights", "pods")}
+	s, problems := ParseSlice(sliceOf(t, []string{"a", "ports=-:8080", "p0@10.1.0.1", "p1@10.1.0.2"}))
+	if problems != nil {
+		t.Fatal(problems)
+	}
+	pods := &targets.Given.Pods
+	weigh := func(what string, want ...uint32) {
+		t.Helper()
+		targets.Update(service, []*Slice{s})
+		slices.SortFunc(s.records, func(a, b record) int { return strings.Compare(a.name, b.name) })
+		for i := range want {
+			if got := targets.weights.of(&candidate{record: &s.records[i], slice: s}); got != want[i] {
+				t.Errorf("%s: p%d has weight %d, want %d", what, i, got, want[i])
+			}
+		}
+	}
+	hundred := map[string]string{rules.WeightAnnotation: "100"}
+	pods.Begin()
+	pods.Set("p0", hundred)
+	weigh("a page of two", 1, 1)
+	pods.Set("p1", hundred)
+	pods.End()
+	weigh("all", 100, 100)
+	pods.Begin()
+	pods.Set("p0", map[string]string{rules.WeightAnnotation: "7"})
+	weigh("listed again", 7, 100)
 }

@@ -88,7 +88,7 @@ func (p *parser) pod(raw json.RawMessage) error {
 		metav1.ObjectMeta `json:"metadata"`
 	}
 	if err := kubejson.UnmarshalCaseSensitivePreserveInts(raw, &in); err != nil {
-		return fmt.Errorf("Pod: %w", describe(err, raw))
+		return fmt.Errorf("a Pod: %w", describe(err, raw))
 	}
 	if n, err := nameOf(in.ObjectMeta); err == nil {
 		p.m.pods = append(p.m.pods, pod{n, in.Labels, in.Annotations})

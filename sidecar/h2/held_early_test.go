@@ -30,6 +30,12 @@ func early(t *testing.T, keep int, settings ...http2.Setting) (r *rig, c, a *pee
 	c.post(1)
 	a = r.server(0, settings...)
 	a.want(asked("POST", 1), "")
+	// Who acknowledges a PING has read the SETTINGS before it.
+	a.WritePing(false, [8]byte{1})
+	for read := false; !read; {
+		f, ok := a.next().(*http2.PingFrame)
+		read = ok && f.IsAck()
+	}
 	c.WriteData(1, false, []byte("one "))
 	return r, c, a
 }

@@ -53,6 +53,7 @@ func (w *Worker) exchange(r *route, x *h1.Exchange) {
 func (w *Worker) try(r *route, x *h1.Exchange) {
 	q, a := &r.one, &r.running
 	r.running, r.held = exchangeAttempt{}, exchangeAttempt{}
+	defer q.settle() // where it ends in a wait, nobody has
 	defer r.abandon()
 	x.Keep(q.rules.ReplayLimit)
 	r.budget.Deposit()

@@ -411,6 +411,7 @@ const (
 func (s streams) reply(x *h2.Exchange, status, grpc int, text string) {
 	var explained []hpack.Field
 	if c, ok := x.State.(*call); ok {
+		c.settle()
 		c.answered(status)
 		if c.trace.explained {
 			explained = []hpack.Field{{Name: explainField, Value: c.request.explain(nil)}}

@@ -84,6 +84,7 @@ type attempt struct {
 	place   *queue        // who waits for the place that it takes; nil takes none
 	course  course        // how its pick came about, of a request with an owner
 	unsent  bool          // its time was over before there was a connection to send it on
+	stays   bool          // it waits for room where no further connection could be made, for want of another endpoint
 	err     error
 }
 

@@ -311,6 +311,7 @@ func (s streams) stay(x *h2.Exchange, c *call) bool {
 			continue
 		}
 		c.attempt = c.start(ep, metrics.Again)
+		c.attempt.stays = true
 		s.number(x, c)
 		s.arm(x, c)
 		s.w.pools.Stay(x, ep)

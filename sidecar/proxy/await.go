@@ -97,6 +97,11 @@ func (q *request) others(ep *cluster.Endpoint) bool {
 	if q.shard.owned != unowned && q.rules.Shard.Fallback != rules.FallOver {
 		return false
 	}
+	return q.untried(ep)
+}
+
+// untried reports whether there is another endpoint than ep that was not tried.
+func (q *request) untried(ep *cluster.Endpoint) bool {
 	return slices.ContainsFunc(q.route.endpoints(), func(e *cluster.Endpoint) bool { return e != ep && !slices.Contains(q.pick.Tried, e) })
 }
 
@@ -128,12 +133,22 @@ func (r *route) patience(s *rules.Rules) time.Duration {
 	return d
 }
 
-// later answers when an attempt that began at began, and that nobody could race now, is asked about again: there may be somebody by then. That is
-// after as long as it has taken so far, a second at the most, or in the time to a race where that is longer. Many attempts' times come together, on
-// multiples of look.
-func (r *route) later(s *rules.Rules, began int64) int64 {
-	now := r.w.l.Now()
-	at := now + max(int64(r.patience(s)), min(now-began, int64(time.Second)))
+// How long an attempt that nobody could race goes at most before it is asked about again: where there are others, one of them may have room, or the
+// budget a retry, before long; else endpoints have to come, or to change, and who waits for news for hours is to cost next to nothing.
+const (
+	againSoon   = time.Second
+	againSeldom = 10 * time.Second
+)
+
+// later answers when an attempt at ep that began at began, and that nobody could race now, is asked about again: there may be somebody by then. That
+// is after as long as it has taken so far, up to againSoon or againSeldom, or in the time to a race where that is longer. Many attempts' times come
+// together, on multiples of look.
+func (q *request) later(ep *cluster.Endpoint, began int64) int64 {
+	now, most := q.route.w.l.Now(), againSeldom
+	if q.others(ep) {
+		most = againSoon
+	}
+	at := now + max(int64(q.route.patience(q.rules)), min(now-began, int64(most)))
 	return at + int64(look) - at%int64(look)
 }
 

@@ -54,6 +54,7 @@ func (w *Worker) exchange(r *route, x *h1.Exchange) {
 func (w *Worker) try(r *route, x *h1.Exchange) {
 	q, a := &r.one, &r.running
 	r.running, r.held = exchangeAttempt{}, exchangeAttempt{}
+	defer q.settle() // where it ends in a wait, nobody has
 	defer r.abandon()
 	x.Keep(q.rules.ReplayLimit)
 	r.budget.Deposit()
@@ -114,7 +115,7 @@ func (w *Worker) try(r *route, x *h1.Exchange) {
 // place answers where the request is sent first; nil when the exchange has ended, since all endpoints are full, or the owner is away.
 func (w *Worker) place(r *route, x *h1.Exchange) (*cluster.Endpoint, metrics.Choice) {
 	q := &r.one
-	if q.limit == 0 || r.common.queue.n.Load() == 0 || q.shard.owned != unowned {
+	if q.limit == 0 || r.common.queue.open.Load() == 0 || q.shard.owned != unowned {
 		ep, choice := q.next()
 		if ep == nil && q.shard.away {
 			return w.ownerAway(r, x, nil)

@@ -94,7 +94,7 @@ func (w *Worker) giveUpPlace(ep *cluster.Endpoint, place **queue) {
 }
 
 // inLine waits until an endpoint is below its limit and answers it, or nil when the exchange has ended for want of one, or when the owner of its
-// key is away by now. Requests are served in the order in which they came, on whichever loop.
+// key is away by now. Requests are served in the order in which they came, on whichever loop, as far as they may go to the same endpoints.
 func (w *Worker) inLine(r *route, x *h1.Exchange) (*cluster.Endpoint, metrics.Choice) {
 	q, k := &r.one, &r.common.queue
 	s := q.rules.Limits
@@ -103,7 +103,7 @@ func (w *Worker) inLine(r *route, x *h1.Exchange) (*cluster.Endpoint, metrics.Ch
 		return nil, 0
 	}
 	defer w.o.Shared.dismiss()
-	v := &waiter{l: w.l, task: w.l.Current(), ready: true} // there may be room by now
+	v := &waiter{l: w.l, choosy: q.choosy(), task: w.l.Current(), ready: true} // there may be room by now
 	if n, ok := k.join(v, s.Pending); !ok {
 		r.stats.Limited[metrics.LimitPending].Add(1)
 		w.limited(r, x, fmt.Sprintf("%d requests wait already (sluice.mesh/max-pending)", n))
@@ -163,6 +163,9 @@ func (q *request) timedOutWaiting() string {
 	return fmt.Sprintf("no endpoint of %s was below its limit within %v, which is %s", q.route.name(), q.within, q.whose())
 }
 
+// choosy reports whether the request, which is to wait for room, may not go wherever there is some.
+func (q *request) choosy() bool { return q.shard.owned != unowned || len(q.pick.Tried) > 0 }
+
 // looks looks for room where it is v's turn to.
 func (q *request) looks(k *queue, v *waiter) (*cluster.Endpoint, metrics.Choice) {
 	v.ready = false
@@ -171,7 +174,7 @@ func (q *request) looks(k *queue, v *waiter) (*cluster.Endpoint, metrics.Choice)
 		return nil, 0
 	}
 	ep, choice := q.next()
-	if ep == nil && (called || turn) && (q.shard.owned != unowned || len(q.pick.Tried) > 0) {
+	if ep == nil && (called || turn) && v.choosy {
 		k.pass(v) // the room may be where this one does not go, and nobody ends anything there
 	}
 	return ep, choice

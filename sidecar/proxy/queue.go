@@ -12,14 +12,20 @@ import (
 // which they came. Only those who wait take its lock, and those who make room while others wait.
 type queue struct {
 	n       atomic.Int64 // of waiting: who makes room sees by it that nobody waits
+	open    atomic.Int64 // of those, who are not choosy: a request that comes waits behind them
 	mu      sync.Mutex
 	waiting []*waiter // guarded by mu
 }
 
 // waiter is a request that waits.
 type waiter struct {
-	l      *loop.Loop
-	called bool // guarded by the queue's mu: there may be room, and it is to look, or to call the one behind
+	l *loop.Loop
+	// choosy says that there may be room where it does not go: it has an owner, or was at endpoints already. So nobody else waits behind it.
+	choosy bool
+
+	// Guarded by the queue's mu:
+	called bool // there may be room, and it is to look, or to call the one behind
+	leads  bool // it came when only choosy ones waited, and has not looked yet
 
 	// The loop's:
 	task  *loop.Task
@@ -36,6 +42,9 @@ func (k *queue) join(v *waiter, most int) (others int, joined bool) {
 	k.waiting = append(k.waiting, v)
 	// Who joins is counted before it looks once more, and who makes room does so before it looks at the count: one sees the other.
 	k.n.Add(1)
+	if !v.choosy {
+		v.leads = k.open.Add(1) == 1
+	}
 	return others, true
 }
 
@@ -49,17 +58,22 @@ func (k *queue) leave(v *waiter, found bool) {
 	}
 	k.waiting = slices.Delete(k.waiting, i, i+1)
 	k.n.Add(-1)
+	if !v.choosy {
+		k.open.Add(-1)
+	}
 	if found || v.called {
 		k.call(0, v.l)
 	}
 }
 
-// look takes v's call, if it was called, and reports whether it is its turn to look for room.
+// look takes v's call, if it was called, and reports whether it is its turn to look for room. That is once also where only choosy ones wait before
+// it: room that came just before it joined may be none for them, and who was called for it could not call v yet.
 func (k *queue) look(v *waiter) (turn, called bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	called, v.called = v.called, false
-	return called || k.waiting[0] == v, called
+	turn, v.leads = called || v.leads || k.waiting[0] == v, false
+	return turn, called
 }
 
 // pass calls the one behind v, which was called and may not go where there is room.

@@ -41,7 +41,7 @@ func (w *Worker) challenge(r *route, x *h1.Exchange) *rival {
 	}
 	ep, choice := q.beside(a.ep)
 	if ep == nil {
-		a.late = r.later(q.rules, a.began)
+		a.late = q.later(a.ep, a.began)
 		return nil
 	}
 	return w.beginRival(r, x, ep, choice)

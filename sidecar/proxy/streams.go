@@ -311,6 +311,7 @@ func (s streams) stay(x *h2.Exchange, c *call) bool {
 			continue
 		}
 		c.attempt = c.start(ep, metrics.Again)
+		c.attempt.stays = true
 		s.number(x, c)
 		s.arm(x, c)
 		s.w.pools.Stay(x, ep)
@@ -411,6 +412,7 @@ const (
 func (s streams) reply(x *h2.Exchange, status, grpc int, text string) {
 	var explained []hpack.Field
 	if c, ok := x.State.(*call); ok {
+		c.settle()
 		c.answered(status)
 		if c.trace.explained {
 			explained = []hpack.Field{{Name: explainField, Value: c.request.explain(nil)}}

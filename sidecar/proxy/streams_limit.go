@@ -34,7 +34,7 @@ func (s streams) queue(x *h2.Exchange, c *call) {
 		s.limited(x, c, s.r.proxyFull())
 		return
 	}
-	v := &streamWaiter{waiter: waiter{l: w.l}}
+	v := &streamWaiter{waiter: waiter{l: w.l, choosy: c.choosy()}}
 	if n, ok := k.join(&v.waiter, limits.Pending); !ok {
 		w.o.Shared.dismiss()
 		s.r.stats.Limited[metrics.LimitPending].Add(1)

@@ -208,7 +208,7 @@ func (s streams) challenge(x *h2.Exchange, c *call) {
 	}
 	ep, choice := c.beside(c.attempt.ep)
 	if ep == nil {
-		w.times.set(w, s, x, c, s.r.later(c.rules, c.attempt.began))
+		w.times.set(w, s, x, c, c.later(c.attempt.ep, c.attempt.began))
 		return
 	}
 	s.release(c) // an error that was held gives way to an attempt that may yet be answered

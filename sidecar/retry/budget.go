@@ -34,11 +34,22 @@ func (b *Budget) Deposit() {
 
 // Withdraw asks for one retry at time now, in nanoseconds of a steady clock that all loops have, and reports whether it is granted.
 func (b *Budget) Withdraw(now int64) bool {
+	b.fill(now)
+	return b.Tokens.take(micro)
+}
+
+// Has reports whether Withdraw would grant a retry at time now, as long as no other loop takes it first.
+func (b *Budget) Has(now int64) bool {
+	b.fill(now)
+	return b.Tokens.has(micro)
+}
+
+// fill adds what is owed, and what the time up to now has brought.
+func (b *Budget) fill(now int64) {
 	b.settle()
 	if d := b.Tokens.since(now); d > 0 {
 		b.Tokens.add(int64(min(float64(d)/1e9*b.PerSecond, b.Burst)*micro), b.most())
 	}
-	return b.Tokens.take(micro)
 }
 
 // settle adds what is owed.

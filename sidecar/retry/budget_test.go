@@ -7,8 +7,14 @@ func TestBudget(t *testing.T) {
 	b := Budget{Settings: Settings{Ratio: 0.2, PerSecond: 10, Burst: 5}}
 	now := second
 	take := func() (n int) {
-		for b.Withdraw(now) {
+		for b.Has(now) {
+			if !b.Withdraw(now) {
+				t.Fatal("a retry that was there was not granted")
+			}
 			n++
+		}
+		if b.Withdraw(now) {
+			t.Fatal("a retry that was not there was granted")
 		}
 		return n
 	}
@@ -31,7 +37,7 @@ func TestBudget(t *testing.T) {
 	}
 	var none Budget
 	none.Deposit()
-	if none.Withdraw(now) {
+	if none.Has(now) || none.Withdraw(now) {
 		t.Error("a budget without settings granted a retry")
 	}
 }

@@ -40,6 +40,9 @@ func (t *Tokens) take(n int64) bool {
 	}
 }
 
+// has reports whether there are so many.
+func (t *Tokens) has(n int64) bool { return t.filled.Load()-1 >= n }
+
 // since answers the nanoseconds that no loop was given tokens for yet. Those of the first call have no beginning.
 func (t *Tokens) since(now int64) int64 {
 	last := t.last.Load()

@@ -152,7 +152,8 @@ var table = []Setting{
 		Doc: "A pod that hangs costs a second and not the request. An idempotent request that has no answer after the larger of the floor (1s) and so many times the Service's own 99th percentile " +
 			"(10), counted from when the request is on its way to the endpoint, is sent to a second one, on the retry budget; the first answer counts, the other " +
 			"request is cancelled. A slow answer is so never cut off. Where no endpoint can take the request at that time, one that can is looked for again and " +
-			"again while it waits. Where a request has a time of its own (`timeout`, `grpc-timeout`) the floor is at most half of what is left of it, once that " +
+			"again while it waits, less and less often: every second in the end, or every 10s while there is no other endpoint. Where a request has a time of " +
+			"its own (`timeout`, `grpc-timeout`) the floor is at most half of what is left of it, once that " +
 			"percentile is known.",
 		Effect: "sidecar/proxy",
 		value:  at(func(r *Rules) *HangRace { return &r.HangRace }, parseHangRace, hangRaceText),

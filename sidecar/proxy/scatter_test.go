@@ -65,7 +65,7 @@ func TestScatter(t *testing.T) {
 			cl.CloseIdleConnections()
 		})
 		t.Run("some do not", func(t *testing.T) {
-			p := newPods(t, 5, func(r *rules.Rules) { on(r); r.Timeout = 100 * time.Millisecond })
+			p := newPods(t, 5, func(r *rules.Rules) { on(r); r.Timeout = time.Second })
 			hold := make(chan bool)
 			p.does(func(pod int, w http.ResponseWriter, q *http.Request) {
 				switch pod {
@@ -83,7 +83,7 @@ func TestScatter(t *testing.T) {
 			if a.Pods[0].Status != 200 || a.Pods[1].Status != 404 || a.Pods[2].Base64 == "" || a.Pods[2].Body != "" {
 				t.Errorf("%+v", a.Pods)
 			}
-			if a.Pods[3].Error != "no answer within 100ms" || !strings.Contains(a.Pods[4].Error, "refused") || a.Pods[4].Status != 0 {
+			if a.Pods[3].Error != "no answer within 1s" || !strings.Contains(a.Pods[4].Error, "refused") || a.Pods[4].Status != 0 {
 				t.Errorf("%+v", a.Pods)
 			}
 			close(hold)

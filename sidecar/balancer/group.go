@@ -101,10 +101,10 @@ func (g *group) two(r *Request) (a, b int) {
 }
 
 // likely answers an endpoint that was drawn, or another one drawn in its place where it was suspect when they were counted last: a
-// look at what was counted waits for no memory. Who is suspect is asked of its load all the same.
+// look at what was counted waits for no memory. Who is suspect is asked of its load all the same. It is for groups whose tally is not of all.
 func (g *group) likely(r *Request, i int) int {
 	c := &g.tallies[r.Loop]
-	if c.all || c.wasSound(i) {
+	if c.wasSound(i) {
 		return i
 	}
 	n, x := uint64(len(g.endpoints)), r.Rand.Uint64()

@@ -138,7 +138,7 @@ func (w *Worker) scattered(r *route, x *h1.Exchange) bool {
 	q.shard.scattering = true
 	body, whole := x.Prefix()
 	for !whole && !x.Cut() {
-		err := x.More(q.deadline())
+		err := x.More(q.end())
 		if _, unreadable := h1.ReasonOf(err); unreadable {
 			q.answered(400)
 			x.Refuse(err)

@@ -15,7 +15,7 @@ import (
 func (w *Worker) readKey(r *route, x *h1.Exchange) (shardkey.Outcome, bool) {
 	q := &r.one
 	defer x.DropPrefix()
-	until := q.deadline()
+	until := q.end()
 	ended := false // the client has, within the body: what there is goes to the endpoint as it would without us
 	for {
 		b, whole := x.Prefix()
@@ -43,14 +43,6 @@ func (w *Worker) readKey(r *route, x *h1.Exchange) (shardkey.Outcome, bool) {
 			return 0, w.unrefused(r, x, refusal{}, true)
 		}
 	}
-}
-
-// deadline answers when the request's time is over, on the loop's clock.
-func (q *request) deadline() int64 {
-	if q.within == 0 {
-		return loop.Never
-	}
-	return q.began + int64(q.within)
 }
 
 // bodyLate is the answer to a request whose time was over before as much of its body had come as is needed.

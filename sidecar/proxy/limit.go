@@ -51,7 +51,7 @@ func (q *request) take(ep *cluster.Endpoint) bool {
 	if q.limit == 0 {
 		return true
 	}
-	if !ep.Places.Take(q.limit) {
+	if !q.connects(ep) || !ep.Places.Take(q.limit) {
 		q.full = true
 		return false
 	}
@@ -61,7 +61,13 @@ func (q *request) take(ep *cluster.Endpoint) bool {
 
 // fullAt reports whether an endpoint has no place left.
 func (q *request) fullAt(ep *cluster.Endpoint) bool {
-	return q.limit > 0 && ep.Places.Taken() >= q.limit
+	return q.limit > 0 && (!q.connects(ep) || ep.Places.Taken() >= q.limit)
+}
+
+// connects reports whether the connections that the loop may have to an endpoint have room for one more stream.
+func (q *request) connects(ep *cluster.Endpoint) bool {
+	q.crowded = q.conns > 0 && !q.route.w.pools.Room(ep, q.conns)
+	return !q.crowded
 }
 
 // settled makes the place that the last pick took that of what begins at ep: it answers whom to tell when that ends; nil has no place.

@@ -113,7 +113,11 @@ func (s streams) route(x *h2.Exchange, c *call) {
 func (s streams) send(x *h2.Exchange, c *call, ep *cluster.Endpoint, choice metrics.Choice) {
 	c.attempt = c.start(ep, choice)
 	s.number(x, c)
-	s.w.pools.Send(x, ep, choice == metrics.Original)
+	if choice == metrics.Original {
+		s.w.pools.Send(x, ep, true, 0)
+	} else {
+		s.w.pools.Send(x, ep, false, c.conns)
+	}
 	s.arm(x, c) // behind that, as what is due depends on whether there was a connection to send on
 }
 

@@ -83,6 +83,16 @@ func (s streams) queue(x *h2.Exchange, c *call) {
 	})
 }
 
+// connections answers how many of a proxy's connections to one endpoint are this loop's: they are shared out, and each loop has one at least, as a stream
+// cannot go to another's.
+func (w *Worker) connections(most int) int {
+	share := most / w.o.Loops
+	if w.l.Index() < most%w.o.Loops {
+		share++
+	}
+	return max(share, 1)
+}
+
 // limited answers a request that met a limit. What another endpoint has said is better than that.
 func (s streams) limited(x *h2.Exchange, c *call, text string) {
 	if c.held.ep != nil {
@@ -92,5 +102,8 @@ func (s streams) limited(x *h2.Exchange, c *call, text string) {
 	limits := c.rules.Limits
 	c.refuse(c.fullOwner(), text)
 	what := fmt.Sprintf("%d requests (sluice.mesh/max-requests)", limits.Requests)
+	if limits.Requests == 0 || c.crowded {
+		what = fmt.Sprintf("%d connections (sluice.mesh/max-connections)", limits.Connections)
+	}
 	s.reply(x, 503, codeUnavailable, fmt.Sprintf("every endpoint of %s has its most of %s, and %s", s.r.name(), what, text))
 }

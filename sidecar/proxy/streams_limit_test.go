@@ -134,7 +134,7 @@ func TestAStreamDoesNotOvertakeThoseThatWait(t *testing.T) {
 	wg.Wait()
 }
 
-// Streams share a connection, so a limit of connections is none of theirs.
+// Streams share a connection, so a limit of connections is none of theirs while the endpoint allows more on one.
 func TestConnectionsAreNoLimitOfStreams(t *testing.T) {
 	h, release := hanging(t, named("x"))
 	came := make(chan bool, 5)

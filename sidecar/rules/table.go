@@ -205,10 +205,11 @@ var table = []Setting{
 	{
 		Name: "max-connections", Group: limits, Example: "100",
 		Allowed: "none, or a whole number from 1 to 1000000",
-		Doc: "How many connections to one endpoint each proxy may use at a time. It holds over HTTP/1.x and where bytes are not parsed; a connection of " +
-			"the latter kind does not wait for another to end, but is reset. Idle ones that are kept for later, for 3s and up to 1024 on each of the proxy's " +
-			"loops, do not count. HTTP/2 has no such limit: a loop has one connection to an endpoint, which its requests share, and makes further ones only " +
-			"while the endpoint allows no more streams on those there are. What bounds these is `max-requests`.",
+		Doc: "How many connections to one endpoint each proxy may use at a time. A connection whose bytes are not parsed " +
+			"does not wait for another to end, but is reset. Idle ones that are kept for later over HTTP/1.x, for 3s and up to 1024 on each of the proxy's " +
+			"loops, do not count. Over HTTP/2 requests share connections, and a further one is made only while the endpoint allows no more streams on those " +
+			"there are: with as many as this, requests wait for room on them. There the number is shared out among the proxy's loops (two at most, unless told " +
+			"otherwise), of which each has one connection at least.",
 		Effect: "sidecar/proxy",
 		value:  at(func(r *Rules) *int { return &r.Limits.Connections }, without(none, count(1, 1_000_000)), withoutText(none, strconv.Itoa)),
 	},

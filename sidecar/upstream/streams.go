@@ -40,14 +40,17 @@ type streams struct {
 	pausing  bool
 	dialling int
 	most     int // streams a new connection takes at first
+	atMost   int // connections that may take streams, or are dialled, at a time; 0 is no limit
 	// questions wait for what the endpoint says first.
 	questions []*Question
 }
 
 // Send sends an exchange to an endpoint, on a connection that there is or on one that is made for it; patient is as for Dial. It
-// does not wait: when no connection comes about the exchange fails, after Send has returned.
-func (p *Pools) Send(x *h2.Exchange, ep *cluster.Endpoint, patient bool) {
+// does not wait: when no connection comes about the exchange fails, after Send has returned. With as many connections as atMost, if that is not 0,
+// no further one is made, and the exchange waits for room on them; see Room.
+func (p *Pools) Send(x *h2.Exchange, ep *cluster.Endpoint, patient bool, atMost int) {
 	s := p.streamsOf(ep)
+	s.atMost = atMost
 	if s.place(x) {
 		return
 	}
@@ -71,6 +74,30 @@ func (s *streams) place(x *h2.Exchange) bool {
 	}
 	x.Wait(s)
 	return false
+}
+
+// Room reports whether an endpoint takes one more exchange with at most so many connections, now or once one has come about. How many streams an endpoint
+// allows is not known before it has said so: what was sent until then may find less room than this has said.
+func (p *Pools) Room(ep *cluster.Endpoint, atMost int) bool {
+	s := p.streams[ep]
+	if s == nil || s.living()+s.dialling < atMost {
+		return true
+	}
+	room := s.dialling*s.most - len(s.waiting)
+	for _, u := range s.conns {
+		room += u.Room()
+	}
+	return room > 0
+}
+
+// living counts the connections that take streams, now or when some have ended. One that its endpoint is leaving is counted no more.
+func (s *streams) living() (n int) {
+	for _, u := range s.conns {
+		if u.Lives() {
+			n++
+		}
+	}
+	return n
 }
 
 // Lives reports whether there is a connection to the endpoint that is of use to the exchange, if it has room again.
@@ -151,7 +178,7 @@ func (s *streams) dialMore(patient bool) {
 	if s.extended > 0 && (s.known() || slices.ContainsFunc(s.conns, func(u *h2.Upstream) bool { return !u.Started() })) {
 		n -= s.extended
 	}
-	for s.dialling < maxDials && n > s.dialling*s.most {
+	for s.dialling < maxDials && n > s.dialling*s.most && (s.atMost == 0 || s.living()+s.dialling < s.atMost) {
 		s.dialling++
 		s.p.l.Go(func() { s.dial(patient) })
 	}

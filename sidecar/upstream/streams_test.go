@@ -25,6 +25,7 @@ type relay struct {
 	addr    netip.AddrPort
 	refused atomic.Int64
 	failed  chan error
+	atMost  int // connections
 }
 
 func newRelay(t *testing.T) *relay {
@@ -68,7 +69,7 @@ func (r *relay) serve(c *loop.Conn) {
 	d.Serve(true)
 }
 
-func (r *relay) Request(x *h2.Exchange)                  { x.Keep(64 << 10); r.p.Send(x, r.ep, false) }
+func (r *relay) Request(x *h2.Exchange)                  { x.Keep(64 << 10); r.p.Send(x, r.ep, false, r.atMost) }
 func (r *relay) Head(*h2.Exchange, h2.Head) bool         { return true }
 func (r *relay) Ended(*h2.Exchange, h2.End)              {}
 func (r *relay) HeldAnswered(*h2.Exchange, h2.Head)      {}
@@ -80,7 +81,7 @@ func (r *relay) Failed(x *h2.Exchange, f h2.Failure) {
 		if f.Code == frame.RefusedStream {
 			r.refused.Add(1)
 		}
-		r.p.Send(x, r.ep, false)
+		r.p.Send(x, r.ep, false, r.atMost)
 		return
 	}
 	r.failed <- f.Err
@@ -293,4 +294,22 @@ func TestAsk(t *testing.T) {
 			}
 		})
 	})
+}
+
+// With as many connections as there may be, all wait for room on them, those as well that were sent before the endpoint has said how little it takes.
+func TestStreamsWaitOnTheConnectionsThereMayBe(t *testing.T) {
+	for _, most := range []int{1, 2, 3} {
+		r := newRelay(t)
+		r.atMost = most
+		conns := r.answer(2, echo)
+		r.all(r.client(), 40, 5)
+		if n := conns.Load(); n > int64(most) {
+			t.Errorf("%d connections, want at most %d", n, most)
+		}
+		r.do(func() {
+			if !r.p.Room(r.ep, most) || !r.p.Room(r.ep, most+1) {
+				t.Error("there is no room when all is over")
+			}
+		})
+	}
 }

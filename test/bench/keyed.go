@@ -1,9 +1,12 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net/netip"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -57,14 +60,17 @@ func keyedCases() []testcase {
 		{key: "times_chance", title: "with to random", digits: 3}}
 	return []testcase{
 		{name: "keyed", title: "a key in a header field: GETs to a Service with shard-key, and the same ones to one without", mode: requests, quiet: true, only: mine,
-			how: "loader rate --connections=50 --rate=0 --header=account-id, to either in turn", metrics: metrics,
-			measure: withAndWithout("by-header", httpVIP, byChanceVIP, byHeaderVIP, drawnRequests("--header="+keyName))},
+			how: "loader turns --connections=50 --header=account-id --duration=100ms, to each in turn", metrics: metrics,
+			measure: withAndWithout("by-header", httpVIP, byChanceVIP, byHeaderVIP, "loader", "turns", "--rate=0", "--warmup=0",
+				fmt.Sprintf("--connections=%d", fullConns), "--header="+keyName)},
 		{name: "keyedjson", title: "a key at the end of 1 KiB of JSON: POSTs to a Service with shard-key, and the same ones to one without", mode: requests,
-			quiet: true, only: mine, how: "loader rate --connections=50 --rate=0 --body=1024, to either in turn", metrics: metrics,
-			measure: withAndWithout("by-body", httpVIP, byChanceVIP, byBodyVIP, drawnRequests(fmt.Sprintf("--body=%d", bodyBytes)))},
+			quiet: true, only: mine, how: "loader turns --connections=50 --body=1024 --duration=100ms, to each in turn", metrics: metrics,
+			measure: withAndWithout("by-body", httpVIP, byChanceVIP, byBodyVIP, "loader", "turns", "--rate=0", "--warmup=0",
+				fmt.Sprintf("--connections=%d", fullConns), fmt.Sprintf("--body=%d", bodyBytes))},
 		{name: "keyedgrpc", title: "a key in metadata: unary calls to a Service with shard-key, and the same ones to one without", mode: calls, quiet: true, only: mine,
-			how: "test/grpc/box load --concurrency=50 --bytes=100 --key=account-id, to either in turn", metrics: metrics,
-			measure: withAndWithout("by-metadata", callsVIP, anyCallsVIP, byMetadataVIP, drawnCalls)},
+			how: "test/grpc/box turns --concurrency=50 --bytes=100 --key=account-id --duration=100ms, to each in turn", metrics: metrics,
+			measure: withAndWithout("by-metadata", callsVIP, anyCallsVIP, byMetadataVIP, grpcBoxName, "turns", "--concurrency=50",
+				"--bytes=100", "--key="+keyName)},
 	}
 }
 
@@ -76,71 +82,38 @@ func keyedTargets() []target {
 	}
 }
 
-// withAndWithout measures what the proxy uses for a request to each address. They take turns, each row in the other order than the
-// one before it, so that a machine that becomes slower or quicker does so for all, and the median of an address's turns counts: a
-// machine that is busy with something else for a second does not.
-func withAndWithout(service string, plain, chance, keyed netip.AddrPort, load func(*way, *used, netip.AddrPort, time.Duration) (float64, error)) func(*bench, *way) (values, error) {
+// withAndWithout measures what the proxy uses for a request to each address, in turns of one loader in the way's pod: program with args.
+func withAndWithout(service string, plain, chance, keyed netip.AddrPort, program string, args ...string) func(*bench, *way) (values, error) {
 	return func(b *bench, w *way) (values, error) {
-		cost, n := make(map[netip.AddrPort][]float64), make(map[netip.AddrPort]float64)
 		before, err := foundKeys(w, service)
 		if err != nil {
 			return nil, err
 		}
-		var turns []netip.AddrPort
-		for range 3 {
-			turns = append(turns, plain, chance, keyed, keyed, chance, plain)
+		targets := []netip.AddrPort{plain, chance, keyed}
+		blocks := int(6 * b.sizes.Full / turnTime / time.Duration(len(targets)))
+		ctx, cancel := context.WithTimeout(w.rig.ctx, toolTime+2*6*b.sizes.Full)
+		defer cancel()
+		t, err := w.takingTurns(ctx, targets, filepath.Join(w.rig.dir, program), args...)
+		if err != nil {
+			return nil, err
 		}
-		for _, to := range turns {
-			u := &used{w: w}
-			requests, err := load(w, u, to, b.sizes.Full/4)
-			if err != nil {
-				return nil, err
-			}
-			cost[to] = append(cost[to], u.cpu.Seconds()*1e6/requests)
-			n[to] += requests
+		p, err := t.pair(len(targets), blocks, rand.New(rand.NewPCG(uint64(b.round), 0)), func() (float64, error) {
+			u, err := usageOf(w.proxy.Process.Pid)
+			return u.cpu.Seconds() * 1e6, err
+		})
+		if err != nil {
+			cancel() // it may wait for its next turn
+			return nil, errors.Join(err, t.wait())
 		}
 		after, err := foundKeys(w, service)
 		if err != nil {
 			return nil, err
 		}
-		if after-before < n[keyed] {
-			return nil, fmt.Errorf("%.0f of %.0f requests had a key", after-before, n[keyed])
+		if after-before < p.requests[2] {
+			return nil, fmt.Errorf("%.0f of %.0f requests had a key", after-before, p.requests[2])
 		}
-		with, without, random := median(cost[keyed]), median(cost[plain]), median(cost[chance])
-		return values{"plain_us": without, "chance_us": random, "keyed_us": with, "times": with / without, "times_chance": with / random}, nil
+		return values{"plain_us": p.of(0), "chance_us": p.of(1), "keyed_us": p.of(2), "times": p.times(2, 0), "times_chance": p.times(2, 1)}, nil
 	}
-}
-
-// drawnRequests sends HTTP/1.1 requests, each with another key, at full speed.
-func drawnRequests(args ...string) func(*way, *used, netip.AddrPort, time.Duration) (float64, error) {
-	return func(w *way, u *used, to netip.AddrPort, d time.Duration) (float64, error) {
-		var r struct {
-			Due, Answered, Failed int
-			Errors                map[string]int
-		}
-		err := w.load(&r, u.begin, u.end, append([]string{"rate", "--target=" + to.String(), fmt.Sprintf("--connections=%d", fullConns),
-			"--rate=0", "--warmup=500ms", "--duration=" + d.String()}, args...)...)
-		if err == nil && (r.Failed > 0 || r.Answered == 0) {
-			err = fmt.Errorf("%d of %d requests failed: %v", r.Failed, r.Due, r.Errors)
-		}
-		return float64(r.Answered), err
-	}
-}
-
-// drawnCalls makes unary calls, each with another key, at full speed.
-func drawnCalls(w *way, u *used, to netip.AddrPort, d time.Duration) (float64, error) {
-	if err := u.begin(); err != nil {
-		return 0, err
-	}
-	var r struct {
-		Requests, Failed int
-		Errors           map[string]int
-	}
-	err := grpcBox(w, &r, "load", "--target="+to.String(), "--concurrency=50", "--bytes=100", "--key="+keyName, "--duration="+d.String())
-	if err == nil && (r.Failed > 0 || r.Requests == 0) {
-		err = fmt.Errorf("%d of %d calls failed: %v", r.Failed, r.Requests, r.Errors)
-	}
-	return float64(r.Requests), errors.Join(err, u.end())
 }
 
 // foundKeys answers in how many requests to a Service the sidecar has found a key. Before the first one it tells nothing of them.

@@ -215,3 +215,54 @@ func TestACrowdIsHeldAndCounted(t *testing.T) {
 		t.Errorf("got %+v, %v", got, err)
 	}
 }
+
+func TestTurnsGoWhereTheyAreTold(t *testing.T) {
+	var asked [2]atomic.Int64
+	var loads []*rateLoad
+	for i := range asked {
+		to := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+			asked[i].Add(1)
+			fmt.Fprint(w, "hello")
+		})
+		l, err := newRateLoad(options{target: to, path: "/", connections: 3, duration: 20 * time.Millisecond})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.close()
+		loads = append(loads, l)
+	}
+	var out strings.Builder
+	r, err := takeTurns(loads, strings.NewReader("1\n0\n1\n"), &out)
+	if err != nil || r != (turnsTaken{3}) {
+		t.Fatalf("%v, %v", r, err)
+	}
+	var n [3]int64
+	if _, err := fmt.Sscan(out.String(), &n[0], &n[1], &n[2]); err != nil {
+		t.Fatalf("%q: %v", out.String(), err)
+	}
+	if n[0] == 0 || n[1] == 0 || n[2] == 0 || asked[0].Load() != n[1] || asked[1].Load() != n[0]+n[2] {
+		t.Errorf("%d answers in turns to 1, 0, 1; the servers were asked %d and %d times", n, asked[0].Load(), asked[1].Load())
+	}
+	for _, wrong := range []string{"2\n", "-1\n", "x\n"} {
+		if _, err := takeTurns(loads, strings.NewReader(wrong), &out); err == nil {
+			t.Errorf("%q is a turn", wrong)
+		}
+	}
+}
+
+func TestATurnThatLosesRequestsFails(t *testing.T) {
+	var n atomic.Int64
+	to := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		if n.Add(1) == 5 {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+	})
+	l, err := newRateLoad(options{target: to, path: "/", connections: 1, duration: 50 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.close()
+	if answered, err := l.turn(); err == nil {
+		t.Errorf("%d answered, and one was not", answered)
+	}
+}

@@ -4,6 +4,7 @@
 //
 //	loader rate --target=10.96.0.10:80 --connections=64 --rate=5000   requests at given times, whatever the answers do
 //	loader rate --target=10.96.0.10:80 --rate=0 --header=account-id   requests at full speed, each with another key
+//	loader turns --targets=10.96.0.10:80,10.96.0.11:80 --rate=0       requests to these as standard input says; see turns.go
 //	loader hold --target=10.96.0.10:80 --connections=4000             idle connections, until standard input ends
 //	loader fetch --target=10.96.0.10:80 --path=/blob --count=8        large bodies, one after the other
 //	loader pull --target=10.96.0.20:9000 --bytes=1073741824           opaque bytes
@@ -20,6 +21,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"strings"
 	"time"
 )
 
@@ -29,6 +31,7 @@ const patience = 10 * time.Second
 // options are the flags of all commands.
 type options struct {
 	target      netip.AddrPort
+	targets     []netip.AddrPort
 	listen      string
 	listen2     string
 	opaque      bool
@@ -45,10 +48,10 @@ type options struct {
 }
 
 func main() {
-	commands := map[string]func(options) (any, error){"rate": rate, "hold": hold, "fetch": fetch, "pull": pull, "give": give,
+	commands := map[string]func(options) (any, error){"rate": rate, "turns": turns, "hold": hold, "fetch": fetch, "pull": pull, "give": give,
 		"halves": halves, "sip": sip, "mirror": mirror, "echo": echo}
 	if len(os.Args) < 2 || commands[os.Args[1]] == nil {
-		fmt.Fprintln(os.Stderr, "usage: loader rate|hold|fetch|pull|give|halves|sip|mirror|echo [flags]")
+		fmt.Fprintln(os.Stderr, "usage: loader rate|turns|hold|fetch|pull|give|halves|sip|mirror|echo [flags]")
 		os.Exit(2)
 	}
 	var o options
@@ -56,6 +59,16 @@ func main() {
 	f.Func("target", "address and port of the server", func(s string) (err error) {
 		o.target, err = netip.ParseAddrPort(s)
 		return err
+	})
+	f.Func("targets", "several of these, with commas, for turns", func(s string) error {
+		for one := range strings.SplitSeq(s, ",") {
+			target, err := netip.ParseAddrPort(one)
+			if err != nil {
+				return err
+			}
+			o.targets = append(o.targets, target)
+		}
+		return nil
 	})
 	f.StringVar(&o.listen, "listen", "", "address and port to listen on")
 	f.StringVar(&o.listen2, "listen2", "", "a second one, for opaque bytes")

@@ -47,6 +47,7 @@ type rateLoad struct {
 	timer   int
 	random  *rand.Rand // of the arrival times
 	keys    *rand.Rand
+	begin   func() // of the measured part
 	started time.Time
 	conns   map[int]*rateConn
 	free    []*rateConn     // longest idle first
@@ -60,16 +61,12 @@ type rateLoad struct {
 func rate(o options) (any, error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	request, err := newDrawn(o)
+	l, err := newRateLoad(o)
 	if err != nil {
 		return nil, err
 	}
-	l := &rateLoad{o: o, epoll: -1, timer: -1, conns: make(map[int]*rateConn), random: rand.New(rand.NewPCG(o.seed, 0)),
-		keys: rand.New(rand.NewPCG(o.seed, 1)), request: request, result: rateResult{Errors: make(map[string]int)}}
 	defer l.close()
-	if err := l.open(); err != nil {
-		return nil, err
-	}
+	l.begin = begin
 	if err := l.run(); err != nil {
 		return nil, err
 	}
@@ -79,6 +76,21 @@ func rate(o options) (any, error) {
 	l.result.P50, l.result.P90 = quantile(l.took, 0.5), quantile(l.took, 0.9)
 	l.result.P99, l.result.P999, l.result.Max = quantile(l.took, 0.99), quantile(l.took, 0.999), quantile(l.took, 1)
 	return l.result, nil
+}
+
+// newRateLoad makes one with its connections, to be closed.
+func newRateLoad(o options) (*rateLoad, error) {
+	request, err := newDrawn(o)
+	if err != nil {
+		return nil, err
+	}
+	l := &rateLoad{o: o, epoll: -1, timer: -1, conns: make(map[int]*rateConn), random: rand.New(rand.NewPCG(o.seed, 0)),
+		keys: rand.New(rand.NewPCG(o.seed, 1)), request: request, begin: func() {}, result: rateResult{Errors: make(map[string]int)}}
+	if err := l.open(); err != nil {
+		l.close()
+		return nil, err
+	}
+	return l, nil
 }
 
 func (l *rateLoad) open() (err error) {
@@ -141,7 +153,7 @@ func (l *rateLoad) run() error {
 		now := l.now()
 		if !begun && now >= l.o.warmup {
 			begun = true
-			begin()
+			l.begin()
 		}
 		for l.next <= now && l.next < end {
 			l.due(l.next)

@@ -167,13 +167,7 @@ func (s *span) sum() summary {
 
 func (s *loadSettings) run(ctx context.Context, out io.Writer) (summary, error) {
 	r := newRecord()
-	cc, err := grpc.NewClient("passthrough:///"+s.target, grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithDefaultServiceConfig(s.serviceConfig),
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage), grpc.WaitForReady(s.waitForReady)),
-		grpc.WithContextDialer(func(ctx context.Context, addr string) (net.Conn, error) {
-			r.connected()
-			return new(net.Dialer).DialContext(ctx, "tcp", addr)
-		}))
+	cc, err := s.channel(r)
 	if err != nil {
 		return summary{}, err
 	}
@@ -198,6 +192,17 @@ func (s *loadSettings) run(ctx context.Context, out io.Writer) (summary, error) 
 	close(done)
 	printer.Wait()
 	return r.whole(), nil
+}
+
+// channel makes one to the target, which counts its connections in r.
+func (s *loadSettings) channel(r *record) (*grpc.ClientConn, error) {
+	return grpc.NewClient("passthrough:///"+s.target, grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithDefaultServiceConfig(s.serviceConfig),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage), grpc.WaitForReady(s.waitForReady)),
+		grpc.WithContextDialer(func(ctx context.Context, addr string) (net.Conn, error) {
+			r.connected()
+			return new(net.Dialer).DialContext(ctx, "tcp", addr)
+		}))
 }
 
 // work takes one number after the other; a number fixes when its call is due. A call that began is finished, whatever the time.

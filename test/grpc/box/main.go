@@ -4,6 +4,7 @@
 //
 //	box serve --address :9090 --pod NAME     see serve.go
 //	box load --target HOST:PORT --rate 200   calls at a rate and sums up; see load.go
+//	box turns --targets HOST:PORT,HOST:PORT  calls to these as standard input says; see turns.go
 //	box bulk --target HOST:PORT --down       many bytes on one stream, with a checksum; see bulk.go
 //	box hold --target HOST:PORT --for 1m     one stream for a long time; see hold.go
 //
@@ -25,11 +26,11 @@ import (
 // A command gets a context that ends with SIGINT or SIGTERM.
 type command func(ctx context.Context, args []string, out io.Writer) error
 
-var commands = map[string]command{"serve": serve, "load": load, "bulk": bulk, "hold": hold}
+var commands = map[string]command{"serve": serve, "load": load, "turns": turns, "bulk": bulk, "hold": hold}
 
 func main() {
 	if len(os.Args) < 2 || commands[os.Args[1]] == nil {
-		fmt.Fprintln(os.Stderr, "usage: box serve|load|bulk|hold [flags]; each has --help")
+		fmt.Fprintln(os.Stderr, "usage: box serve|load|turns|bulk|hold [flags]; each has --help")
 		os.Exit(2)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)

@@ -18,7 +18,8 @@ type Services struct {
 }
 
 // Handle implements admission.Handler.
-func (s *Services) Handle(_ context.Context, req admission.Request) admission.Response {
+func (s *Services) Handle(_ context.Context, req admission.Request) (response admission.Response) {
+	defer open(s.Log, req, &response)
 	now, err := annotations(req.Object.Raw)
 	if err != nil {
 		s.Log.Error("Service in an admission request", "namespace", req.Namespace, "service", req.Name, "error", err)

@@ -123,7 +123,7 @@ func run(ctx context.Context, cluster *rest.Config, o config.Options, log *slog.
 		Facts: known, Access: reader, Events: manager.GetEventRecorder("sluice-webhook"), Metrics: admissions, Log: log}
 	server := manager.GetWebhookServer() // which is what makes the manager start it
 	server.Register(PodsPath, &webhook.Admission{Handler: pods})
-	server.Register(ServicesPath, &webhook.Admission{Handler: &admit.Services{Metrics: admissions, Log: log}})
+	server.Register(ServicesPath, &webhook.Admission{Handler: &admit.Services{ConfigMaps: known, Metrics: admissions, Log: log}})
 	server.Register(ConfigMapsPath, newFew(configMapsAtATime, configMapsWait,
 		&webhook.Admission{Handler: &admit.ConfigMaps{Tables: known, Metrics: admissions, Log: log}}))
 

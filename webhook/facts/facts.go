@@ -21,7 +21,7 @@ import (
 	"github.com/sluice-mesh/sluice/webhook/config"
 )
 
-// Facts implements admit.Facts and admit.Tables. Run has to run.
+// Facts implements admit.Facts, admit.Tables and admit.Data. Run has to run.
 type Facts struct {
 	Cache   cache.Cache                      // metadata of namespaces and Services; ServiceCIDRs
 	Live    client.Reader                    // without the cache

@@ -64,9 +64,16 @@ func namespaceMetadata() *metav1.PartialObjectMetadata {
 	return ns
 }
 
-// warm starts the watches that admission reads; controllers would start them on the leader only.
+func serviceMetadata() *metav1.PartialObjectMetadata {
+	service := &metav1.PartialObjectMetadata{}
+	service.SetGroupVersionKind(facts.ServiceKind)
+	return service
+}
+
+// warm starts the watches that admission reads; controllers would start them on the leader only. There is none of ConfigMaps: the cache
+// would hold all of the cluster's.
 func warm(ctx context.Context, m manager.Manager) error {
-	for _, object := range []client.Object{namespaceMetadata(), &rbacv1.ClusterRoleBinding{}} {
+	for _, object := range []client.Object{namespaceMetadata(), serviceMetadata(), &rbacv1.ClusterRoleBinding{}} {
 		if _, err := m.GetCache().GetInformer(ctx, object, cache.BlockUntilSynced(false)); err != nil {
 			return fmt.Errorf("watch of %T: %w", object, err)
 		}
@@ -102,12 +109,10 @@ func addAccess(m manager.Manager, reader *access.Controller) error {
 
 // addShardMaps looks at the Roles of namespaces with shard maps whenever one of them, a namespace or a Service's annotation changes.
 func addShardMaps(m manager.Manager, maps *access.ShardMaps) error {
-	services := &metav1.PartialObjectMetadata{}
-	services.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Service"))
 	return ctrl.NewControllerManagedBy(m).Named("shard-maps").
 		WatchesRawSource(once()).
 		WatchesMetadata(namespaceMetadata(), toOne()).
-		WatchesMetadata(services, toOne(), builder.WithPredicates(predicate.AnnotationChangedPredicate{})).
+		WatchesMetadata(serviceMetadata(), toOne(), builder.WithPredicates(predicate.AnnotationChangedPredicate{})).
 		Watches(&rbacv1.Role{}, toOne()).
 		Watches(&rbacv1.RoleBinding{}, toOne()).
 		Complete(maps)

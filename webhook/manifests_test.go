@@ -5,10 +5,12 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
@@ -62,9 +64,17 @@ func TestManifestsFitTheProgram(t *testing.T) {
 		t.Fatal(err)
 	}
 	pods := manifest[admissionregistrationv1.MutatingWebhookConfiguration](t, "MutatingWebhookConfiguration", o.Configuration).Webhooks[0]
-	services := manifest[admissionregistrationv1.ValidatingWebhookConfiguration](t, "ValidatingWebhookConfiguration", o.Configuration).Webhooks[0]
+	validating := manifest[admissionregistrationv1.ValidatingWebhookConfiguration](t, "ValidatingWebhookConfiguration", o.Configuration).Webhooks
+	named := func(name string) admissionregistrationv1.ValidatingWebhook {
+		i := slices.IndexFunc(validating, func(w admissionregistrationv1.ValidatingWebhook) bool { return w.Name == name })
+		if i < 0 {
+			t.Fatalf("no validating webhook %s", name)
+		}
+		return validating[i]
+	}
+	services, configMaps := named("services.sluice.mesh"), named("configmaps.sluice.mesh")
 	for path, client := range map[string]admissionregistrationv1.WebhookClientConfig{PodsPath: pods.ClientConfig,
-		ServicesPath: services.ClientConfig} {
+		ServicesPath: services.ClientConfig, ConfigMapsPath: configMaps.ClientConfig} {
 		if s := client.Service; s == nil || s.Namespace != o.Namespace || s.Name != o.Service || *s.Path != path {
 			t.Errorf("%s: %+v", path, s)
 		}
@@ -74,8 +84,28 @@ func TestManifestsFitTheProgram(t *testing.T) {
 		!slices.Contains(pods.NamespaceSelector.MatchExpressions[0].Values, "kube-system") {
 		t.Errorf("selector %+v", pods.NamespaceSelector)
 	}
-	if *pods.FailurePolicy != admissionregistrationv1.Fail || *services.FailurePolicy != admissionregistrationv1.Ignore {
-		t.Errorf("failure policies %s, %s; want Fail, Ignore", *pods.FailurePolicy, *services.FailurePolicy)
+	if !reflect.DeepEqual(configMaps.NamespaceSelector, pods.NamespaceSelector) {
+		t.Errorf("ConfigMaps of %+v, pods of %+v: want the same namespaces", configMaps.NamespaceSelector, pods.NamespaceSelector)
+	}
+	if services.NamespaceSelector != nil {
+		t.Errorf("Services of %+v: want all", services.NamespaceSelector)
+	}
+	if *pods.FailurePolicy != admissionregistrationv1.Fail {
+		t.Errorf("failure policy for pods %s, want Fail", *pods.FailurePolicy)
+	}
+	for _, w := range validating {
+		if *w.FailurePolicy != admissionregistrationv1.Ignore || *w.SideEffects != admissionregistrationv1.SideEffectClassNone ||
+			*w.MatchPolicy != admissionregistrationv1.Equivalent {
+			t.Errorf("%s: failure policy %s, side effects %s, match policy %s; want Ignore, None, Equivalent", w.Name, *w.FailurePolicy, *w.SideEffects,
+				*w.MatchPolicy)
+		}
+		if patience := time.Duration(*w.TimeoutSeconds) * time.Second; patience < configMapsWait+time.Second || patience > 5*time.Second {
+			t.Errorf("%s: API servers wait for %v", w.Name, patience)
+		}
+		if operations := w.Rules[0].Operations; len(w.Rules) != 1 || !slices.Equal(operations,
+			[]admissionregistrationv1.OperationType{admissionregistrationv1.Create, admissionregistrationv1.Update}) {
+			t.Errorf("%s: rules %+v", w.Name, w.Rules)
+		}
 	}
 	role := manifest[rbacv1.ClusterRole](t, "ClusterRole", config.SidecarRole)
 	for _, rule := range role.Rules {

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/cespare/xxhash/v2"
 	"github.com/golang/geo/s2"
@@ -63,7 +64,7 @@ func ParseTable(kind Kind, data map[string]string) (*Table, error) {
 		}
 		i := strings.LastIndexAny(line, " \t")
 		if i < 0 {
-			return nil, fmt.Errorf("entry %q, line %d: %q: want a key and its owner, with a space between them", tableEntry, number, line)
+			return nil, fmt.Errorf("entry %q, line %d: %s: want a key and its owner, with a space between them", tableEntry, number, short(line))
 		}
 		if err := t.add(strings.TrimSpace(line[:i]), line[i+1:]); err != nil {
 			return nil, fmt.Errorf("entry %q, line %d: %w", tableEntry, number, err)
@@ -84,12 +85,21 @@ func ParseTable(kind Kind, data map[string]string) (*Table, error) {
 	return t, nil
 }
 
+// short answers a text in quotes for an error: of a long one its beginning, for an entry may have as much as a ConfigMap, 1 MiB.
+func short(text string) string {
+	const most = 40 // characters, which is more than keys and owners mostly have
+	if utf8.RuneCountInString(text) <= most {
+		return strconv.Quote(text)
+	}
+	return fmt.Sprintf("%.*q…", most, text)
+}
+
 func (t *Table) add(key, owner string) error {
 	if owner == "" || strings.Trim(owner, nameLetters) != "" {
-		return fmt.Errorf("owner %q: want a pod's name or an ordinal", owner)
+		return fmt.Errorf("owner %s: want a pod's name or an ordinal", short(owner))
 	}
 	if len(key) > maxTableKey {
-		return fmt.Errorf("key %.40q… is longer than %d bytes", key, maxTableKey)
+		return fmt.Errorf("key %s is longer than %d bytes", short(key), maxTableKey)
 	}
 	i := t.target(owner)
 	twice, hash := false, xxhash.Sum64String(key)

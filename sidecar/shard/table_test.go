@@ -72,11 +72,50 @@ func TestTablesThatAreRefused(t *testing.T) {
 		{"an entry without an owner", Lookup, map[string]string{"a": " "}, `entry "a": owner "": want a pod's name`},
 		{"an entry of several words", Lookup, map[string]string{"a": "x y"}, `owner "x y"`},
 		{"a long key", Lookup, map[string]string{"table": strings.Repeat("k", 257) + " x"}, "longer than 256 bytes"},
+		{"a short owner, whole", Lookup, map[string]string{"a": strings.Repeat("ü", 40)}, `owner "` + strings.Repeat("ü", 40) + `": want`},
+		{"a long owner, its beginning", Lookup, map[string]string{"a": strings.Repeat("ü", 1<<19)}, `owner "` + strings.Repeat("ü", 40) + `"…: want`},
+		{"a long line, its beginning", Lookup, map[string]string{"table": "a b\n" + strings.Repeat("k", 1<<20)},
+			`line 2: "` + strings.Repeat("k", 40) + `"…: want a key and its owner`},
+		{"a long owner of a line", Lookup, map[string]string{"table": "a " + strings.Repeat("/", 1<<20)}, `line 1: owner "//`},
+		{"a long cell", S2, map[string]string{"table": strings.Repeat("4", 250) + " x"}, `is no token of an S2 cell`},
 		{"a cell that is none", S2, map[string]string{"zz": "x"}, `key "zz" is no token of an S2 cell`},
 	} {
 		if _, err := ParseTable(c.kind, c.data); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %q", c.what, err, c.want)
+		} else if len(err.Error()) > 400 {
+			t.Errorf("%s: an error of %d bytes", c.what, len(err.Error()))
 		}
+	}
+}
+
+// BenchmarkParseTable1MiB reads tables as large as ConfigMaps may be. The webhook reads one, and the one before it, while kubectl
+// apply waits.
+func BenchmarkParseTable1MiB(b *testing.B) {
+	for _, c := range []struct {
+		kind Kind
+		line func(i int) string
+	}{
+		{Lookup, func(i int) string { return fmt.Sprintf("k%d %d\n", i, i%100) }},
+		{PrefixLookup, func(i int) string { return fmt.Sprintf("%s%d web-%d\n", strings.Repeat("k", i%240), i, i) }}, // all lengths
+		{S2, func(i int) string { return s2.CellIDFromFacePosLevel(0, uint64(i)<<40, s2.MaxLevel).ToToken() + " 1\n" }},
+	} {
+		b.Run(c.kind.String(), func(b *testing.B) {
+			var text strings.Builder
+			for i := 0; ; i++ {
+				line := c.line(i)
+				if text.Len()+len(line) > 1<<20 {
+					break
+				}
+				text.WriteString(line)
+			}
+			data := map[string]string{"table": text.String()}
+			b.SetBytes(1 << 20)
+			for b.Loop() {
+				if _, err := ParseTable(c.kind, data); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }
 

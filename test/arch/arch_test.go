@@ -54,6 +54,7 @@ var sideways = map[string]string{
 	"sidecar/rules -> sidecar/shard":                        "a setting is parsed by who honours it",
 	"sidecar/rules -> sidecar/shardkey":                     "a setting is parsed by who honours it",
 	"webhook/config -> sidecar/rules":                       "annotations are checked by who reads them",
+	"webhook/config -> sidecar/shard":                       "tables are checked by who reads them",
 }
 
 // fences say which packages may import a module, and why no other may.

@@ -216,6 +216,60 @@ func TestWrongAnnotationIsRefusedWithWhatIsAllowed(t *testing.T) {
 	}
 }
 
+// A table of keys and owners with a mistake is refused when it is applied, in the words of the sidecars; ConfigMaps that are no Service's
+// table are nobody's business.
+func TestAWrongTableIsRefused(t *testing.T) {
+	ns := namespace(t, optIn)
+	table := func(name, owner string) string {
+		return fmt.Sprintf("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: %s}\ndata: {acme: %q}", name, owner)
+	}
+	service := func(name, table string) string {
+		return fmt.Sprintf("apiVersion: v1\nkind: Service\nmetadata: {name: %s, annotations: {sluice.mesh/shard-key: 'header:account', "+
+			"sluice.mesh/shard-map: lookup, sluice.mesh/shard-lookup: %s}}\nspec: {ports: [{port: 80}]}", name, table)
+	}
+	applyWith := func(yaml string, flags ...string) error {
+		_, err := run(time.Minute, []byte(yaml), append([]string{"-n", ns, "apply", "-f", "-"}, flags...)...)
+		return err
+	}
+	says := func(err error, want string) bool { return err != nil && strings.Contains(err.Error(), want) }
+	owner := func() string { return kube(t, "-n", ns, "get", "configmap", "owners", "-o", "jsonpath={.data.acme}") }
+
+	apply(t, ns, table("early", "orders 1")) // no Service has it yet
+	apply(t, ns, service("orders", "owners"))
+	want := fmt.Sprintf("sluice: ConfigMap %s/owners: the table of Service %[1]s/orders (sluice.mesh/shard-map: lookup): "+
+		`entry "acme": owner "orders 1": want a pod's name or an ordinal`, ns)
+	// A replica of the webhook may know of the Service a moment later than another.
+	row := 0
+	soon(t, 20*time.Second, "a wrong table is refused, six times in a row", func() (string, bool) {
+		err := applyWith(table("owners", "orders 1"), "--dry-run=server")
+		if row++; !says(err, want) {
+			row = 0
+		}
+		return fmt.Sprintf("%v; want %s", err, want), row == 6
+	})
+	apply(t, ns, table("owners", "orders-1"))
+	if err := applyWith(table("owners", "orders 1")); !says(err, want) || owner() != "orders-1" {
+		t.Errorf("a right table becomes a wrong one: %v, and the owner is %q; want %s, and orders-1", err, owner(), want)
+	}
+	apply(t, ns, table("owners", "orders-2"))
+	if got := owner(); got != "orders-2" {
+		t.Errorf("a right table becomes another: the owner is %q, want orders-2", got)
+	}
+	kube(t, "-n", ns, "label", "configmap", "owners", "a=b")
+	apply(t, ns, table("other", "orders 1")) // nobody's
+
+	// Whoever names a wrong table that is there is warned, and not stopped.
+	err := applyWith(service("twin", "early"), "--warnings-as-errors")
+	if want := fmt.Sprintf("ConfigMap %s/early is no right table for sluice.mesh/shard-map: lookup", ns); !says(err, want) || says(err, "orders 1") {
+		t.Errorf("a Service that names a wrong table: %v; want a warning with %q, and nothing of the ConfigMap's", err, want)
+	}
+	kube(t, "-n", ns, "get", "service", "twin")
+	kube(t, "-n", ns, "label", "configmap", "early", "a=b") // the mistake was there before
+	if err := applyWith(service("orders", "owners"), "--warnings-as-errors"); err != nil {
+		t.Errorf("a Service that changes nothing: %v", err)
+	}
+}
+
 func TestJobCompletes(t *testing.T) {
 	ns := namespace(t, optIn)
 	servers(t, ns, "web", 2)

@@ -4,8 +4,9 @@ import "github.com/prometheus/client_golang/prometheus"
 
 // Metrics are the admission counters.
 type Metrics struct {
-	decisions *prometheus.CounterVec
-	services  *prometheus.CounterVec
+	decisions  *prometheus.CounterVec
+	services   *prometheus.CounterVec
+	configMaps *prometheus.CounterVec
 }
 
 // NewMetrics makes and registers them. Dry runs are not counted.
@@ -19,7 +20,11 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 			Name: "sluice_webhook_services_total",
 			Help: "Services with annotations of Sluice by what became of them (allow, refuse).",
 		}, []string{"decision"}),
+		configMaps: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "sluice_webhook_configmaps_total",
+			Help: "ConfigMaps that are tables of Services by what became of them (allow, refuse).",
+		}, []string{"decision"}),
 	}
-	registry.MustRegister(m.decisions, m.services)
+	registry.MustRegister(m.decisions, m.services, m.configMaps)
 	return m
 }

@@ -199,29 +199,3 @@ func TestOtherRequestsPass(t *testing.T) {
 		}
 	}
 }
-
-func TestServices(t *testing.T) {
-	services := &Services{Metrics: NewMetrics(prometheus.NewRegistry()), Log: slog.New(slog.NewTextHandler(io.Discard, nil))}
-	object := func(policy string) runtime.RawExtension {
-		return runtime.RawExtension{Raw: []byte(`{"metadata":{"annotations":{"sluice.mesh/policy":"` + policy + `"}}}`)}
-	}
-	for _, c := range []struct {
-		name     string
-		now, old runtime.RawExtension
-		want     bool
-	}{
-		{"a policy", object("round-robin"), runtime.RawExtension{}, true},
-		{"an unknown policy", object("fastest"), runtime.RawExtension{}, false},
-		{"an unknown policy that was there", object("fastest"), object("fastest"), true},
-		{"a change to an unknown policy", object("fastest"), object("round-robin"), false},
-		{"what we cannot read is not ours to stop", runtime.RawExtension{Raw: []byte(`{"metadata":7}`)}, runtime.RawExtension{}, true},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			response := services.Handle(context.Background(), admission.Request{AdmissionRequest: admissionv1.AdmissionRequest{
-				Object: c.now, OldObject: c.old}})
-			if response.Allowed != c.want {
-				t.Errorf("%+v", response)
-			}
-		})
-	}
-}

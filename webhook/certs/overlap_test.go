@@ -1,6 +1,7 @@
 package certs
 
 import (
+	"bytes"
 	"context"
 	"crypto/x509"
 	"io"
@@ -78,7 +79,8 @@ func newWorld(t *testing.T) *world {
 	mutating.Webhooks = []admissionregistrationv1.MutatingWebhook{{Name: "pods.sluice.mesh", ClientConfig: call}}
 	validating := &admissionregistrationv1.ValidatingWebhookConfiguration{}
 	validating.Name = "sluice-webhook"
-	validating.Webhooks = []admissionregistrationv1.ValidatingWebhook{{Name: "services.sluice.mesh", ClientConfig: call}}
+	validating.Webhooks = []admissionregistrationv1.ValidatingWebhook{{Name: "services.sluice.mesh", ClientConfig: call},
+		{Name: "configmaps.sluice.mesh", ClientConfig: call}}
 	w := &world{T: t, now: epoch, leaves: map[string]bool{},
 		client: fake.NewClientBuilder().WithScheme(scheme).WithObjects(mutating, validating).Build()}
 	w.elect()
@@ -121,6 +123,15 @@ func (w *world) publish() {
 	mutating := &admissionregistrationv1.MutatingWebhookConfiguration{}
 	if err := w.client.Get(context.Background(), types.NamespacedName{Name: "sluice-webhook"}, mutating); err != nil {
 		w.Fatal(err)
+	}
+	validating := &admissionregistrationv1.ValidatingWebhookConfiguration{}
+	if err := w.client.Get(context.Background(), types.NamespacedName{Name: "sluice-webhook"}, validating); err != nil {
+		w.Fatal(err)
+	}
+	for _, v := range validating.Webhooks {
+		if !bytes.Equal(v.ClientConfig.CABundle, mutating.Webhooks[0].ClientConfig.CABundle) {
+			w.Fatalf("%s has another caBundle than pods.sluice.mesh", v.Name)
+		}
 	}
 	for _, s := range w.servers {
 		s.tell(w.now, mutating.Webhooks[0].ClientConfig.CABundle)

@@ -21,9 +21,9 @@ import (
 	"github.com/sluice-mesh/sluice/webhook/config"
 )
 
-// Facts implements admit.Facts. Run has to run.
+// Facts implements admit.Facts, admit.Tables and admit.Data. Run has to run.
 type Facts struct {
-	Cache   cache.Cache                      // namespaces and ServiceCIDRs
+	Cache   cache.Cache                      // metadata of namespaces and Services; ServiceCIDRs
 	Live    client.Reader                    // without the cache
 	Version discovery.ServerVersionInterface // of the API server
 	Served  Kinds                            // which kinds there are

@@ -61,6 +61,7 @@ type cluster struct {
 	version     string
 	served      bool
 	informers   int
+	err         error // of lists
 }
 
 func (c *cluster) Get(ctx context.Context, key client.ObjectKey, o client.Object, opts ...client.GetOption) error {
@@ -68,6 +69,9 @@ func (c *cluster) Get(ctx context.Context, key client.ObjectKey, o client.Object
 }
 
 func (c *cluster) List(ctx context.Context, l client.ObjectList, opts ...client.ListOption) error {
+	if c.err != nil {
+		return c.err
+	}
 	return c.cached.List(ctx, l, opts...)
 }
 

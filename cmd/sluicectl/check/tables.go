@@ -6,8 +6,7 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/sluice-mesh/sluice/sidecar/rules"
-	"github.com/sluice-mesh/sluice/sidecar/shard"
+	"github.com/sluice-mesh/sluice/webhook/config"
 )
 
 // Tables are the Services that have a table of keys and owners, and the ConfigMaps that may be such tables, of all files that were looked at. A
@@ -19,8 +18,8 @@ type Tables struct {
 
 // use is a Service's word for a ConfigMap of its namespace.
 type use struct {
-	service, namespace, name string
-	kind                     shard.Kind
+	service, namespace string
+	table              config.ShardTable
 }
 
 type configMap struct {
@@ -31,41 +30,36 @@ type configMap struct {
 // defaultNamespace is that of objects that name none, as for discovery from files.
 const defaultNamespace = "default"
 
-// service notes which table a Service asks for, if it does. What is wrong in its annotations asks for nothing.
+// service notes which table a Service asks for, if it does.
 func (t *Tables) service(place string, m metadata) {
-	r, _ := rules.Parse(m.Annotations, nil)
-	if r.Shard.Key == "" || r.Shard.Lookup == "" {
-		return
-	}
-	if spec := r.Shard.Spec(); spec.NeedsTable() {
-		t.uses = append(t.uses, use{place, m.Namespace, r.Shard.Lookup, spec.Kind})
+	if table := config.ShardTableOf(m.Annotations); table != (config.ShardTable{}) {
+		t.uses = append(t.uses, use{place, m.Namespace, table})
 	}
 }
 
 // Findings answers what is wrong in the tables, as sidecars read them.
 func (t *Tables) Findings() (findings []Finding) {
 	type reading struct {
-		of   int
-		kind shard.Kind
+		of    int
+		table config.ShardTable
 	}
 	done := map[reading]bool{}
 	for _, u := range t.uses {
 		for i, c := range t.configMaps {
-			if cmp.Or(c.namespace, defaultNamespace) != cmp.Or(u.namespace, defaultNamespace) || c.name != u.name || done[reading{i, u.kind}] {
+			if cmp.Or(c.namespace, defaultNamespace) != cmp.Or(u.namespace, defaultNamespace) || c.name != u.table.ConfigMap || done[reading{i, u.table}] {
 				continue
 			}
-			done[reading{i, u.kind}] = true
-			if err := c.read(u.kind); err != nil {
-				err = fmt.Errorf("the table of %s (%sshard-map: %s): %w", u.service, rules.Prefix, u.kind, err)
-				findings = append(findings, Finding{c.file, placeOf("ConfigMap", metadata{Namespace: c.namespace, Name: c.name}), err})
+			done[reading{i, u.table}] = true
+			if err := c.check(u.table); err != nil {
+				findings = append(findings, Finding{c.file, placeOf("ConfigMap", metadata{Namespace: c.namespace, Name: c.name}), u.table.Wrong(u.service, err)})
 			}
 		}
 	}
 	return findings
 }
 
-// read reads a ConfigMap as a table.
-func (c configMap) read(kind shard.Kind) error {
+// check reads a ConfigMap as a table.
+func (c configMap) check(table config.ShardTable) error {
 	var o struct {
 		Data map[string]string `json:"data"`
 	}
@@ -75,6 +69,5 @@ func (c configMap) read(kind shard.Kind) error {
 	} else if err != nil {
 		return err
 	}
-	_, err = shard.ParseTable(kind, o.Data)
-	return err
+	return table.Check(o.Data)
 }

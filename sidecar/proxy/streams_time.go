@@ -1,6 +1,8 @@
 package proxy
 
 import (
+	"time"
+
 	"github.com/sluice-mesh/sluice/sidecar/classify"
 	"github.com/sluice-mesh/sluice/sidecar/h2"
 	"github.com/sluice-mesh/sluice/sidecar/loop"
@@ -251,6 +253,9 @@ func (s streams) HeldAnswered(x *h2.Exchange, h h2.Head) {
 	c := x.State.(*call)
 	c.held.status = h.Status
 	c.pushedBack(x.HeldSaid, h, &c.held)
+	if h.Status < 500 {
+		s.r.latency.Note(time.Duration(c.held.took(s.w.l.Now()))) // it has gone out whole, or it would not have been raced
+	}
 	c.head(&c.held, healthOf(h))
 	if s.fails(c, h) {
 		c.held.outcome = classify.ServerError

@@ -92,7 +92,7 @@ func (q *request) toConnect(ep *cluster.Endpoint) time.Duration {
 	return d
 }
 
-// others reports whether the request may go to another endpoint than ep that was not tried. One with a key waits for the key's owner.
+// others reports whether the request may go to another endpoint than ep, nil for any, that was not tried. One with a key waits for the key's owner.
 func (q *request) others(ep *cluster.Endpoint) bool {
 	if q.shard.owned != unowned && q.rules.Shard.Fallback != rules.FallOver {
 		return false

@@ -295,7 +295,8 @@ func (q *request) blame(ep *cluster.Endpoint, since outlier.Since, after time.Du
 }
 
 // again decides whether the request is sent once more behind attempt a, and answers where to; nil is nowhere. A kept connection that
-// failed says nothing of its endpoint, which may be asked once more.
+// failed says nothing of its endpoint, which may be asked once more. What the budget does not allow costs no pick: that would take the
+// turn of an endpoint which gets nothing then. A request that is for its owner alone takes nobody else's, and may wait for it first.
 func (q *request) again(a *attempt, replayable, idempotent bool) (*cluster.Endpoint, metrics.Choice) {
 	r := q.route
 	o := a.outcome
@@ -307,6 +308,12 @@ func (q *request) again(a *attempt, replayable, idempotent bool) (*cluster.Endpo
 	}
 	if !a.reused || !q.pardon(a.ep, o) {
 		q.failed(a.ep, o != classify.ConnectFailed)
+	}
+	if decision == classify.Budgeted && q.others(nil) && !q.affords() {
+		if !q.spent() {
+			r.stats.Refused.Add(1)
+		}
+		return nil, 0
 	}
 	ep, choice := q.next()
 	q.ranOut = ep == nil
@@ -351,6 +358,11 @@ func (q *request) answered(status int) {
 
 // spent reports whether the request has had as many further attempts that cost budget as it may.
 func (q *request) spent() bool { return q.extra >= q.rules.Retry.Most && !q.unspent }
+
+// affords reports whether withdraw would grant one more attempt, as long as no other loop is faster.
+func (q *request) affords() bool {
+	return !q.spent() && (q.unspent || q.route.budget.Has(q.route.w.l.Now()))
+}
 
 // withdraw asks for one more attempt that costs budget.
 func (q *request) withdraw() bool {

@@ -74,7 +74,7 @@ func (w *Worker) beginRival(r *route, x *h1.Exchange, ep *cluster.Endpoint, choi
 		}
 		v.up, v.reused, v.began = up, up.Reused, w.l.Now()
 		if !v.reused {
-			outlier.Connected(w.load(ep))
+			outlier.Connected(w.load(ep), w.l.Now())
 		}
 		w.stats.Upstreams.Add(1)
 		if v.left || v.handed {

@@ -224,6 +224,10 @@ func (w *Worker) await(r *route, x *h1.Exchange) h1.Result {
 			} else {
 				r.stats.Races[0].Add(1)
 			}
+			// The end of the request's time speaks against this one's endpoint as if it had been alone, and against the rival's if that hangs.
+			if res.Err == errRequestTime && v.up != nil && !v.ended && r.one.hung(v.began) {
+				r.one.judge(&v.attempt, classify.Bad)
+			}
 			w.dismiss(r, v, fate)
 			v, a.beside = nil, true
 			return res

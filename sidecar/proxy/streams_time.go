@@ -151,11 +151,16 @@ func (s streams) overdue(x *h2.Exchange, c *call, now int64) {
 		a.owed = x.Owed()
 		_, sent := x.Went()
 		a.unsent = !sent
+		race := raced(x, c)
 		h := classify.Silent // of an endpoint that has seen nothing of it
-		if sent && !c.hurried() {
-			h = a.health()
-		} else if sent { // it was the caller who had no patience
+		switch {
+		case sent && c.hurried(): // it was the caller who had no patience
 			h = c.abandoned(x)
+		case sent && (!race || c.hung(a.began)): // a rival is to have had so long that it hangs
+			h = a.health()
+		}
+		if race && !c.hurried() { // the one that was raced, which has gone out whole, is judged as if it had been alone
+			c.judge(&c.held, classify.HealthOf(classify.TimedOut, 0, false))
 		}
 		x.Drop()
 		c.judge(a, h)

@@ -39,7 +39,7 @@ func (w *Worker) challenge(r *route, x *h1.Exchange) *rival {
 		a.late = w.l.Now() + int64(r.patience(q.rules)) // the client may yet send the rest
 		return nil
 	}
-	ep, choice := q.beside(a.ep)
+	ep, choice := q.beside(&a.attempt)
 	if ep == nil {
 		a.late = q.later(a.ep, a.began)
 		return nil

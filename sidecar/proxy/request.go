@@ -84,6 +84,7 @@ type attempt struct {
 	place   *queue        // who waits for the place that it takes; nil takes none
 	course  course        // how its pick came about, of a request with an owner
 	unsent  bool          // its time was over before there was a connection to send it on
+	refused bool          // the budget refused it a rival
 	stays   bool          // it waits for room where no further connection could be made, for want of another endpoint
 	err     error
 }
@@ -155,17 +156,20 @@ func (q *request) failed(ep *cluster.Endpoint, sent bool) {
 	}
 }
 
-// beside picks an endpoint for an attempt beside the running one, which is at ep; that costs budget. It answers nil where there is none for now.
-// It may be asked often: what is sure to come to nothing costs no pick.
-func (q *request) beside(ep *cluster.Endpoint) (*cluster.Endpoint, metrics.Choice) {
-	if !q.untried(ep) {
+// beside picks an endpoint for an attempt beside a, which runs; that costs budget. It answers nil where there is none for now.
+// It may be asked often: what is sure to come to nothing costs no pick, and is counted as refused once for a.
+func (q *request) beside(a *attempt) (*cluster.Endpoint, metrics.Choice) {
+	if !q.untried(a.ep) {
 		return nil, 0
 	}
-	if !q.unspent && !q.route.budget.Has(q.route.w.l.Now()) {
-		q.route.stats.Refused.Add(1)
+	if !q.affords() {
+		if !a.refused {
+			a.refused = true
+			q.route.stats.Refused.Add(1)
+		}
 		return nil, 0
 	}
-	q.failed(ep, true)
+	q.failed(a.ep, true)
 	rival, choice := q.next()
 	if rival == nil || choice == metrics.Original || !q.withdraw() {
 		q.unpick()

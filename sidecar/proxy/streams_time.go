@@ -213,7 +213,7 @@ func (s streams) challenge(x *h2.Exchange, c *call) {
 		w.times.set(w, s, x, c, w.l.Now()+int64(s.r.patience(c.rules))) // the client may yet send the rest, or the endpoint take it
 		return
 	}
-	ep, choice := c.beside(c.attempt.ep)
+	ep, choice := c.beside(&c.attempt)
 	if ep == nil {
 		w.times.set(w, s, x, c, c.later(c.attempt.ep, c.attempt.began))
 		return

@@ -118,7 +118,7 @@ type Service struct {
 	Classes  [6]atomic.Uint64 // final answers by status class; 0 is none
 	Attempts [choices][]atomic.Uint64
 	Retries  []atomic.Uint64 // by the outcome that led to them
-	Refused  atomic.Uint64   // retries the budget refused
+	Refused  atomic.Uint64   // retries the budget refused, once for each attempt
 	// Ejections counts how often an endpoint was taken out for what it answered.
 	Ejections atomic.Uint64
 	Races     [2]atomic.Uint64      // attempts without an answer that were raced, by the winner: the first or the further attempt

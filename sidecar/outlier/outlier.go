@@ -158,9 +158,7 @@ func Bad(ep *cluster.Endpoint, since Since, s Scene) bool {
 }
 
 func (s *Scene) eject(l *cluster.Load) {
-	if used := s.Now - l.SuspectUntil; l.Bad != ejected && used > 0 {
-		l.Ejections -= uint8(min(int64(l.Ejections), used/int64(forget)))
-	}
+	forgive(l, s.Now)
 	d := s.length(l.Ejections)
 	d += time.Duration(float64(d) / 4 * s.Jitter)
 	d = max(d, min(s.AtLeast, s.Most))
@@ -170,6 +168,13 @@ func (s *Scene) eject(l *cluster.Load) {
 	l.Bad, l.Probing = ejected, false
 	l.Turns++
 	l.SuspectUntil = s.Now + int64(d)
+}
+
+// forgive forgets ejections of an endpoint that goes out, for the time that it was in use since it came back.
+func forgive(l *cluster.Load, now int64) {
+	if used := now - l.SuspectUntil; l.Bad != ejected && used > 0 {
+		l.Ejections -= uint8(min(int64(l.Ejections), used/int64(forget)))
+	}
 }
 
 // length is how long an endpoint is out after that many ejections before.

@@ -125,7 +125,7 @@ func (s *stage) do(t *testing.T, f []string) (answers []string) {
 	case "refuse":
 		ConnectFailed(l, s.now)
 	case "connect":
-		Connected(l)
+		Connected(l, s.now)
 	case "fail", "doubt": // attempts, one behind the other
 		fmt.Sscan(x, &n)
 		for i := range n {
@@ -176,7 +176,7 @@ func TestNoEndpointIsOutForEver(t *testing.T) {
 			case x&7 == 4:
 				ConnectFailed(l, now)
 			case x&7 == 5:
-				Connected(l)
+				Connected(l, now)
 			default:
 				Bad(eps[0], open[0], Scene{Settings: s, Endpoints: eps, Now: now, Jitter: 0.999})
 				open = open[1:]

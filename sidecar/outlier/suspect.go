@@ -18,6 +18,9 @@ func ConnectFailed(l *cluster.Load, now int64) {
 	if l.SuspectUntil > now && !l.Probing {
 		return
 	}
+	if l.Fails == 0 {
+		forgive(l, now)
+	}
 	l.Probing = false
 	d := suspicion(l.Fails)
 	if d < SuspectMost {
@@ -26,15 +29,15 @@ func ConnectFailed(l *cluster.Load, now int64) {
 	l.SuspectUntil = max(l.SuspectUntil, now+int64(d))
 }
 
-// Connected notes a connect that succeeded. An endpoint that accepts connections and answers errors stays ejected.
-func Connected(l *cluster.Load) {
+// Connected notes a connect that succeeded at time now. It returns an endpoint that was suspect; one that accepts connections and answers errors
+// stays ejected, and how often it was is not forgotten for it.
+func Connected(l *cluster.Load, now int64) {
 	if l.Fails == 0 {
 		return
 	}
 	l.Fails = 0
 	if l.Bad != ejected {
-		l.SuspectUntil, l.Probing = 0, false
-		l.Turns++
+		comeBack(l, now)
 	}
 }
 

@@ -22,8 +22,8 @@ func TestSuspicionDoublesToAMinuteAndEnds(t *testing.T) {
 		}
 		now = l.SuspectUntil
 	}
-	Connected(&l)
-	if l.SuspectUntil != 0 || l.Fails != 0 {
+	Connected(&l, now+1)
+	if l.SuspectUntil != now+1 || l.Fails != 0 {
 		t.Errorf("after a connect that succeeded: %+v", l)
 	}
 }
@@ -43,7 +43,7 @@ func TestSuspectIsProbedByOneConnectAtATime(t *testing.T) {
 	}
 	now = l.SuspectUntil
 	Began(&l, now, Defaults())
-	Connected(&l)
+	Connected(&l, now)
 	if l.SuspectUntil > now || l.Probing {
 		t.Errorf("behind a probe that was connected: %+v", l)
 	}

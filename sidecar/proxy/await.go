@@ -92,7 +92,7 @@ func (q *request) toConnect(ep *cluster.Endpoint) time.Duration {
 	return d
 }
 
-// others reports whether the request may go to another endpoint than ep that was not tried. One with a key waits for the key's owner.
+// others reports whether the request may go to another endpoint than ep, nil for any, that was not tried. One with a key waits for the key's owner.
 func (q *request) others(ep *cluster.Endpoint) bool {
 	if q.shard.owned != unowned && q.rules.Shard.Fallback != rules.FallOver {
 		return false
@@ -223,6 +223,10 @@ func (w *Worker) await(r *route, x *h1.Exchange) h1.Result {
 				fate = outcomeOf(res, false)
 			} else {
 				r.stats.Races[0].Add(1)
+			}
+			// The end of the request's time speaks against this one's endpoint as if it had been alone, and against the rival's if that hangs.
+			if res.Err == errRequestTime && v.up != nil && !v.ended && r.one.hung(v.began) {
+				r.one.judge(&v.attempt, classify.Bad)
 			}
 			w.dismiss(r, v, fate)
 			v, a.beside = nil, true

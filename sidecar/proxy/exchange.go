@@ -160,7 +160,7 @@ func (w *Worker) send(r *route, x *h1.Exchange, ep *cluster.Endpoint, choice met
 	}
 	a.up, a.reused = up, up.Reused
 	if !a.reused {
-		outlier.Connected(w.load(ep))
+		outlier.Connected(w.load(ep), w.l.Now())
 	}
 	w.stats.Upstreams.Add(1)
 	steady := x.InMemory()

@@ -59,7 +59,7 @@ func (w *Worker) connect(r *route, unwanted *bool) (leg, error) {
 		place := q.settled(ep)
 		var c *loop.Conn
 		if c, err = w.pools.Dial(ep, choice == metrics.Original); err == nil {
-			outlier.Connected(load)
+			outlier.Connected(load, w.l.Now())
 			outlier.Silent(load, since, w.l.Now(), false)
 			w.stats.Upstreams.Add(1)
 			return leg{conn: c, ep: ep, place: place}, nil

@@ -39,7 +39,7 @@ func (w *Worker) challenge(r *route, x *h1.Exchange) *rival {
 		a.late = w.l.Now() + int64(r.patience(q.rules)) // the client may yet send the rest
 		return nil
 	}
-	ep, choice := q.beside(a.ep)
+	ep, choice := q.beside(&a.attempt)
 	if ep == nil {
 		a.late = q.later(a.ep, a.began)
 		return nil
@@ -74,7 +74,7 @@ func (w *Worker) beginRival(r *route, x *h1.Exchange, ep *cluster.Endpoint, choi
 		}
 		v.up, v.reused, v.began = up, up.Reused, w.l.Now()
 		if !v.reused {
-			outlier.Connected(w.load(ep))
+			outlier.Connected(w.load(ep), w.l.Now())
 		}
 		w.stats.Upstreams.Add(1)
 		if v.left || v.handed {

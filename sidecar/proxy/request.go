@@ -87,6 +87,7 @@ type attempt struct {
 	place   *queue        // who waits for the place that it takes; nil takes none
 	course  course        // how its pick came about, of a request with an owner
 	unsent  bool          // its time was over before there was a connection to send it on
+	refused bool          // the budget refused it a rival
 	stays   bool          // it waits for room where no further connection could be made, for want of another endpoint
 	err     error
 }
@@ -159,17 +160,20 @@ func (q *request) failed(ep *cluster.Endpoint, sent bool) {
 	}
 }
 
-// beside picks an endpoint for an attempt beside the running one, which is at ep; that costs budget. It answers nil where there is none for now.
-// It may be asked often: what is sure to come to nothing costs no pick.
-func (q *request) beside(ep *cluster.Endpoint) (*cluster.Endpoint, metrics.Choice) {
-	if !q.untried(ep) {
+// beside picks an endpoint for an attempt beside a, which runs; that costs budget. It answers nil where there is none for now.
+// It may be asked often: what is sure to come to nothing costs no pick, and is counted as refused once for a.
+func (q *request) beside(a *attempt) (*cluster.Endpoint, metrics.Choice) {
+	if !q.untried(a.ep) {
 		return nil, 0
 	}
-	if !q.unspent && !q.route.budget.Has(q.route.w.l.Now()) {
-		q.route.stats.Refused.Add(1)
+	if !q.affords() {
+		if !a.refused {
+			a.refused = true
+			q.route.stats.Refused.Add(1)
+		}
 		return nil, 0
 	}
-	q.failed(ep, true)
+	q.failed(a.ep, true)
 	rival, choice := q.next()
 	if rival == nil || choice == metrics.Original || !q.withdraw() {
 		q.unpick()
@@ -299,7 +303,8 @@ func (q *request) blame(ep *cluster.Endpoint, since outlier.Since, after time.Du
 }
 
 // again decides whether the request is sent once more behind attempt a, and answers where to; nil is nowhere. A kept connection that
-// failed says nothing of its endpoint, which may be asked once more.
+// failed says nothing of its endpoint, which may be asked once more. What the budget does not allow costs no pick: that would take the
+// turn of an endpoint which gets nothing then. A request that is for its owner alone takes nobody else's, and may wait for it first.
 func (q *request) again(a *attempt, replayable, idempotent bool) (*cluster.Endpoint, metrics.Choice) {
 	r := q.route
 	o := a.outcome
@@ -311,6 +316,12 @@ func (q *request) again(a *attempt, replayable, idempotent bool) (*cluster.Endpo
 	}
 	if !a.reused || !q.pardon(a.ep, o) {
 		q.failed(a.ep, o != classify.ConnectFailed)
+	}
+	if decision == classify.Budgeted && q.others(nil) && !q.affords() {
+		if !q.spent() {
+			r.stats.Refused.Add(1)
+		}
+		return nil, 0
 	}
 	ep, choice := q.next()
 	q.ranOut = ep == nil
@@ -355,6 +366,11 @@ func (q *request) answered(status int) {
 
 // spent reports whether the request has had as many further attempts that cost budget as it may.
 func (q *request) spent() bool { return q.extra >= q.rules.Retry.Most && !q.unspent }
+
+// affords reports whether withdraw would grant one more attempt, as long as no other loop is faster.
+func (q *request) affords() bool {
+	return !q.spent() && (q.unspent || q.route.budget.Has(q.route.w.l.Now()))
+}
 
 // withdraw asks for one more attempt that costs budget.
 func (q *request) withdraw() bool {

@@ -145,7 +145,7 @@ func (s streams) Awaits(x *h2.Exchange, held bool) bool {
 func (s streams) Head(x *h2.Exchange, h h2.Head) bool {
 	c := x.State.(*call)
 	a := &c.attempt
-	outlier.Connected(s.w.load(a.ep))
+	outlier.Connected(s.w.load(a.ep), s.w.l.Now())
 	a.status = h.Status
 	c.pushedBack(x.Said, h, a)
 	if x.Sent() && h.Status < 500 {

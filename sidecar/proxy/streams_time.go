@@ -1,6 +1,8 @@
 package proxy
 
 import (
+	"time"
+
 	"github.com/sluice-mesh/sluice/sidecar/classify"
 	"github.com/sluice-mesh/sluice/sidecar/h2"
 	"github.com/sluice-mesh/sluice/sidecar/loop"
@@ -149,11 +151,16 @@ func (s streams) overdue(x *h2.Exchange, c *call, now int64) {
 		a.owed = x.Owed()
 		_, sent := x.Went()
 		a.unsent = !sent
+		race := raced(x, c)
 		h := classify.Silent // of an endpoint that has seen nothing of it
-		if sent && !c.hurried() {
-			h = a.health()
-		} else if sent { // it was the caller who had no patience
+		switch {
+		case sent && c.hurried(): // it was the caller who had no patience
 			h = c.abandoned(x)
+		case sent && (!race || c.hung(a.began)): // a rival is to have had so long that it hangs
+			h = a.health()
+		}
+		if race && !c.hurried() { // the one that was raced, which has gone out whole, is judged as if it had been alone
+			c.judge(&c.held, classify.HealthOf(classify.TimedOut, 0, false))
 		}
 		x.Drop()
 		c.judge(a, h)
@@ -206,7 +213,7 @@ func (s streams) challenge(x *h2.Exchange, c *call) {
 		w.times.set(w, s, x, c, w.l.Now()+int64(s.r.patience(c.rules))) // the client may yet send the rest, or the endpoint take it
 		return
 	}
-	ep, choice := c.beside(c.attempt.ep)
+	ep, choice := c.beside(&c.attempt)
 	if ep == nil {
 		w.times.set(w, s, x, c, c.later(c.attempt.ep, c.attempt.began))
 		return
@@ -251,6 +258,9 @@ func (s streams) HeldAnswered(x *h2.Exchange, h h2.Head) {
 	c := x.State.(*call)
 	c.held.status = h.Status
 	c.pushedBack(x.HeldSaid, h, &c.held)
+	if h.Status < 500 {
+		s.r.latency.Note(time.Duration(c.held.took(s.w.l.Now()))) // it has gone out whole, or it would not have been raced
+	}
 	c.head(&c.held, healthOf(h))
 	if s.fails(c, h) {
 		c.held.outcome = classify.ServerError

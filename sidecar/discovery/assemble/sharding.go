@@ -56,17 +56,7 @@ func mapNeeds(r *rules.Rules, all []*Slice, before Needs, known string) (n Needs
 		n.StatefulSet = spec.StatefulSet
 		return n, nil
 	}
-	owners := map[string]bool{}
-	pods := 0
-	for _, s := range all {
-		for i := range s.records {
-			r := &s.records[i]
-			pods++
-			if of := shard.StatefulSetOf(r.name, r.hostname); of != "" {
-				owners[of] = true
-			}
-		}
-	}
+	owners, pods := namesOf(all)
 	const say = "name it with " + rules.Prefix + "shard-map: %v,statefulset=NAME"
 	switch {
 	case len(owners) == 1:
@@ -93,11 +83,15 @@ type sharding struct {
 	set   *shard.StatefulSet
 	table *shard.Table
 	now   time.Time
+
+	ordinalsOf      string // whose pods the table's ordinals are; "" is left to the map
+	ordinalsUnknown bool
 }
 
 // next answers the map of a port after the one before: the same one where nothing changed.
 func (s *sharding) next(old *discovery.Snapshot, before *sharding, now *discovery.Snapshot) *shard.Map {
-	in := shard.Input{Set: now.Set, StatefulSet: s.set, Table: s.table, Now: s.now}
+	in := shard.Input{Set: now.Set, StatefulSet: s.set, Table: s.table, OrdinalsOf: s.ordinalsOf, OrdinalsUnknown: s.ordinalsUnknown,
+		Now: s.now}
 	if old == nil || old.Shard == nil || before == nil {
 		return shard.New(s.spec, in)
 	}
@@ -109,11 +103,22 @@ func (s *sharding) same(before *sharding, m *shard.Map) bool {
 	switch {
 	case s == nil || before == nil || m == nil:
 		return s == nil && before == nil
-	case s.spec != before.spec || s.table != before.table || !sameStatefulSet(s.set, before.set):
+	case s.spec != before.spec || s.table != before.table || s.ordinalsOf != before.ordinalsOf ||
+		s.ordinalsUnknown != before.ordinalsUnknown || !sameStatefulSet(s.set, before.set):
 		return false
 	}
 	until := m.HoldUntil()
 	return until.IsZero() || s.now.Before(until)
+}
+
+// ordinals answers whose pods a table means by ordinals, where no annotation says it. Of several StatefulSets that which has the Service's
+// name is meant, in every sidecar, and else that whose pods were alone before.
+func ordinals(s Service, all []*Slice, before owning, spec shard.Spec, now time.Time) verdict {
+	names, _ := namesOf(all)
+	if len(names) > 1 && names[s.Name] {
+		return owning{set: s.Name}.after(names, false, now)
+	}
+	return before.tell(names, false, now, spec.Kind)
 }
 
 func sameStatefulSet(a, b *shard.StatefulSet) bool { return a == b || a != nil && b != nil && *a == *b }

@@ -221,6 +221,148 @@ func TestOwnersByTable(t *testing.T) {
 		`ConfigMap shop/owners: entry "acme": owner "": want a pod's name or an ordinal; no key has an owner`)
 }
 
+// A table's ordinals are those of one StatefulSet's pods, whoever else is there and whoever is ready.
+func TestOrdinalsOfATable(t *testing.T) {
+	const which = "its pods are of several StatefulSets (a, b): name it with sluice.mesh/shard-map: lookup,statefulset=NAME"
+	const unknown = "no key has an owner that ConfigMap shop/owners says by ordinal: " + which
+	kept := func(of string) string {
+		return which + "; meanwhile the ordinals in ConfigMap shop/owners are those of " + of + ", as before, and sidecars that start know no owner"
+	}
+	const left = "its pods are of b only, and were of a too: name it with sluice.mesh/shard-map: lookup,statefulset=NAME" +
+		"; meanwhile the ordinals in ConfigMap shop/owners are those of a, as before, and sidecars that start go by the others"
+	const one = "no key has an owner that ConfigMap shop/owners says by ordinal: its pods are of b only, but were of several StatefulSets " +
+		"less than a minute ago: name it with sluice.mesh/shard-map: lookup,statefulset=NAME"
+	type step struct {
+		pods          string
+		want, problem string
+	}
+	for _, c := range []struct {
+		name, spec string
+		steps      []step
+	}{
+		{"a canary that sorts first, beside the StatefulSet with the Service's name", "lookup", []step{
+			{"orders-0 orders-1 canary-0 canary-1", "orders-1", ""},
+			{"orders-0 orders-1- canary-0 canary-1", "orders-1 (down)", ""},
+			{"orders-0 canary-0 canary-1", "orders-1 (down)", ""},
+			{"orders-0- canary-0 canary-1", "orders-1 (down)", ""},
+			{"orders-0 orders-1 canary-1", "orders-1", ""},
+		}},
+		{"pods of two, neither of which is known", "lookup", []step{
+			{"a-1 b-1", "statefulset-unknown", unknown},
+			{"a-1- b-1", "statefulset-unknown", unknown},
+			{"a-1- b-1-", "statefulset-unknown", unknown},
+			{"", "1 (down)", ""},
+			{"b-1", "statefulset-unknown", one},
+			{"a-1 b-1-", "statefulset-unknown", unknown},
+			{"c-1", "c-1", ""},
+		}},
+		{"pods of another that come later", "lookup", []step{
+			{"b-0 b-1", "b-1", ""},
+			{"b-0 b-1 a-1", "b-1", kept("b")},
+			{"b-0 b-1- a-1", "b-1 (down)", kept("b")},
+			{"b-0 b-1", "b-1", ""},
+		}},
+		{"all of its pods leave for a moment", "lookup", []step{
+			{"a-0 a-1", "a-1", ""},
+			{"a-0 a-1 b-1", "a-1", kept("a")},
+			{"b-1", "a-1 (down)", left},
+			{"", "a-1 (down)", ""},
+			{"b-1", "a-1 (down)", left},
+			{"a-1- b-1", "a-1 (down)", kept("a")},
+			{"a-1 b-1", "a-1", kept("a")},
+		}},
+		{"others in their place", "lookup", []step{{"a-0 a-1", "a-1", ""}, {"b-0 b-1", "b-1", ""}, {"a-1 b-1", "b-1", kept("b")}}},
+		{"no pods yet", "lookup", []step{{"", "1 (down)", ""}, {"a-0", "a-1 (down)", ""}, {"", "a-1 (down)", ""}}},
+		{"pods of a Deployment", "lookup", []step{{"orders-7c9f5d-x8z2q", "1 (down)", ""}, {"orders-7c9f5d-x8z2q a-1", "a-1", ""}}},
+		{"by prefix", "prefix-lookup", []step{{"orders-1 canary-1", "orders-1", ""}, {"orders-1- canary-1", "orders-1 (down)", ""}}},
+	} {
+		targets := Targets{Loops: 1, Given: Given{Data: map[string]string{"acme": "1", "by name": "canary-1"}}}
+		for i, step := range c.steps {
+			var all []*Slice
+			if step.pods != "" {
+				all = append(all, podSlice(t, strings.Fields(step.pods)...))
+			}
+			targets.Update(orders(c.spec, "owners"), all)
+			if got := ownerOf(&targets, "acme"); got != step.want {
+				t.Errorf("%s, step %d, with %q: %s, want %s", c.name, i, step.pods, got, step.want)
+			}
+			if got := fmt.Sprint(targets.Problems()); got != "["+step.problem+"]" {
+				t.Errorf("%s, step %d, with %q: problems %s, want %s", c.name, i, step.pods, got, step.problem)
+			}
+		}
+	}
+
+	targets := Targets{Loops: 1, Given: Given{Data: map[string]string{"acme": "b-1"}}}
+	targets.Update(orders("lookup", "owners"), []*Slice{podSlice(t, "a-1", "b-1")})
+	if got := ownerOf(&targets, "acme"); got != "b-1" || len(targets.Problems()) != 0 {
+		t.Errorf("an owner by name among pods of two: %s, problems %v", got, targets.Problems())
+	}
+}
+
+// A StatefulSet that has left is kept to for a minute, where pods are left that were there beside its own; and when it is back it is the one again.
+func TestOrdinalsOfATableThatHasLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		targets := Targets{Loops: 1, Given: Given{Data: map[string]string{"acme": "1"}}}
+		step := func(after time.Duration, pods, want string, left time.Duration) {
+			t.Helper()
+			time.Sleep(after)
+			targets.Update(orders("lookup", "owners"), []*Slice{podSlice(t, strings.Fields(pods)...)})
+			until := targets.HoldUntil()
+			if got := ownerOf(&targets, "acme"); got != want || until.IsZero() != (left == 0) || left != 0 && time.Until(until) != left {
+				t.Errorf("with %s: %s until %v, want %s for %v", pods, got, until, want, left)
+			}
+		}
+		step(0, "a-0 a-1", "a-1", 0)
+		step(time.Hour, "a-0 a-1 b-1", "a-1", 0)
+		step(time.Hour, "b-1", "a-1 (down)", time.Minute)
+		step(time.Minute-1, "b-1", "a-1 (down)", 1)
+		step(1, "b-1", "b-1", 0)
+		step(time.Hour, "b-1", "b-1", 0)
+		step(time.Hour, "a-1 b-1", "a-1", 0)
+		step(time.Hour, "b-1", "a-1 (down)", time.Minute)
+		step(time.Second, "c-1", "c-1", 0)
+		step(time.Hour, "b-1 d-1", "c-1 (down)", time.Minute)
+		step(time.Minute, "b-1 d-1", "statefulset-unknown", 0)
+		step(0, "c-1", "c-1", 0)
+
+		// Of several that a sidecar finds when it starts, one has to be alone for as long.
+		targets = Targets{Loops: 1, Given: targets.Given}
+		step(0, "a-1 b-1", "statefulset-unknown", 0)
+		step(time.Hour, "b-1", "statefulset-unknown", time.Minute)
+		step(time.Second, "a-1 b-1", "statefulset-unknown", 0)
+		step(time.Hour, "b-1", "statefulset-unknown", time.Minute)
+		step(time.Minute, "b-1", "b-1", 0)
+		step(0, "a-1 b-1", "b-1", 0)
+	})
+}
+
+// With a name, it is that StatefulSet's replicas that own keys, by whatever the table calls them.
+func TestATableOfANamedStatefulSet(t *testing.T) {
+	for _, text := range []string{"lookup,statefulset=orders", "prefix-lookup,statefulset=orders"} {
+		targets := Targets{Loops: 1, Given: Given{Data: map[string]string{"acme": "1", "five": "5", "other": "canary-1"}}}
+		s := orders(text, "owners")
+		all := []*Slice{podSlice(t, "canary-0", "canary-1", "orders-0", "orders-1-")}
+		if got, want := targets.Needs(s, all), (Needs{StatefulSet: "orders", ConfigMap: "owners"}); got != want {
+			t.Errorf("%s: needs %+v, want %+v", text, got, want)
+		}
+		targets.Update(s, all)
+		if got := ownerOf(&targets, "acme"); got != "statefulset-unknown" {
+			t.Errorf("%s, before the StatefulSet is known: %s", text, got)
+		}
+		targets.Given.StatefulSet = &shard.StatefulSet{Name: "orders", Replicas: 3}
+		targets.Update(s, all)
+		for key, want := range map[string]string{"acme": "orders-1 (down)", "five": "orders-5 (down)", "other": "canary-1"} {
+			if got := ownerOf(&targets, key); got != want || len(targets.Problems()) != 0 {
+				t.Errorf("%s: %s is %s, want %s; problems %v", text, key, got, want, targets.Problems())
+			}
+		}
+		targets.Update(s, []*Slice{podSlice(t, "canary-0", "canary-1", "orders-0", "orders-1")})
+		if got := ownerOf(&targets, "acme"); got != "orders-1" {
+			t.Errorf("%s, ready again: %s", text, got)
+		}
+	}
+}
+
 // TestMapsFollow: a map is there when rules ask for one, is made of the one before, and is the same while nothing changes.
 func TestMapsFollow(t *testing.T) {
 	targets := Targets{Loops: 1}

@@ -31,6 +31,9 @@ type Targets struct {
 	needsErr error
 	known    string // the last StatefulSet that was there
 	table    table
+
+	owning   owning  // whose pods a table's ordinals were
+	ordinals verdict // and are
 }
 
 // Needs answers which objects are to be Given before an Update with the same Service and slices.
@@ -93,11 +96,12 @@ func (t *Targets) Update(s Service, all []*Slice) (changed bool) {
 // sharding answers what the maps of all ports have in common; nil where there are none.
 func (t *Targets) sharding(service Service, r *rules.Rules, all []*Slice) *sharding {
 	if service.Reason != discovery.Found {
+		t.owning.until = time.Time{} // nobody waits for it
 		return nil
 	}
 	t.needs, t.needsErr = needsOf(service, r, all, t.needs, t.known)
 	if !r.Shard.On() {
-		t.table = table{}
+		t.table, t.owning, t.ordinals = table{}, owning{}, verdict{}
 		return nil
 	}
 	s := &sharding{spec: r.Shard.Spec(), now: time.Now()}
@@ -106,6 +110,13 @@ func (t *Targets) sharding(service Service, r *rules.Rules, all []*Slice) *shard
 	}
 	if t.needs.ConfigMap != "" {
 		s.table = t.table.read(s.spec.Kind, t.Given.Data)
+	}
+	if t.needs.ConfigMap != "" && s.spec.StatefulSet == "" {
+		t.ordinals = ordinals(service, all, t.owning, s.spec, s.now)
+		t.owning = t.ordinals.learn()
+		s.ordinalsOf, s.ordinalsUnknown = t.ordinals.is, t.ordinals.is == "" && t.ordinals.err != nil
+	} else {
+		t.owning, t.ordinals = owning{}, verdict{}
 	}
 	return s
 }
@@ -121,8 +132,9 @@ func (t *Targets) statefulSet() *shard.StatefulSet {
 // Again publishes what follows from time having gone on: it is to be called at HoldUntil.
 func (t *Targets) Again() { t.Update(t.service, t.slices) }
 
-// HoldUntil answers when a pod that is away loses its keys unless it is back by then; the zero time where there is none.
+// HoldUntil answers when pods that are away lose their keys unless they are back by then; the zero time where there are none.
 func (t *Targets) HoldUntil() (first time.Time) {
+	first = t.owning.until
 	for _, p := range t.ports {
 		if m := p.Snapshot.Shard; m != nil {
 			if until := m.HoldUntil(); first.IsZero() || !until.IsZero() && until.Before(first) {
@@ -158,6 +170,15 @@ func (t *Targets) Problems() (problems []error) {
 			stays = "what it last said correctly stays in force"
 		}
 		problems = append(problems, fmt.Errorf("ConfigMap %s: %w; %s", name+t.needs.ConfigMap, t.table.err, stays))
+	}
+	if err := t.ordinals.err; err != nil && t.table.good != nil && t.table.good.HasOrdinals() {
+		table := "ConfigMap " + name + t.needs.ConfigMap
+		if of := t.ordinals.is; of == "" {
+			err = fmt.Errorf("no key has an owner that %s says by ordinal: %w", table, err)
+		} else {
+			err = meanwhile(err, "the ordinals in "+table+" are those of "+of)
+		}
+		problems = append(problems, err)
 	}
 	return problems
 }

@@ -42,12 +42,8 @@ type given struct {
 	changed bool // an update is due when the rest of a listing has come; guarded by w.mu
 }
 
-// followGiven begins to follow what the Service needs as of now, and ends what it needs no more. w is locked.
-func (w *watched) followGiven() {
-	if w.ended || !w.haveService || !w.haveSlices {
-		return
-	}
-	needs := w.targets.Needs(w.service, slices.Collect(maps.Values(w.bySlice)))
+// followGiven begins to follow what the Service needs, and ends what it needs no more. w is locked.
+func (w *watched) followGiven(needs assemble.Needs) {
 	w.give(&w.statefulSet, needs.StatefulSet, func(name string) *given {
 		return named(name, query{api: w.r.client.apps, resource: "statefulsets"},
 			func() runtime.Object { return &appsv1.StatefulSetList{} }, w.setStatefulSet)

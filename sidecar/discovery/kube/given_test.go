@@ -265,3 +265,34 @@ func TestHoldsEndByThemselves(t *testing.T) {
 	r.waitOwner(key, "orders-1 down")
 	r.waitOwner(key, "orders-0")
 }
+
+// A StatefulSet's pods that leave for a moment, while another's stay that the Service selects too, leave their keys to nobody; and when it is
+// deleted the other's own them.
+func TestOrdinalKeepsToTheStatefulSetThatItKnew(t *testing.T) {
+	a := newAPIServer(t, false)
+	a.put(sharded("shard-key=header:account", "shard-map=ordinal"))
+	a.put(pods("orders-0", "orders-1"))
+	a.put(statefulSet("orders", 2, 0))
+	a.put(statefulSet("canary", 2, 0))
+	r := start(t, a, Options{})
+	r.expect(cart, "10.1.0.1 10.1.0.2")
+	r.waitOwner("7", "orders-1")
+	a.put(pods("orders-0", "orders-1", "canary-0", "canary-1"))
+	r.wait("a problem", func() bool { return r.problem("its pods are of several StatefulSets (canary, orders)") })
+	for range 3 {
+		a.put(pods("canary-0", "canary-1"))
+		r.waitOwner("7", "orders-1 down")
+		a.put(pods("canary-0", "canary-1", "orders-0", "orders-1"))
+		r.waitOwner("7", "orders-1")
+	}
+	a.put(pods("canary-0", "canary-1"))
+	r.waitOwner("7", "orders-1 down")
+	r.wait("three watches", func() bool { return a.openWatches() == 3 })
+	a.took()
+	a.remove(statefulSet("orders", 2, 0))
+	r.waitOwner("7", "canary-1")
+	r.wait("one watch for another", func() bool { return a.openWatches() == 3 })
+	if got, want := a.took(), []string{"list shop statefulsets metadata.name=canary", "watch shop statefulsets metadata.name=canary"}; !slices.Equal(got, want) {
+		t.Errorf("requests %q, want %q", got, want)
+	}
+}

@@ -287,7 +287,8 @@ var table = []Setting{
 		Name: "shard-map", Group: sharding, Example: "ordinal",
 		Allowed: "one of " + strings.Join(shard.Kinds(), ", ") + ", with parameters of the map behind it (ring,size=4096)",
 		Doc: "Which pod owns a key. `rendezvous`: by hash over the pods' names; a pod that goes or comes moves no other pod's keys. `ordinal`: the key, " +
-			"a whole number or else its hash, modulo the StatefulSet's replicas is the pod's ordinal.",
+			"a whole number or else its hash, modulo the StatefulSet's replicas is the pod's ordinal. `lookup`, `prefix-lookup` and `s2` with a ConfigMap: the pod that this " +
+			"names, or its ordinal. `statefulset=NAME` behind a map says whose pods own keys, and whose an ordinal is.",
 		Effect: "sidecar/shard",
 		value:  at(func(r *Rules) *string { return &r.Shard.Map }, parseShardMap, same),
 	},

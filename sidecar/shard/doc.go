@@ -29,7 +29,8 @@
 //     new pod is ready, and at scale-down no key waits. Restarts and readiness move nothing.
 //   - maglev: as rendezvous, and a few more (0.2 % of all keys at 10 pods, 0.6 % at 100 and at 1,000; a test computes it).
 //   - ring: as rendezvous while the number of points of each pod stays the same; else many more.
-//   - lookup, prefix-lookup: when people say so.
+//   - lookup, prefix-lookup: when people say so. An owner by ordinal is the pod of one StatefulSet (Spec.StatefulSet, Input.OrdinalsOf),
+//     whoever else is there.
 //   - s2: as rendezvous, by cells.
 //
 // # Cost

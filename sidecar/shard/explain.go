@@ -65,7 +65,7 @@ func (m *Map) Place(k shardkey.Key) string {
 }
 
 // Fingerprint is a hash of what the map's owners follow from: the kind and its parameters, and the members' identities, or the
-// StatefulSet's numbers, and what its table says. Who is ready is no part of it.
+// StatefulSet's numbers, and what its table says and whom it means. Who is ready is no part of it.
 func (m *Map) Fingerprint() uint64 {
 	s := m.spec
 	sum := xxhash.Sum64String(fmt.Sprint(s.Kind, s.Slots, s.Size, s.Level, s.ByHash, m.why))
@@ -76,6 +76,9 @@ func (m *Map) Fingerprint() uint64 {
 	}
 	if m.in.Table != nil {
 		sum += slotHash(0) ^ m.in.Table.sum // an empty table is not none
+		if n := m.numbered; m.in.Table.HasOrdinals() && n != m.numberedAlike() {
+			sum += score(slotHash(1), xxhash.Sum64String(fmt.Sprint(n.unknown, n.of)))
+		}
 	}
 	return sum
 }

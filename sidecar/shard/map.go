@@ -15,6 +15,11 @@ type Input struct {
 	StatefulSet *StatefulSet
 	// Table is that of Lookup and PrefixLookup; for S2 it may be nil.
 	Table *Table
+	// OrdinalsOf is the StatefulSet whose pods the ordinals in Table are, where Spec names none; "" is the one that all members with an
+	// ordinal are of, if it is one. Members are who can be reached: whoever sees the other pods as well knows better.
+	OrdinalsOf string
+	// OrdinalsUnknown says that nobody knows: then keys whose owner is an ordinal have none.
+	OrdinalsUnknown bool
 	// Now begins and ends holds. The zero time holds nothing.
 	Now time.Time
 }
@@ -35,7 +40,8 @@ type Map struct {
 	starts   []uint32 // by the upper bits of a hash: how many points are before all that begin with them
 	ordinals []index  // by ordinal less Start
 	targets  []target
-	byHash   []index // an index of the members, where the spec asks for it
+	numbered numbered // which pods are meant by the ordinals among the targets
+	byHash   []index  // an index of the members, where the spec asks for it
 
 	// counts is of MostInFlight: element i is read and written by loop i only; nil where it counts always.
 	counts []counted

@@ -32,7 +32,10 @@ type StatefulSet struct {
 }
 
 // pod answers the name of the pod with an ordinal.
-func (s *StatefulSet) pod(ordinal int) string { return s.Name + "-" + strconv.Itoa(ordinal) }
+func (s *StatefulSet) pod(ordinal int) string { return podOf(s.Name, ordinal) }
+
+// podOf answers the name of a StatefulSet's pod.
+func podOf(set string, ordinal int) string { return set + "-" + strconv.Itoa(ordinal) }
 
 // contains says whether a pod of that name is one of the StatefulSet, and whether it is one of its replicas.
 func (s *StatefulSet) contains(name string) (ours, replica bool) {

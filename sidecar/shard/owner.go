@@ -28,7 +28,8 @@ const (
 	NoEntry
 	// NoPlace means that the key is no latitude and longitude.
 	NoPlace
-	// NoStatefulSet means that the StatefulSet whose replicas own the keys is not known (yet), or has none.
+	// NoStatefulSet means that the StatefulSet whose replicas own the keys is not known (yet), or has none; or that a table says an
+	// ordinal, and nobody knows of which StatefulSet.
 	NoStatefulSet
 	// NoTable means that the table is not known (yet).
 	NoTable

@@ -73,7 +73,8 @@ type Spec struct {
 	Level int // of S2 cells
 	// ByHash takes even a key that is an integer by its hash (Ordinal).
 	ByHash bool
-	// StatefulSet names the StatefulSet whose replicas own the keys; "" leaves that to discovery.
+	// StatefulSet names the StatefulSet whose replicas own the keys, and are the pods that a table's ordinals mean; "" leaves that to
+	// discovery.
 	StatefulSet string
 	// Hold is how long a pod with a stable name that is away stays an owner, where its StatefulSet is not known; 0 is not at all.
 	Hold time.Duration
@@ -118,7 +119,7 @@ var parameters = []parameter{
 		s.Hold = d
 		return err == nil && d >= 0 && d <= maxHold
 	}},
-	{"statefulset", "the name of a StatefulSet", append([]Kind{Ordinal}, hashed...), func(s *Spec, v string) bool {
+	{"statefulset", "the name of a StatefulSet", append([]Kind{Ordinal, Lookup, PrefixLookup}, hashed...), func(s *Spec, v string) bool {
 		s.StatefulSet = v
 		return v != "" && len(v) <= 253 && strings.Trim(v, nameLetters) == ""
 	}},
@@ -168,9 +169,6 @@ func (s *Spec) parameter(name, value string) error {
 			return fmt.Errorf("shard map %s: %s=%q: allowed is %s", s.Kind, name, value, p.allowed)
 		}
 		return nil
-	}
-	if len(have) == 0 {
-		return fmt.Errorf("shard map %s: parameter %q: it has no parameters", s.Kind, name)
 	}
 	return fmt.Errorf("shard map %s: parameter %q is unknown; allowed are %s", s.Kind, name, strings.Join(have, ", "))
 }

@@ -22,6 +22,8 @@ func TestSpecs(t *testing.T) {
 		"ring":                              with(func(s *Spec) { s.Kind, s.Size = Ring, 1024 }),
 		"ring,size=4096":                    with(func(s *Spec) { s.Kind, s.Size = Ring, 4096 }),
 		"lookup":                            with(func(s *Spec) { s.Kind = Lookup }),
+		"lookup,statefulset=web":            with(func(s *Spec) { s.Kind, s.StatefulSet = Lookup, "web" }),
+		"prefix-lookup,statefulset=web":     with(func(s *Spec) { s.Kind, s.StatefulSet = PrefixLookup, "web" }),
 		"prefix-lookup":                     with(func(s *Spec) { s.Kind = PrefixLookup }),
 		"s2,level=0":                        with(func(s *Spec) { s.Kind, s.Level = S2, 0 }),
 	} {
@@ -49,7 +51,7 @@ func TestSpecsThatAreRefused(t *testing.T) {
 		"rendezvous,hold=5":     `hold="5": allowed is a duration from 0s to 1h`,
 		"rendezvous,hold=-5s":   `hold="-5s"`,
 		"ordinal,statefulset=":  `statefulset="": allowed is the name`,
-		"lookup,size=7":         `parameter "size": it has no parameters`,
+		"lookup,size=7":         `parameter "size" is unknown; allowed are statefulset`,
 	} {
 		if _, err := ParseSpec(text); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want %q", text, err, want)

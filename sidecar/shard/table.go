@@ -27,6 +27,9 @@ type Table struct {
 // Entries answers how many keys the table has.
 func (t *Table) Entries() int { return len(t.entries) + len(t.cells) }
 
+// HasOrdinals says whether the table has owners that are ordinals.
+func (t *Table) HasOrdinals() bool { return len(t.byNumber) > 0 }
+
 // tableEntry is the ConfigMap's entry that holds a table in lines.
 const tableEntry = "table"
 

@@ -144,6 +144,83 @@ func TestATablesOwnersComeAndGo(t *testing.T) {
 	}
 }
 
+// An ordinal is the pod's of one StatefulSet. Where nobody says of which, all members with ordinals have to be of the same.
+func TestATablesOrdinalsAreOfOneStatefulSet(t *testing.T) {
+	web, all := replicas(3), []*cluster.Endpoint{pod("canary-1", 11), pod("canary-2", 12)}
+	mixed := append(all, web...)
+	for _, text := range []string{"lookup", "prefix-lookup", "s2"} {
+		spec := mustSpec(t, text)
+		data, key := map[string]string{"k": "1", "n": "canary-1"}, "k"
+		if spec.ByTable = spec.Kind == S2; spec.ByTable {
+			data, key = map[string]string{"*": "1"}, "48.2,16.4"
+		}
+		named := spec
+		named.StatefulSet = "web"
+		table := mustTable(t, spec.Kind, data)
+		for _, c := range []struct {
+			what string
+			spec Spec
+			in   Input
+			want string // with a question mark where nobody knows, and an exclamation mark where the owner is down
+		}{
+			{"members of one", spec, Input{Set: setOf(web...)}, "web-1"},
+			{"members of two", spec, Input{Set: setOf(mixed...)}, "?"},
+			{"one is said", spec, Input{Set: setOf(mixed...), OrdinalsOf: "web"}, "web-1"},
+			{"the other is said", spec, Input{Set: setOf(mixed...), OrdinalsOf: "canary"}, "canary-1"},
+			{"its pod is not there", spec, Input{Set: setOf(all...), OrdinalsOf: "web"}, "web-1!"},
+			{"nobody is there", spec, Input{Set: setOf(), OrdinalsOf: "web"}, "web-1!"},
+			{"it is not known, though all members are of one", spec, Input{Set: setOf(web...), OrdinalsUnknown: true}, "?"},
+			{"it is named", named, Input{Set: setOf(mixed...), StatefulSet: &StatefulSet{Name: "web", Replicas: 3}}, "web-1"},
+			{"its pod is away", named, Input{Set: setOf(all...), StatefulSet: &StatefulSet{Name: "web", Replicas: 3}}, "web-1!"},
+			{"it has no such replica", named, Input{Set: setOf(mixed...), StatefulSet: &StatefulSet{Name: "web", Replicas: 1}}, "web-1!"},
+			{"no member has an ordinal", spec, Input{Set: setOf(pods(2)...)}, "1!"},
+		} {
+			c.in.Table = table
+			for before, m := range map[string]*Map{"nothing": New(c.spec, c.in), "web": New(spec, Input{Set: c.in.Set, Table: table, OrdinalsOf: "web"}).NextAs(c.spec, c.in),
+				"canary": New(spec, Input{Set: c.in.Set, Table: table, OrdinalsOf: "canary"}).NextAs(c.spec, c.in)} {
+				o := m.Owner(keyOf(key))
+				got := "?"
+				switch {
+				case o.Member == nil && o.Why != NoStatefulSet:
+					got = o.Why.String()
+				case o.Member != nil && o.Why == Down:
+					got = o.Member.Name + "!"
+				case o.Member != nil:
+					got = o.Member.Name
+				}
+				if got != c.want || (o.Endpoint != nil) != (o.Member != nil && o.Why == Owned) {
+					t.Errorf("%s, %s, after %s: %s, want %s", text, c.what, before, got, c.want)
+				}
+			}
+		}
+	}
+}
+
+// Sidecars that know different StatefulSets behind the same table can be told apart.
+func TestTheFingerprintIsOfWhomATableMeans(t *testing.T) {
+	spec := mustSpec(t, "lookup")
+	all := append(replicas(2), pod("canary-1", 11))
+	of := func(in Input, owner string) uint64 {
+		in.Table = mustTable(t, Lookup, map[string]string{"k": owner})
+		return New(spec, in).Fingerprint()
+	}
+	seen := map[uint64]string{}
+	for what, in := range map[string]Input{"unknown": {Set: setOf(all...), OrdinalsUnknown: true}, "web": {Set: setOf(all...), OrdinalsOf: "web"},
+		"canary": {Set: setOf(all...), OrdinalsOf: "canary"}} {
+		got := of(in, "1")
+		if other, ok := seen[got]; ok {
+			t.Errorf("%s and %s are both %x", what, other, got)
+		}
+		seen[got] = what
+		if by := of(in, "web-1"); by != of(Input{Set: setOf(all...)}, "web-1") {
+			t.Errorf("%s: a table of names has another fingerprint", what)
+		}
+	}
+	if a, b := of(Input{Set: setOf(replicas(2)...)}, "1"), of(Input{Set: setOf(replicas(2)...), OrdinalsOf: "web"}, "1"); a != b {
+		t.Errorf("what the members say themselves makes a difference: %x and %x", a, b)
+	}
+}
+
 func TestCells(t *testing.T) {
 	m := New(mustSpec(t, "s2,level=10"), Input{Set: setOf(pods(50)...)})
 	near, far := 0, 0

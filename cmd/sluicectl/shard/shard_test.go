@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/sluice-mesh/sluice/sidecar/directory"
 	"github.com/sluice-mesh/sluice/sidecar/manifest"
@@ -91,8 +92,8 @@ func TestManifests(t *testing.T) {
 	}
 }
 
-// api answers lists of what the example has, and watches in which nothing happens.
-func api(t *testing.T, refuse string) (kubeconfig string, requests func() []string) {
+// api answers lists of what the example has, and watches in which nothing happens. Lists of a resource that is late take a second.
+func api(t *testing.T, refuse string, late ...string) (kubeconfig string, requests func() []string) {
 	t.Helper()
 	items := map[string][]json.RawMessage{}
 	for _, file := range []string{"orders.yaml", "pods.yaml"} {
@@ -129,6 +130,9 @@ func api(t *testing.T, refuse string) (kubeconfig string, requests func() []stri
 		mu.Lock()
 		got = append(got, resource+" "+query.Get("fieldSelector")+query.Get("labelSelector"))
 		mu.Unlock()
+		if slices.Contains(late, resource) {
+			time.Sleep(time.Second)
+		}
 		if resource == refuse {
 			w.WriteHeader(http.StatusForbidden)
 			fmt.Fprintf(w, `{"apiVersion": "v1", "kind": "Status", "status": "Failure", "reason": "Forbidden", "code": 403, "message": "%s is forbidden"}`, resource)
@@ -177,6 +181,17 @@ func TestCluster(t *testing.T) {
 	if err := json.Unmarshal([]byte(out), &same); err != nil || status != 0 || fmt.Sprint(same[0].Fingerprint, *same[1].Owner.Ordinal) !=
 		fmt.Sprint(answers[0].Fingerprint, *answers[1].Owner.Ordinal) {
 		t.Errorf("from files: %d %v %s", status, err, out)
+	}
+}
+
+func TestClusterThatIsSlow(t *testing.T) {
+	kubeconfig, _ := api(t, "", "statefulsets")
+	if status, out, problems := run("", "--kubeconfig="+kubeconfig, "shop/orders", "4711"); status != 0 || !strings.Contains(out, "4711  orders-1  owned") {
+		t.Errorf("a StatefulSet that comes late: %d %s %s", status, out, problems)
+	}
+	status, out, problems := run("", "--kubeconfig="+kubeconfig, "--timeout=900ms", "shop/orders", "4711")
+	if status != 2 || out != "" || !strings.Contains(problems, "statefulsets shop/orders: context deadline exceeded") {
+		t.Errorf("one that comes too late: %d %s %s", status, out, problems)
 	}
 }
 

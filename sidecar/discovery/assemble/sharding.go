@@ -3,8 +3,6 @@ package assemble
 import (
 	"fmt"
 	"maps"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/sluice-mesh/sluice/sidecar/balancer"
@@ -29,21 +27,23 @@ type Given struct {
 	Pods        Pods
 }
 
-// needsOf answers what a Service needs. The error says why that of its map cannot be told.
-func needsOf(s Service, r *rules.Rules, all []*Slice, before Needs, known string) (Needs, error) {
-	n, err := mapNeeds(r, all, before, known)
+// needsOf answers what a Service needs, and the verdict on the StatefulSet of its map; its error says why that cannot be told.
+func needsOf(s Service, r *rules.Rules, all []*Slice, before Needs, known owning, missing bool, now time.Time) (Needs, verdict) {
+	n, v := mapNeeds(r, all, before, known, missing, now)
 	if balancer.Weights(r.Weights).EachPod() {
 		n.Pods = s.Selector
 	}
-	return n, err
+	return n, v
 }
 
-// mapNeeds answers what a map needs. The StatefulSet that nobody named is the one its pods are of, ready or not: all slices are
-// looked at. While there are no pods, it is the one that was needed before; where pods are of several, the one that was known, if it is
-// among them: known is the last that was there. The error says why it cannot be told.
-func mapNeeds(r *rules.Rules, all []*Slice, before Needs, known string) (n Needs, err error) {
+// mapNeeds answers what a map needs. The StatefulSet that nobody named is the one its pods are of, ready or not, as far as they and what was
+// known tell it: all slices are looked at. While there are no pods, and none is known, it is the one that was needed before. Missing
+// says that that is not there.
+func mapNeeds(r *rules.Rules, all []*Slice, before Needs, known owning, missing bool, now time.Time) (n Needs, v verdict) {
+	v.owning = known
+	v.owning.until = time.Time{} // nobody waits for it
 	if !r.Shard.On() {
-		return Needs{}, nil
+		return Needs{}, v
 	}
 	spec := r.Shard.Spec()
 	if spec.NeedsTable() {
@@ -51,40 +51,29 @@ func mapNeeds(r *rules.Rules, all []*Slice, before Needs, known string) (n Needs
 	}
 	switch {
 	case !spec.NeedsStatefulSet():
-		return n, nil
+		return n, v
 	case spec.StatefulSet != "":
 		n.StatefulSet = spec.StatefulSet
-		return n, nil
+		v.is, v.fresh = spec.StatefulSet, true
+		return n, v
 	}
-	owners := map[string]bool{}
-	pods := 0
-	for _, s := range all {
-		for i := range s.records {
-			r := &s.records[i]
-			pods++
-			if of := shard.StatefulSetOf(r.name, r.hostname); of != "" {
-				owners[of] = true
-			}
-		}
+	names, pods := namesOf(all)
+	v = known.tell(names, false, now, spec.Kind)
+	if missing && v.is != "" && v.is == known.set && v.is == before.StatefulSet {
+		v = known.tell(names, true, now, spec.Kind)
 	}
 	const say = "name it with " + rules.Prefix + "shard-map: %v,statefulset=NAME"
 	switch {
-	case len(owners) == 1:
-		for n.StatefulSet = range owners {
-		}
-		return n, nil
-	case len(owners) > 1:
-		if owners[known] {
-			n.StatefulSet = known
-		}
-		return n, fmt.Errorf("its pods are of several StatefulSets (%s): "+say, strings.Join(slices.Sorted(maps.Keys(owners)), ", "), spec.Kind)
+	case len(names) > 0:
 	case pods > 0:
-		return n, fmt.Errorf("its pods are of no StatefulSet: "+say, spec.Kind)
+		v.is, v.err = "", fmt.Errorf("its pods are of no StatefulSet: "+say, spec.Kind)
+	case v.is == "" && before.StatefulSet == "":
+		v.err = fmt.Errorf("it has no pods that would say which StatefulSet they are of: "+say, spec.Kind)
+	case v.is == "":
+		v.is, v.fresh = before.StatefulSet, true
 	}
-	if n.StatefulSet = before.StatefulSet; n.StatefulSet == "" {
-		return n, fmt.Errorf("it has no pods that would say which StatefulSet they are of: "+say, spec.Kind)
-	}
-	return n, nil
+	n.StatefulSet = v.is
+	return n, v
 }
 
 // sharding is what of a Service is the same for the maps of all its ports.
@@ -93,11 +82,15 @@ type sharding struct {
 	set   *shard.StatefulSet
 	table *shard.Table
 	now   time.Time
+
+	ordinalsOf      string // whose pods the table's ordinals are; "" is left to the map
+	ordinalsUnknown bool
 }
 
 // next answers the map of a port after the one before: the same one where nothing changed.
 func (s *sharding) next(old *discovery.Snapshot, before *sharding, now *discovery.Snapshot) *shard.Map {
-	in := shard.Input{Set: now.Set, StatefulSet: s.set, Table: s.table, Now: s.now}
+	in := shard.Input{Set: now.Set, StatefulSet: s.set, Table: s.table, OrdinalsOf: s.ordinalsOf, OrdinalsUnknown: s.ordinalsUnknown,
+		Now: s.now}
 	if old == nil || old.Shard == nil || before == nil {
 		return shard.New(s.spec, in)
 	}
@@ -109,11 +102,22 @@ func (s *sharding) same(before *sharding, m *shard.Map) bool {
 	switch {
 	case s == nil || before == nil || m == nil:
 		return s == nil && before == nil
-	case s.spec != before.spec || s.table != before.table || !sameStatefulSet(s.set, before.set):
+	case s.spec != before.spec || s.table != before.table || s.ordinalsOf != before.ordinalsOf ||
+		s.ordinalsUnknown != before.ordinalsUnknown || !sameStatefulSet(s.set, before.set):
 		return false
 	}
 	until := m.HoldUntil()
 	return until.IsZero() || s.now.Before(until)
+}
+
+// ordinals answers whose pods a table means by ordinals, where no annotation says it. Of several StatefulSets that which has the Service's
+// name is meant, in every sidecar, and else that whose pods were alone before.
+func ordinals(s Service, all []*Slice, before owning, spec shard.Spec, now time.Time) verdict {
+	names, _ := namesOf(all)
+	if len(names) > 1 && names[s.Name] {
+		return owning{set: s.Name}.after(names, false, now)
+	}
+	return before.tell(names, false, now, spec.Kind)
 }
 
 func sameStatefulSet(a, b *shard.StatefulSet) bool { return a == b || a != nil && b != nil && *a == *b }

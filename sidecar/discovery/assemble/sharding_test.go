@@ -99,12 +99,19 @@ func TestNeeds(t *testing.T) {
 		if targets.needsErr != nil {
 			problem = targets.needsErr.Error()
 		}
+		if got := targets.Needed(); got != c.want {
+			t.Errorf("%s: an update needed %+v, want %+v", c.name, got, c.want)
+		}
 		if !strings.HasPrefix(problem, c.problem) || problem != "" && c.problem == "" {
 			t.Errorf("%s: problem %q, want %q", c.name, problem, c.problem)
 		}
 		c.service.Reason = discovery.NodeLocal
 		if got := targets.Needs(c.service, all); got != (Needs{}) {
 			t.Errorf("%s, of a Service that passes through: %+v", c.name, got)
+		}
+		targets.Update(c.service, all)
+		if got := targets.Needed(); got != (Needs{}) {
+			t.Errorf("%s, of a Service that passes through: an update needed %+v", c.name, got)
 		}
 	}
 }
@@ -153,39 +160,105 @@ func TestOwnersByOrdinal(t *testing.T) {
 
 // A pod with a name like a StatefulSet's, or a second StatefulSet, takes no keys away where it was known whose pods own them.
 func TestPodsOfAnotherStatefulSet(t *testing.T) {
-	targets := Targets{Loops: 1}
-	s := orders("ordinal", "")
-	there := map[string]*shard.StatefulSet{"orders": {Name: "orders", Replicas: 2}}
-	step := func(what string, pods []string, want, problem string) {
-		t.Helper()
-		all := []*Slice{podSlice(t, pods...)}
-		for range 2 { // a source gives what is needed, and nothing else
-			targets.Given.StatefulSet = there[targets.Needs(s, all).StatefulSet]
-			targets.Update(s, all)
+	synctest.Test(t, func(t *testing.T) {
+		targets := Targets{Loops: 1}
+		s := orders("ordinal", "")
+		there := map[string]*shard.StatefulSet{"orders": {Name: "orders", Replicas: 2}, "canary": {Name: "canary", Replicas: 2}}
+		step := func(what string, pods []string, want, problem string) {
+			t.Helper()
+			var all []*Slice
+			if pods != nil {
+				all = []*Slice{podSlice(t, pods...)}
+			}
+			for range 2 { // a source gives what is needed, and nothing else
+				targets.Given.StatefulSet = there[targets.Needs(s, all).StatefulSet]
+				targets.Update(s, all)
+			}
+			if got := ownerOf(&targets, "7"); got != want {
+				t.Errorf("%s: %s, want %s", what, got, want)
+			}
+			if got := fmt.Sprint(targets.Problems()); got != "["+problem+"]" {
+				t.Errorf("%s: problems %s, want %s", what, got, problem)
+			}
+			if until := targets.HoldUntil(); !until.IsZero() && !until.After(time.Now()) {
+				t.Errorf("%s: time goes on at %v, which has been", what, until)
+			}
 		}
-		if got := ownerOf(&targets, "7"); got != want {
-			t.Errorf("%s: %s, want %s", what, got, want)
+		const name = ": name it with sluice.mesh/shard-map: ordinal,statefulset=NAME"
+		const asBefore = "; meanwhile those of orders own the keys, as before, and sidecars that start "
+		const which = "its pods are of several StatefulSets (debug, orders)" + name
+		const kept = which + asBefore + "know no owner"
+		only := func(other string) string {
+			return "its pods are of " + other + " only, and were of orders too" + name + asBefore + "go by the others"
 		}
-		if got := fmt.Sprint(targets.Problems()); got != "["+problem+"]" {
-			t.Errorf("%s: problems %s, want %s", what, got, problem)
-		}
+		own, both := []string{"orders-0", "orders-1"}, []string{"orders-0", "orders-1", "canary-0", "canary-1"}
+		const notThere = "no key has an owner: StatefulSet shop/debug is not there, or not known"
+		const two = "its pods are of several StatefulSets (canary, orders)" + name + asBefore + "know no owner"
+		step("one that starts meanwhile", []string{"orders-0", "orders-1", "debug-1"}, "statefulset-unknown", "no key has an owner: "+which)
+		step("its own pods", own, "statefulset-unknown",
+			"no key has an owner: its pods are of orders only, but were of several StatefulSets less than a minute ago"+name)
+		time.Sleep(time.Minute)
+		step("its own pods for a minute", own, "orders-1", "")
+		step("another pod", []string{"orders-0", "orders-1", "debug-1"}, "orders-1", kept)
+		step("one that is not ready", []string{"orders-0", "orders-1", "debug-1-"}, "orders-1", kept)
+		step("another pod alone", []string{"debug-1"}, "orders-1 (down)", only("debug"))
+		time.Sleep(time.Minute)
+		step("another pod alone for a minute", []string{"debug-1"}, "statefulset-unknown", notThere)
+		step("and its own are back", []string{"orders-0", "orders-1", "debug-1"}, "orders-1", kept)
+		step("the other has gone", own, "orders-1", "")
+		step("another pod in their place", []string{"debug-1"}, "statefulset-unknown", notThere)
+		step("and its own are back again", []string{"orders-0", "orders-1", "debug-1"}, "orders-1", kept)
+
+		step("a second StatefulSet", both, "orders-1", two)
+		step("which stays alone", []string{"canary-0", "canary-1"}, "orders-1 (down)", only("canary"))
+		step("nobody for a moment", nil, "orders-1 (down)", "")
+		step("and alone again", []string{"canary-0", "canary-1"}, "orders-1 (down)", only("canary"))
+		step("the first is back", both, "orders-1", two)
+		step("the second stays", []string{"canary-0", "canary-1"}, "orders-1 (down)", only("canary"))
+		time.Sleep(time.Minute)
+		step("for a minute", []string{"canary-0", "canary-1"}, "canary-1", "")
+		time.Sleep(time.Hour)
+		step("the first is back after an hour", both, "orders-1", two)
+		step("the second stays once more", []string{"canary-0", "canary-1"}, "orders-1 (down)", only("canary"))
+		delete(there, "orders")
+		step("and the first is deleted", []string{"canary-0", "canary-1"}, "canary-1", "")
+		there["orders"] = &shard.StatefulSet{Name: "orders", Replicas: 2}
+		step("and made again", both, "canary-1", strings.Replace(two, "those of orders", "those of canary", 1))
+		step("and in its place", own, "canary-1 (down)", strings.NewReplacer("of orders", "of canary", "of canary", "of orders").Replace(only("canary")))
+		delete(there, "canary")
+		step("which is deleted", own, "orders-1", "")
+
+		step("another pod once more", []string{"orders-0", "debug-1"}, "orders-1 (down)", kept)
+		delete(there, "orders")
+		step("its StatefulSet is deleted", []string{"orders-0", "debug-1"}, "statefulset-unknown", "no key has an owner: "+which+
+			" no key has an owner: StatefulSet shop/orders is not there, or not known")
+		there["green"] = &shard.StatefulSet{Name: "green", Replicas: 3}
+		step("the Service selects another StatefulSet", []string{"green-0", "green-1", "green-2"}, "green-1", "")
+		step("and loses its pods", nil, "green-1 (down)", "")
+		there["blue"] = &shard.StatefulSet{Name: "blue", Replicas: 3}
+		step("and another while that is there", []string{"blue-0", "blue-1", "blue-2"}, "blue-1", "")
+		step("and both", []string{"blue-0", "blue-1", "blue-2", "green-0"}, "blue-1",
+			strings.NewReplacer("debug, orders", "blue, green", "of orders", "of blue").Replace(kept))
+	})
+}
+
+// A StatefulSet that is asked for again is not taken for one that is no more before it has come.
+func TestAStatefulSetThatHasNotComeYet(t *testing.T) {
+	orders2 := &shard.StatefulSet{Name: "orders", Replicas: 2}
+	targets := Targets{Loops: 1, Given: Given{StatefulSet: orders2}}
+	targets.Update(orders("ordinal", ""), []*Slice{podSlice(t, "orders-0", "orders-1")})
+	targets.Update(orders("ordinal", ""), []*Slice{podSlice(t, "orders-0", "orders-1", "canary-1")})
+	targets.Given.StatefulSet = nil
+	targets.Update(orders("rendezvous", ""), []*Slice{podSlice(t, "canary-1")})
+	targets.Update(orders("ordinal", ""), []*Slice{podSlice(t, "canary-1")})
+	if got := targets.Needed().StatefulSet; got != "orders" {
+		t.Fatalf("needed is %q, want orders", got)
 	}
-	const which = "its pods are of several StatefulSets (debug, orders): name it with sluice.mesh/shard-map: ordinal,statefulset=NAME"
-	const kept = which + "; meanwhile those of orders own the keys, as before, and sidecars that start know no owner"
-	step("one that starts meanwhile", []string{"orders-0", "orders-1", "debug-1"}, "statefulset-unknown", "no key has an owner: "+which)
-	step("its own pods", []string{"orders-0", "orders-1"}, "orders-1", "")
-	step("another pod", []string{"orders-0", "orders-1", "debug-1"}, "orders-1", kept)
-	step("one that is not ready", []string{"orders-0", "orders-1", "debug-1-"}, "orders-1", kept)
-	step("another pod alone", []string{"debug-1"}, "statefulset-unknown",
-		"no key has an owner: StatefulSet shop/debug is not there, or not known")
-	step("and its own are back", []string{"orders-0", "orders-1", "debug-1"}, "orders-1", kept)
-	step("the other has gone", []string{"orders-0", "orders-1"}, "orders-1", "")
-	delete(there, "orders")
-	step("its StatefulSet is deleted", []string{"orders-0", "debug-1"}, "statefulset-unknown", "no key has an owner: "+which+
-		" no key has an owner: StatefulSet shop/orders is not there, or not known")
-	there["green"] = &shard.StatefulSet{Name: "green", Replicas: 3}
-	step("the Service selects another StatefulSet", []string{"green-0", "green-1", "green-2"}, "green-1", "")
-	step("and loses its pods", nil, "green-1 (down)", "")
+	targets.Given.StatefulSet = orders2
+	targets.Update(orders("ordinal", ""), []*Slice{podSlice(t, "canary-1")})
+	if got := ownerOf(&targets, "7"); got != "orders-1 (down)" {
+		t.Errorf("%s, want orders-1 (down)", got)
+	}
 }
 
 func TestOwnersByTable(t *testing.T) {
@@ -219,6 +292,148 @@ func TestOwnersByTable(t *testing.T) {
 	targets.Given.Data = map[string]string{"acme": ""}
 	expect("a mistake from the beginning", "table-unknown",
 		`ConfigMap shop/owners: entry "acme": owner "": want a pod's name or an ordinal; no key has an owner`)
+}
+
+// A table's ordinals are those of one StatefulSet's pods, whoever else is there and whoever is ready.
+func TestOrdinalsOfATable(t *testing.T) {
+	const which = "its pods are of several StatefulSets (a, b): name it with sluice.mesh/shard-map: lookup,statefulset=NAME"
+	const unknown = "no key has an owner that ConfigMap shop/owners says by ordinal: " + which
+	kept := func(of string) string {
+		return which + "; meanwhile the ordinals in ConfigMap shop/owners are those of " + of + ", as before, and sidecars that start know no owner"
+	}
+	const left = "its pods are of b only, and were of a too: name it with sluice.mesh/shard-map: lookup,statefulset=NAME" +
+		"; meanwhile the ordinals in ConfigMap shop/owners are those of a, as before, and sidecars that start go by the others"
+	const one = "no key has an owner that ConfigMap shop/owners says by ordinal: its pods are of b only, but were of several StatefulSets " +
+		"less than a minute ago: name it with sluice.mesh/shard-map: lookup,statefulset=NAME"
+	type step struct {
+		pods          string
+		want, problem string
+	}
+	for _, c := range []struct {
+		name, spec string
+		steps      []step
+	}{
+		{"a canary that sorts first, beside the StatefulSet with the Service's name", "lookup", []step{
+			{"orders-0 orders-1 canary-0 canary-1", "orders-1", ""},
+			{"orders-0 orders-1- canary-0 canary-1", "orders-1 (down)", ""},
+			{"orders-0 canary-0 canary-1", "orders-1 (down)", ""},
+			{"orders-0- canary-0 canary-1", "orders-1 (down)", ""},
+			{"orders-0 orders-1 canary-1", "orders-1", ""},
+		}},
+		{"pods of two, neither of which is known", "lookup", []step{
+			{"a-1 b-1", "statefulset-unknown", unknown},
+			{"a-1- b-1", "statefulset-unknown", unknown},
+			{"a-1- b-1-", "statefulset-unknown", unknown},
+			{"", "1 (down)", ""},
+			{"b-1", "statefulset-unknown", one},
+			{"a-1 b-1-", "statefulset-unknown", unknown},
+			{"c-1", "c-1", ""},
+		}},
+		{"pods of another that come later", "lookup", []step{
+			{"b-0 b-1", "b-1", ""},
+			{"b-0 b-1 a-1", "b-1", kept("b")},
+			{"b-0 b-1- a-1", "b-1 (down)", kept("b")},
+			{"b-0 b-1", "b-1", ""},
+		}},
+		{"all of its pods leave for a moment", "lookup", []step{
+			{"a-0 a-1", "a-1", ""},
+			{"a-0 a-1 b-1", "a-1", kept("a")},
+			{"b-1", "a-1 (down)", left},
+			{"", "a-1 (down)", ""},
+			{"b-1", "a-1 (down)", left},
+			{"a-1- b-1", "a-1 (down)", kept("a")},
+			{"a-1 b-1", "a-1", kept("a")},
+		}},
+		{"others in their place", "lookup", []step{{"a-0 a-1", "a-1", ""}, {"b-0 b-1", "b-1", ""}, {"a-1 b-1", "b-1", kept("b")}}},
+		{"no pods yet", "lookup", []step{{"", "1 (down)", ""}, {"a-0", "a-1 (down)", ""}, {"", "a-1 (down)", ""}}},
+		{"pods of a Deployment", "lookup", []step{{"orders-7c9f5d-x8z2q", "1 (down)", ""}, {"orders-7c9f5d-x8z2q a-1", "a-1", ""}}},
+		{"by prefix", "prefix-lookup", []step{{"orders-1 canary-1", "orders-1", ""}, {"orders-1- canary-1", "orders-1 (down)", ""}}},
+	} {
+		targets := Targets{Loops: 1, Given: Given{Data: map[string]string{"acme": "1", "by name": "canary-1"}}}
+		for i, step := range c.steps {
+			var all []*Slice
+			if step.pods != "" {
+				all = append(all, podSlice(t, strings.Fields(step.pods)...))
+			}
+			targets.Update(orders(c.spec, "owners"), all)
+			if got := ownerOf(&targets, "acme"); got != step.want {
+				t.Errorf("%s, step %d, with %q: %s, want %s", c.name, i, step.pods, got, step.want)
+			}
+			if got := fmt.Sprint(targets.Problems()); got != "["+step.problem+"]" {
+				t.Errorf("%s, step %d, with %q: problems %s, want %s", c.name, i, step.pods, got, step.problem)
+			}
+		}
+	}
+
+	targets := Targets{Loops: 1, Given: Given{Data: map[string]string{"acme": "b-1"}}}
+	targets.Update(orders("lookup", "owners"), []*Slice{podSlice(t, "a-1", "b-1")})
+	if got := ownerOf(&targets, "acme"); got != "b-1" || len(targets.Problems()) != 0 {
+		t.Errorf("an owner by name among pods of two: %s, problems %v", got, targets.Problems())
+	}
+}
+
+// A StatefulSet that has left is kept to for a minute, where pods are left that were there beside its own; and when it is back it is the one again.
+func TestOrdinalsOfATableThatHasLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		targets := Targets{Loops: 1, Given: Given{Data: map[string]string{"acme": "1"}}}
+		step := func(after time.Duration, pods, want string, left time.Duration) {
+			t.Helper()
+			time.Sleep(after)
+			targets.Update(orders("lookup", "owners"), []*Slice{podSlice(t, strings.Fields(pods)...)})
+			until := targets.HoldUntil()
+			if got := ownerOf(&targets, "acme"); got != want || until.IsZero() != (left == 0) || left != 0 && time.Until(until) != left {
+				t.Errorf("with %s: %s until %v, want %s for %v", pods, got, until, want, left)
+			}
+		}
+		step(0, "a-0 a-1", "a-1", 0)
+		step(time.Hour, "a-0 a-1 b-1", "a-1", 0)
+		step(time.Hour, "b-1", "a-1 (down)", time.Minute)
+		step(time.Minute-1, "b-1", "a-1 (down)", 1)
+		step(1, "b-1", "b-1", 0)
+		step(time.Hour, "b-1", "b-1", 0)
+		step(time.Hour, "a-1 b-1", "a-1", 0)
+		step(time.Hour, "b-1", "a-1 (down)", time.Minute)
+		step(time.Second, "c-1", "c-1", 0)
+		step(time.Hour, "b-1 d-1", "c-1 (down)", time.Minute)
+		step(time.Minute, "b-1 d-1", "statefulset-unknown", 0)
+		step(0, "c-1", "c-1", 0)
+
+		// Of several that a sidecar finds when it starts, one has to be alone for as long.
+		targets = Targets{Loops: 1, Given: targets.Given}
+		step(0, "a-1 b-1", "statefulset-unknown", 0)
+		step(time.Hour, "b-1", "statefulset-unknown", time.Minute)
+		step(time.Second, "a-1 b-1", "statefulset-unknown", 0)
+		step(time.Hour, "b-1", "statefulset-unknown", time.Minute)
+		step(time.Minute, "b-1", "b-1", 0)
+		step(0, "a-1 b-1", "b-1", 0)
+	})
+}
+
+// With a name, it is that StatefulSet's replicas that own keys, by whatever the table calls them.
+func TestATableOfANamedStatefulSet(t *testing.T) {
+	for _, text := range []string{"lookup,statefulset=orders", "prefix-lookup,statefulset=orders"} {
+		targets := Targets{Loops: 1, Given: Given{Data: map[string]string{"acme": "1", "five": "5", "other": "canary-1"}}}
+		s := orders(text, "owners")
+		all := []*Slice{podSlice(t, "canary-0", "canary-1", "orders-0", "orders-1-")}
+		if got, want := targets.Needs(s, all), (Needs{StatefulSet: "orders", ConfigMap: "owners"}); got != want {
+			t.Errorf("%s: needs %+v, want %+v", text, got, want)
+		}
+		targets.Update(s, all)
+		if got := ownerOf(&targets, "acme"); got != "statefulset-unknown" {
+			t.Errorf("%s, before the StatefulSet is known: %s", text, got)
+		}
+		targets.Given.StatefulSet = &shard.StatefulSet{Name: "orders", Replicas: 3}
+		targets.Update(s, all)
+		for key, want := range map[string]string{"acme": "orders-1 (down)", "five": "orders-5 (down)", "other": "canary-1"} {
+			if got := ownerOf(&targets, key); got != want || len(targets.Problems()) != 0 {
+				t.Errorf("%s: %s is %s, want %s; problems %v", text, key, got, want, targets.Problems())
+			}
+		}
+		targets.Update(s, []*Slice{podSlice(t, "canary-0", "canary-1", "orders-0", "orders-1")})
+		if got := ownerOf(&targets, "acme"); got != "orders-1" {
+			t.Errorf("%s, ready again: %s", text, got)
+		}
+	}
 }
 
 // TestMapsFollow: a map is there when rules ask for one, is made of the one before, and is the same while nothing changes.
@@ -285,11 +500,11 @@ func TestHoldsEnd(t *testing.T) {
 		}
 		held := targets.snapshot()
 		time.Sleep(10*time.Second - time.Nanosecond)
-		if targets.Again(); targets.snapshot() != held {
+		if targets.Update(s, one); targets.snapshot() != held {
 			t.Error("another snapshot before the hold has ended")
 		}
 		time.Sleep(time.Nanosecond)
-		if targets.Again(); ownerOf(&targets, key) != "orders-0" || !targets.HoldUntil().IsZero() {
+		if targets.Update(s, one); ownerOf(&targets, key) != "orders-0" || !targets.HoldUntil().IsZero() {
 			t.Errorf("after the hold: %s, until %v", ownerOf(&targets, key), targets.HoldUntil())
 		}
 	})

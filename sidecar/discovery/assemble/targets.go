@@ -28,18 +28,28 @@ type Targets struct {
 	byDst    map[netip.AddrPort]*discovery.Target
 	weights  weights
 	needs    Needs
-	needsErr error
-	known    string // the last StatefulSet that was there
+	needsErr error // why it cannot be told which StatefulSet is needed
 	table    table
+	owning   owning  // whose pods are meant by ordinals: what is known of it
+	ordinals verdict // whose pods a table's ordinals are
 }
 
-// Needs answers which objects are to be Given before an Update with the same Service and slices.
+// Needs answers which objects are to be Given before an Update with the same Service and slices. Where what is Given then says that others are
+// needed, or time has gone on meanwhile, Needed answers those.
 func (t *Targets) Needs(s Service, all []*Slice) Needs {
 	if s.Reason != discovery.Found {
 		return Needs{}
 	}
-	n, _ := needsOf(s, s.rulesAfter(rulesOf(t.ports)), all, t.needs, t.known)
+	n, _ := needsOf(s, s.rulesAfter(rulesOf(t.ports)), all, t.needs, t.owning, false, time.Now())
 	return n
+}
+
+// Needed answers which objects the last Update would have had Given.
+func (t *Targets) Needed() Needs {
+	if t.service.Reason != discovery.Found {
+		return Needs{}
+	}
+	return t.needs
 }
 
 // Update publishes what follows from the Service and its slices as they are now; a zero Service removes all. It reports
@@ -93,19 +103,31 @@ func (t *Targets) Update(s Service, all []*Slice) (changed bool) {
 // sharding answers what the maps of all ports have in common; nil where there are none.
 func (t *Targets) sharding(service Service, r *rules.Rules, all []*Slice) *sharding {
 	if service.Reason != discovery.Found {
+		t.owning.until = time.Time{} // nobody waits for it
 		return nil
 	}
-	t.needs, t.needsErr = needsOf(service, r, all, t.needs, t.known)
+	now := time.Now()
+	var v verdict
+	t.needs, v = needsOf(service, r, all, t.needs, t.owning, t.Given.StatefulSet == nil, now)
+	t.needsErr = v.err
 	if !r.Shard.On() {
-		t.table = table{}
+		t.table, t.owning, t.ordinals = table{}, v.owning, verdict{}
 		return nil
 	}
-	s := &sharding{spec: r.Shard.Spec(), now: time.Now()}
-	if s.set = t.statefulSet(); s.set != nil {
-		t.known = s.set.Name
-	}
+	s := &sharding{spec: r.Shard.Spec(), set: t.statefulSet(), now: now}
 	if t.needs.ConfigMap != "" {
 		s.table = t.table.read(s.spec.Kind, t.Given.Data)
+	}
+	t.ordinals = verdict{}
+	switch {
+	case t.needs.ConfigMap != "" && s.spec.StatefulSet == "":
+		t.ordinals = ordinals(service, all, t.owning, s.spec, now)
+		t.owning = t.ordinals.learn()
+		s.ordinalsOf, s.ordinalsUnknown = t.ordinals.is, t.ordinals.is == "" && t.ordinals.err != nil
+	case s.set != nil:
+		t.owning = v.learn()
+	default: // a pod's name is no proof
+		t.owning = v.owning
 	}
 	return s
 }
@@ -118,11 +140,10 @@ func (t *Targets) statefulSet() *shard.StatefulSet {
 	return nil
 }
 
-// Again publishes what follows from time having gone on: it is to be called at HoldUntil.
-func (t *Targets) Again() { t.Update(t.service, t.slices) }
-
-// HoldUntil answers when a pod that is away loses its keys unless it is back by then; the zero time where there is none.
+// HoldUntil answers when pods that are away lose their keys unless they are back by then; the zero time where there are none. An Update is due
+// then, of which other objects may be needed.
 func (t *Targets) HoldUntil() (first time.Time) {
+	first = t.owning.until
 	for _, p := range t.ports {
 		if m := p.Snapshot.Shard; m != nil {
 			if until := m.HoldUntil(); first.IsZero() || !until.IsZero() && until.Before(first) {
@@ -143,8 +164,7 @@ func (t *Targets) Problems() (problems []error) {
 	case t.needsErr != nil && set == nil:
 		problems = append(problems, fmt.Errorf("no key has an owner: %w", t.needsErr))
 	case t.needsErr != nil:
-		const say = "%w; meanwhile those of %s own the keys, as before, and sidecars that start know no owner"
-		problems = append(problems, fmt.Errorf(say, t.needsErr, set.Name))
+		problems = append(problems, meanwhile(t.needsErr, "those of "+set.Name+" own the keys"))
 	}
 	if t.needs.StatefulSet != "" && t.statefulSet() == nil {
 		problems = append(problems, fmt.Errorf("no key has an owner: StatefulSet %s is not there, or not known", name+t.needs.StatefulSet))
@@ -158,6 +178,15 @@ func (t *Targets) Problems() (problems []error) {
 			stays = "what it last said correctly stays in force"
 		}
 		problems = append(problems, fmt.Errorf("ConfigMap %s: %w; %s", name+t.needs.ConfigMap, t.table.err, stays))
+	}
+	if err := t.ordinals.err; err != nil && t.table.good != nil && t.table.good.HasOrdinals() {
+		table := "ConfigMap " + name + t.needs.ConfigMap
+		if of := t.ordinals.is; of == "" {
+			err = fmt.Errorf("no key has an owner that %s says by ordinal: %w", table, err)
+		} else {
+			err = meanwhile(err, "the ordinals in "+table+" are those of "+of)
+		}
+		problems = append(problems, err)
 	}
 	return problems
 }

@@ -118,8 +118,13 @@ func (r *Resolver) publish() {
 			r.services[n] = targets
 		}
 		delete(gone, n)
-		targets.Given = all.give(n, targets.Needs(s, all.slices[n]), targets.Given.Pods)
+		needs := targets.Needs(s, all.slices[n])
+		targets.Given = all.give(n, needs, targets.Given.Pods)
 		changed = targets.Update(s, all.slices[n]) || changed
+		if now := targets.Needed(); now != needs { // what was needed is not there any more, and so something else is
+			targets.Given = all.give(n, now, targets.Given.Pods)
+			changed = targets.Update(s, all.slices[n]) || changed
+		}
 		for _, err := range slices.Concat(targets.Problems(), targets.WeightProblems()) {
 			problems = append(problems, fmt.Sprintf("Service %v: %v", n, err))
 		}

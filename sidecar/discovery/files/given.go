@@ -137,14 +137,9 @@ func (r *Resolver) arm() {
 	}
 }
 
+// again publishes what follows from time having gone on, of which other objects may be needed.
 func (r *Resolver) again() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	now := time.Now()
-	for _, t := range r.services {
-		if until := t.HoldUntil(); !until.IsZero() && !now.Before(until) {
-			t.Again()
-		}
-	}
-	r.arm()
+	r.publish()
 }

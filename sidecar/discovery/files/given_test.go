@@ -2,8 +2,11 @@ package files
 
 import (
 	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/sluice-mesh/sluice/sidecar/shardkey"
 )
@@ -78,4 +81,38 @@ func TestShardMaps(t *testing.T) {
 	r.write("service.yaml", orders(`sluice.mesh/shard-map: "rendezvous,hold=200ms"`, "orders-0"))
 	expect(key, "orders-1 down")
 	expect(key, "orders-0")
+}
+
+// A StatefulSet that is needed because of nothing but time having gone on is there.
+func TestAnotherStatefulSetIsNeededAfterAWhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		r := &running{t: t, dir: dir}
+		var err error
+		if r.Resolver, err = New(Options{Dir: dir, Log: slog.New(slog.DiscardHandler)}); err != nil {
+			t.Fatal(err)
+		}
+		step := func(after time.Duration, want string, pods ...string) {
+			t.Helper()
+			time.Sleep(after)
+			if len(pods) > 0 {
+				r.write("service.yaml", orders("sluice.mesh/shard-map: ordinal", pods...))
+				if err := r.scan(false); err != nil {
+					t.Fatal(err)
+				}
+			}
+			synctest.Wait()
+			if got := r.owner("7"); got != want {
+				t.Errorf("with %v: %s, want %s", pods, got, want)
+			}
+		}
+		r.write("statefulset.yaml", five+"---\n"+strings.Replace(strings.Replace(five, "name: orders", "name: canary", 1), "5", "2", 1))
+		step(0, "orders-2", "orders-1", "orders-2")
+		step(time.Hour, "orders-2", "orders-1", "orders-2", "canary-0", "canary-1")
+		step(time.Hour, "orders-2 down", "canary-0", "canary-1")
+		step(time.Minute-1, "orders-2 down")
+		step(1, "canary-1")
+		step(time.Hour, "canary-1")
+		step(0, "orders-2", "orders-1", "orders-2", "canary-0", "canary-1")
+	})
 }

@@ -30,6 +30,7 @@ type given struct {
 	neededBy string // the setting
 	key      string // the name, or the selector
 	follower follower
+	ctx      context.Context // of the follower
 	cancel   context.CancelFunc
 
 	// w is locked when these are called.
@@ -38,16 +39,13 @@ type given struct {
 	onEvent func(watch.EventType, runtime.Object) (changed bool)
 	drop    func() // it is followed no more
 
-	heard   bool // it has come, or is not there, or is refused; guarded by w.mu
-	changed bool // an update is due when the rest of a listing has come; guarded by w.mu
+	heard   bool          // it has come, or is not there, or is refused; guarded by w.mu
+	hears   chan struct{} // closed when heard is set, and what follows from it is published
+	changed bool          // an update is due when the rest of a listing has come; guarded by w.mu
 }
 
-// followGiven begins to follow what the Service needs as of now, and ends what it needs no more. w is locked.
-func (w *watched) followGiven() {
-	if w.ended || !w.haveService || !w.haveSlices {
-		return
-	}
-	needs := w.targets.Needs(w.service, slices.Collect(maps.Values(w.bySlice)))
+// followGiven begins to follow what the Service needs, and ends what it needs no more. w is locked.
+func (w *watched) followGiven(needs assemble.Needs) {
 	w.give(&w.statefulSet, needs.StatefulSet, func(name string) *given {
 		return named(name, query{api: w.r.client.apps, resource: "statefulsets"},
 			func() runtime.Object { return &appsv1.StatefulSetList{} }, w.setStatefulSet)
@@ -92,7 +90,7 @@ func named(name string, q query, list func() runtime.Object, set func(runtime.Ob
 }
 
 // give makes a place hold what has that key. w is locked.
-func (w *watched) give(place **given, key string, make func(key string) *given) {
+func (w *watched) give(place **given, key string, following func(key string) *given) {
 	if old := *place; old != nil {
 		if old.key == key {
 			return
@@ -105,8 +103,8 @@ func (w *watched) give(place **given, key string, make func(key string) *given) 
 	if key == "" {
 		return
 	}
-	g := make(key)
-	g.w, g.key = w, key
+	g := following(key)
+	g.w, g.key, g.hears = w, key, make(chan struct{})
 	f := &g.follower
 	f.client, f.gate, f.refusedFor = w.r.client, w.r.gate, w.r.opts.RefusedFor
 	f.query.namespace = w.name.Namespace
@@ -128,11 +126,10 @@ func (w *watched) give(place **given, key string, make func(key string) *given) 
 		g.tell(func() bool { return g.onEvent(kind, object) }, true)
 	}
 	f.onError = g.onError
-	ctx, cancel := context.WithCancel(w.ctx)
-	g.cancel = cancel
+	g.ctx, g.cancel = context.WithCancel(w.ctx)
 	*place = g
 	w.givenBy = time.Now().Add(givenWait)
-	w.r.running.Go(func() { f.run(ctx) })
+	w.r.running.Go(func() { f.run(g.ctx) })
 }
 
 // allGiven answers what is followed of what is needed. w is locked.
@@ -167,9 +164,47 @@ func (g *given) tell(take func() (changed bool), whole bool) {
 	}
 	g.changed = take() || g.changed
 	if whole && (g.changed || !g.heard) { // a StatefulSet changes with each of its pods, and a pod at all times, and that is of no interest
-		g.heard, g.changed = true, false
-		g.w.update()
+		g.changed = false
+		g.hear()
 	}
+}
+
+// hear publishes what follows from what there is now. w is locked.
+func (g *given) hear() {
+	first := !g.heard
+	g.heard = true
+	g.w.update()
+	if first {
+		close(g.hears)
+	}
+}
+
+// awaitGiven waits until all that is needed was heard of, the Service is followed no more, or ctx ends; the error is that of ctx.
+func (w *watched) awaitGiven(ctx context.Context) error {
+	for {
+		g := w.unheard()
+		if g == nil {
+			return nil
+		}
+		select {
+		case <-g.hears:
+		case <-g.ctx.Done(): // it is needed no more
+		case <-ctx.Done():
+			return fmt.Errorf("%s: %w", g.what, ctx.Err())
+		}
+	}
+}
+
+// unheard answers something that is needed and was not heard of yet; nil where there is nothing.
+func (w *watched) unheard() *given {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, g := range w.allGiven() {
+		if !g.heard && !w.ended {
+			return g
+		}
+	}
+	return nil
 }
 
 // onError reports that the object may not be read. What was known of it stays in force; of endpoints nothing is lost with it.
@@ -188,8 +223,7 @@ func (g *given) onError(err error, _ bool) {
 		g.w.report(resource, []error{fmt.Errorf("%w (sluice.mesh/%s needs it: the pod's service account may not read %s)",
 			err, g.neededBy, g.what)})
 		if !g.heard {
-			g.heard = true
-			g.w.update()
+			g.hear()
 		}
 	}
 }

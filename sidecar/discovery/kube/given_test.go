@@ -1,6 +1,8 @@
 package kube
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -264,4 +266,131 @@ func TestHoldsEndByThemselves(t *testing.T) {
 	a.put(pods("orders-0"))
 	r.waitOwner(key, "orders-1 down")
 	r.waitOwner(key, "orders-0")
+}
+
+// A StatefulSet's pods that leave for a moment, while another's stay that the Service selects too, leave their keys to nobody; and when it is
+// deleted the other's own them.
+func TestOrdinalKeepsToTheStatefulSetThatItKnew(t *testing.T) {
+	a := newAPIServer(t, false)
+	a.put(sharded("shard-key=header:account", "shard-map=ordinal"))
+	a.put(pods("orders-0", "orders-1"))
+	a.put(statefulSet("orders", 2, 0))
+	a.put(statefulSet("canary", 2, 0))
+	r := start(t, a, Options{})
+	r.expect(cart, "10.1.0.1 10.1.0.2")
+	r.waitOwner("7", "orders-1")
+	a.put(pods("orders-0", "orders-1", "canary-0", "canary-1"))
+	r.wait("a problem", func() bool { return r.problem("its pods are of several StatefulSets (canary, orders)") })
+	for range 3 {
+		a.put(pods("canary-0", "canary-1"))
+		r.waitOwner("7", "orders-1 down")
+		a.put(pods("canary-0", "canary-1", "orders-0", "orders-1"))
+		r.waitOwner("7", "orders-1")
+	}
+	a.put(pods("canary-0", "canary-1"))
+	r.waitOwner("7", "orders-1 down")
+	r.wait("three watches", func() bool { return a.openWatches() == 3 })
+	a.took()
+	a.remove(statefulSet("orders", 2, 0))
+	r.waitOwner("7", "canary-1")
+	r.wait("one watch for another", func() bool { return a.openWatches() == 3 })
+	if got, want := a.took(), []string{"list shop statefulsets metadata.name=canary", "watch shop statefulsets metadata.name=canary"}; !slices.Equal(got, want) {
+		t.Errorf("requests %q, want %q", got, want)
+	}
+}
+
+// Whoever asks for a Service by its name waits for what its map and weights need, for as long as he says.
+func TestFollowWaitsForWhatTheMapNeeds(t *testing.T) {
+	for _, c := range []struct{ resource, shardMap, want string }{
+		{"statefulsets", "ordinal", "orders-1"},
+		{"configmaps", "lookup", "orders-0"},
+		{"pods", "rendezvous", "orders-"},
+	} {
+		t.Run(c.resource, func(t *testing.T) {
+			t.Parallel()
+			a := newAPIServer(t, false)
+			s := sharded("shard-key=header:account", "shard-map="+c.shardMap, "weights=pods")
+			if c.shardMap == "lookup" {
+				s.Annotations["sluice.mesh/shard-lookup"] = "owners"
+			}
+			s.Spec.Selector = map[string]string{"app": "cart"}
+			a.put(s)
+			a.put(pods("orders-0", "orders-1"))
+			a.put(statefulSet("orders", 2, 0))
+			a.put(configMap("owners", map[string]string{"*": "orders-0"}))
+			stuck := make(chan struct{})
+			release := sync.OnceFunc(func() { close(stuck) })
+			t.Cleanup(release)
+			a.setRefuse(func(_, resource, _ string) int {
+				if resource == c.resource {
+					<-stuck
+				}
+				return 0
+			})
+			r := start(t, a, Options{})
+			ctx, cancel := context.WithTimeout(t.Context(), givenWait+300*time.Millisecond)
+			defer cancel()
+			_, err := r.Follow(ctx, "shop", "cart")
+			if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), c.resource+" shop/") && !strings.Contains(err.Error(), c.resource+" of namespace shop") {
+				t.Errorf("while it does not come: %v", err)
+			}
+			time.AfterFunc(100*time.Millisecond, release)
+			targets, err := r.Follow(t.Context(), "shop", "cart")
+			if err != nil || len(targets) != 1 {
+				t.Fatalf("once it comes: %v, %v", targets, err)
+			}
+			if o := targets[0].Snapshot().Shard.Owner(shardkey.Of([]byte("7"))); o.Member == nil || !strings.HasPrefix(o.Member.Name, c.want) {
+				t.Errorf("7 is %+v's, want %s", o, c.want)
+			}
+			if r.problem("are not known") {
+				t.Errorf("problems %q", r.Status().Problems)
+			}
+		})
+	}
+}
+
+// A Service that goes while what it needs has not come is waited for no longer, nor is what it does not need any more.
+func TestFollowWaitsForNothingElse(t *testing.T) {
+	a := newAPIServer(t, false)
+	a.put(sharded("shard-key=header:account", "shard-map=ordinal"))
+	a.put(pods("orders-0", "orders-1"))
+	stuck := make(chan struct{})
+	release := sync.OnceFunc(func() { close(stuck) })
+	t.Cleanup(release)
+	a.setRefuse(func(_, resource, _ string) int {
+		if resource == "statefulsets" {
+			<-stuck
+		}
+		return 0
+	})
+	r := start(t, a, Options{})
+	r.expect(cart, "10.1.0.1 10.1.0.2")
+	follow := func(change func()) error {
+		ended := make(chan error, 1)
+		go func() {
+			_, err := r.Follow(t.Context(), "shop", "cart")
+			ended <- err
+		}()
+		select {
+		case err := <-ended:
+			t.Fatalf("it is not waited for: %v", err)
+		case <-time.After(100 * time.Millisecond):
+		}
+		change()
+		select {
+		case err := <-ended:
+			return err
+		case <-time.After(5 * time.Second):
+			t.Fatal("it is waited for still")
+		}
+		return nil
+	}
+	if err := follow(func() { a.put(sharded("shard-key=header:account")) }); err != nil {
+		t.Errorf("another map: %v", err)
+	}
+	a.put(sharded("shard-key=header:account", "shard-map=ordinal"))
+	r.waitOwner("7", "statefulset-unknown")
+	if err := follow(func() { a.remove(sharded()) }); err == nil || !strings.Contains(err.Error(), "has no cluster IP, or has gone") {
+		t.Errorf("the Service has gone: %v", err)
+	}
 }

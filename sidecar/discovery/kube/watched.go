@@ -120,7 +120,6 @@ func (w *watched) setService(in *corev1.Service) {
 	defer w.mu.Unlock()
 	w.service, w.haveService = s, true
 	w.report("Service "+w.name.String(), problems)
-	w.followGiven()
 	w.update()
 }
 
@@ -137,7 +136,6 @@ func (w *watched) onSliceList(list runtime.Object) {
 			w.report(w.sliceName(name), nil)
 		}
 	}
-	w.followGiven()
 	w.update()
 }
 
@@ -154,7 +152,6 @@ func (w *watched) onSlice(kind watch.EventType, object runtime.Object) {
 	} else {
 		w.setSlice(s)
 	}
-	w.followGiven()
 	w.update()
 }
 
@@ -168,11 +165,14 @@ func (w *watched) sliceName(name string) string {
 	return "EndpointSlice " + w.name.Namespace + "/" + name
 }
 
-// update publishes what follows from the Service and its slices, once both are known, or that they may not be known. w is
-// locked.
+// update publishes what follows from the Service and its slices, once both are known, or that they may not be known, and sees to it that what
+// else they need is followed. w is locked.
 func (w *watched) update() {
-	service := w.service
+	service, all := w.service, slices.Collect(maps.Values(w.bySlice))
 	defer w.arm()
+	if !w.ended && w.haveService && w.haveSlices {
+		w.followGiven(w.targets.Needs(service, all))
+	}
 	switch {
 	case w.ended || !w.haveService:
 		return
@@ -181,7 +181,10 @@ func (w *watched) update() {
 	case !w.haveSlices || w.waits():
 		return
 	}
-	changed := w.targets.Update(service, slices.Collect(maps.Values(w.bySlice)))
+	changed := w.targets.Update(service, all)
+	if len(w.barred) == 0 {
+		w.followGiven(w.targets.Needed()) // as where an object is not there any more, and so another is needed
+	}
 	w.report("keys of Service "+w.name.String(), w.targets.Problems())
 	w.report("weights of Service "+w.name.String(), w.targets.WeightProblems())
 	if changed || !w.isReady {

@@ -20,10 +20,10 @@ type sharding struct {
 }
 
 // follow reads what new rules say.
-func (s *sharding) follow(c *common, r *rules.Rules) {
+func (s *sharding) follow(with *Shared, c *common, r *rules.Rules) {
 	*s = sharding{keys: r.Shard.Keys(), session: r.Shard.Session()}
 	if r.Shard.Serialize && s.keys != nil {
-		s.turns = &c.turns
+		s.turns = with.turnsOf(c)
 	}
 }
 

@@ -284,7 +284,7 @@ func (q *request) line() (ref refusal, wait bool) {
 	if r.turns == nil || a.owned != byKey {
 		return refusal{}, false
 	}
-	k, now := r.turns.take(r.w.l, a.keys.Key().Hash, q.rules.Limits.Pending)
+	k, now := r.turns.take(r.w.l, a.keys.Key().Hash, &r.common.inLine, q.rules.Limits.Pending)
 	if k == nil {
 		r.stats.Turns[metrics.TurnQueue].Add(1)
 		q.refuse("", fmt.Sprintf("%d requests wait for their turn already (sluice.mesh/max-pending)", q.rules.Limits.Pending))

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net/http"
 	"net/netip"
@@ -215,6 +216,34 @@ func TestTurns(t *testing.T) {
 			p.r.counts("timeouts of requests", 1, p.r.service().Timeouts[1].Load)
 			p.r.with(func(r *rules.Rules) { r.Timeout = 0 })
 			end()
+			cl.CloseIdleConnections()
+		})
+		t.Run("the time of the one under way is over", func(t *testing.T) {
+			p := newPods(t, 1, func(r *rules.Rules) { serialized(r); r.Timeout = 100 * time.Millisecond })
+			cl := client(p.r)
+			told, first := make(chan bool), atomic.Bool{}
+			p.does(func(_ int, _ http.ResponseWriter, q *http.Request) {
+				if !first.Swap(true) {
+					io.Copy(io.Discard, q.Body)
+					<-q.Context().Done() // its connection is closed, or its stream reset
+					close(told)
+				}
+			})
+			late := make(chan int, 1)
+			go func() {
+				status, _, _ := ask(t, cl, "POST", "/", "x", "account: 1")
+				late <- status
+			}()
+			p.r.eventually("the first request", first.Load)
+			p.r.with(func(r *rules.Rules) { r.Timeout = 0 })
+			if status, _, _ := ask(t, cl, "POST", "/", "x", "account: 1"); status != 200 {
+				t.Errorf("%d for the next one", status)
+			}
+			if status := got(t, late, "the first answer"); status != 504 {
+				t.Errorf("%d for the one that takes too long", status)
+			}
+			got(t, told, "the pod to be told")
+			p.r.counts("requests waited", 1, p.r.service().Turns[metrics.TurnWaited].Load)
 			cl.CloseIdleConnections()
 		})
 		t.Run("one that waits leaves, and the next has its turn", func(t *testing.T) {

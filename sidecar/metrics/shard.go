@@ -18,7 +18,7 @@ const (
 	OwnerWaited                 // to the owner, which was waited for
 	OwnerLate                   // refused: the owner was waited for in vain
 	OwnerQueue                  // refused: too many wait for owners already
-	OwnerAway                   // refused at once: the owner cannot be used
+	OwnerAway                   // refused: the owner cannot be used, and is not waited for, or the map has lost the key
 
 	decisions
 )

@@ -166,7 +166,7 @@ func (r *route) settings() *rules.Rules {
 	}
 	if now != r.rules {
 		r.rules = now
-		r.follow(r.common, now)
+		r.follow(r.w.o.Shared, r.common, now)
 		r.budget.Settings = r.w.o.Budget
 		if b := now.Retry.Budget; b != defaultRules.Retry.Budget {
 			r.budget.Settings = retry.Settings(b)

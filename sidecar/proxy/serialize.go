@@ -7,11 +7,11 @@ import (
 )
 
 // turns lets the requests of one key go one at a time (sluice.mesh/shard-serialize), over all loops of the process. Requests of Services
-// that ask for turns take its lock, and no others. Keys with one hash go one at a time like one key, which does no harm.
+// that ask for turns take its lock, and no others. A Service has one for all its ports: what a key stands for in a
+// pod is the same behind each. Keys with one hash go one at a time like one key, which does no harm.
 type turns struct {
-	mu      sync.Mutex
-	lines   map[uint64]*ticket // whose turn it is, by the key's hash
-	waiting int                // tickets behind those
+	mu    sync.Mutex
+	lines map[uint64]*ticket // whose turn it is, by the key's hash
 }
 
 // ticket is a request's place in the line of its key.
@@ -22,7 +22,9 @@ type ticket struct {
 	// Guarded by turns.mu:
 	next *ticket // behind this one
 	last *ticket // of the one whose turn it is: the end of the line
-	gone bool    // it left the line
+	// waiting counts the tickets of the same port that wait for their turn.
+	waiting *int
+	gone    bool // it left the line
 	// Of the one whose turn it is: stalled says that it waits for the owner of the key, and away when somebody in its place did last; 0 never.
 	stalled bool
 	away    int64
@@ -32,9 +34,10 @@ type ticket struct {
 	task   *loop.Task
 }
 
-// take gets in line. It answers nil when most others wait already, and else a ticket and whether its turn has come.
-func (t *turns) take(l *loop.Loop, hash uint64, most int) (_ *ticket, now bool) {
-	k := &ticket{turns: t, hash: hash, l: l}
+// take gets in line. It answers nil when most others wait already, by waiting, where those of the request's port are counted, and else a ticket and
+// whether its turn has come.
+func (t *turns) take(l *loop.Loop, hash uint64, waiting *int, most int) (_ *ticket, now bool) {
+	k := &ticket{turns: t, hash: hash, l: l, waiting: waiting}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	first := t.lines[hash]
@@ -43,10 +46,10 @@ func (t *turns) take(l *loop.Loop, hash uint64, most int) (_ *ticket, now bool) 
 		t.lines[hash] = k
 		return k, true
 	}
-	if t.waiting >= most {
+	if *waiting >= most {
 		return nil, false
 	}
-	t.waiting++
+	*waiting++
 	first.last.next, first.last = k, k
 	return k, false
 }
@@ -71,7 +74,7 @@ func (t *turns) after(k *ticket) {
 			delete(t.lines, k.hash)
 			return
 		}
-		t.waiting--
+		*n.waiting--
 		n.last, n.away = k.last, k.lately()
 		t.lines[k.hash] = n
 		if n.l.Post(n.call) {
@@ -130,7 +133,7 @@ func (k *ticket) leave(first *ticket) {
 		if first.last == k {
 			first.last = before
 		}
-		k.turns.waiting--
+		*k.waiting--
 		k.gone = true
 		return
 	}

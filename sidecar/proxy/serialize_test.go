@@ -2,8 +2,10 @@ package proxy
 
 import (
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -11,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sluice-mesh/sluice/sidecar/discovery"
 	"github.com/sluice-mesh/sluice/sidecar/loop"
 	"github.com/sluice-mesh/sluice/sidecar/metrics"
 	"github.com/sluice-mesh/sluice/sidecar/rules"
@@ -59,6 +62,77 @@ func TestRequestsOfAKeyGoOneAtATime(t *testing.T) {
 	})
 }
 
+// That holds for the Service, whichever of its ports the requests go to.
+func TestThePortsOfAServiceShareTheTurnsOfItsKeys(t *testing.T) {
+	p := newPods(t, 2, serialized)
+	also := netip.AddrPortFrom(clusterIP.Addr(), 81)
+	s := *p.r.target.Snapshot()
+	target := discovery.NewTarget("default", "web", "grpc", 81, &s)
+	p.r.resolver.set(also, target)
+	entered, hold := make(chan string, 3), make(chan bool)
+	p.does(func(_ int, _ http.ResponseWriter, q *http.Request) {
+		entered <- q.URL.Path
+		<-hold
+	})
+	raw := p.r.dial()
+	raw.send(lines("POST /80 HTTP/1.1", "Host: web", "Account: 7", "Content-Length: 0"))
+	if path := got(t, entered, "the first request"); path != "/80" {
+		t.Fatal(path)
+	}
+	p.r.goingTo(also)
+	cl := p.r.h2Client()
+	var all sync.WaitGroup
+	asks := func(path, key string) {
+		all.Go(func() {
+			if status, text, _ := ask(t, cl, "POST", path, "x", "account: "+key); status != 200 {
+				t.Errorf("%s: %d %q", path, status, text)
+			}
+		})
+	}
+	asks("/81", "7")
+	p.r.eventually("the request of the key at the other port to wait", func() bool { return p.r.m.Service(target.Name, 0).ForTurn.Load() == 1 })
+	asks("/81/other", "8")
+	if path := got(t, entered, "a request of another key"); path != "/81/other" {
+		t.Errorf("%s is under way with the first one of its key", path)
+	}
+	close(hold)
+	if path := got(t, entered, "the request that waited"); path != "/81" {
+		t.Errorf("%s came last", path)
+	}
+	all.Wait()
+	raw.close()
+	cl.CloseIdleConnections()
+}
+
+func TestWhoSharesTurns(t *testing.T) {
+	s := NewShared()
+	of := func(name string) *turns { return s.turnsOf(s.of(name)) }
+	web := of("default/web:80")
+	for name, same := range map[string]bool{"default/web:80": true, "default/web:81": true, "default/web2:80": false, "default/we:80": false,
+		"shop/web:80": false, unknownName: false} {
+		if got := of(name) == web; got != same {
+			t.Errorf("%s shares the turns of default/web:80: %v, want %v", name, got, same)
+		}
+	}
+	if of(unknownName) == of(unknownName+"/web:80") {
+		t.Error("a Service shares turns with what is none")
+	}
+	// Each port has as many that wait as max-pending says.
+	take := func(port string) *ticket {
+		c := s.of("default/web:" + port)
+		k, _ := s.turnsOf(c).take(nil, 7, &c.inLine, 1)
+		return k
+	}
+	for n, c := range []struct {
+		port  string
+		there bool
+	}{{"80", true}, {"80", true}, {"80", false}, {"81", true}, {"81", false}} {
+		if there := take(c.port) != nil; there != c.there {
+			t.Errorf("request %d, to port %s, is let wait: %v", n, c.port, there)
+		}
+	}
+}
+
 // A request that became a tunnel is under way until that ends.
 func TestATunnelKeepsItsKeysTurn(t *testing.T) {
 	r, o := one(t)
@@ -72,10 +146,11 @@ func TestATunnelKeepsItsKeysTurn(t *testing.T) {
 	client.expect(switching, "the answer")
 	other.send(keyed(get))
 	r.eventually("the next request of the key to wait", func() bool {
-		t := &r.w.o.Shared.of(r.target.Name).turns
+		c := r.w.o.Shared.of(r.target.Name)
+		t := r.w.o.Shared.turnsOf(c)
 		t.mu.Lock()
 		defer t.mu.Unlock()
-		return t.waiting == 1
+		return c.inLine == 1
 	})
 	o.noConnection("the next request waits for the tunnel's end")
 	client.close()
@@ -143,6 +218,34 @@ func TestTurns(t *testing.T) {
 			end()
 			cl.CloseIdleConnections()
 		})
+		t.Run("the time of the one under way is over", func(t *testing.T) {
+			p := newPods(t, 1, func(r *rules.Rules) { serialized(r); r.Timeout = 100 * time.Millisecond })
+			cl := client(p.r)
+			told, first := make(chan bool), atomic.Bool{}
+			p.does(func(_ int, _ http.ResponseWriter, q *http.Request) {
+				if !first.Swap(true) {
+					io.Copy(io.Discard, q.Body)
+					<-q.Context().Done() // its connection is closed, or its stream reset
+					close(told)
+				}
+			})
+			late := make(chan int, 1)
+			go func() {
+				status, _, _ := ask(t, cl, "POST", "/", "x", "account: 1")
+				late <- status
+			}()
+			p.r.eventually("the first request", first.Load)
+			p.r.with(func(r *rules.Rules) { r.Timeout = 0 })
+			if status, _, _ := ask(t, cl, "POST", "/", "x", "account: 1"); status != 200 {
+				t.Errorf("%d for the next one", status)
+			}
+			if status := got(t, late, "the first answer"); status != 504 {
+				t.Errorf("%d for the one that takes too long", status)
+			}
+			got(t, told, "the pod to be told")
+			p.r.counts("requests waited", 1, p.r.service().Turns[metrics.TurnWaited].Load)
+			cl.CloseIdleConnections()
+		})
 		t.Run("one that waits leaves, and the next has its turn", func(t *testing.T) {
 			p, cl, end := busy(t, func(r *rules.Rules) {})
 			waits := func(n int64) {
@@ -186,7 +289,9 @@ func TestLinesOfTickets(t *testing.T) {
 
 	for seed := range uint64(50) {
 		rnd := rand.New(rand.NewPCG(seed, 1))
-		ts := &NewShared().of("web").turns
+		s := NewShared()
+		c := s.of("web")
+		ts := s.turnsOf(c)
 		twin := map[uint64][]*ticket{}
 		waiting := 0
 		for range 300 {
@@ -215,7 +320,7 @@ func TestLinesOfTickets(t *testing.T) {
 				if len(line) > 0 && rnd.IntN(4) == 0 {
 					l = dead
 				}
-				k, now := ts.take(l, hash, 1000)
+				k, now := ts.take(l, hash, &c.inLine, 1000)
 				if now != (len(line) == 0) {
 					t.Fatalf("seed %d: its turn: %v, behind %d", seed, now, len(line))
 				}
@@ -236,8 +341,8 @@ func TestLinesOfTickets(t *testing.T) {
 					t.Fatalf("seed %d: line %d is too long", seed, hash)
 				}
 			}
-			if ts.waiting != waiting {
-				t.Fatalf("seed %d: %d wait, want %d", seed, ts.waiting, waiting)
+			if c.inLine != waiting {
+				t.Fatalf("seed %d: %d wait, want %d", seed, c.inLine, waiting)
 			}
 		}
 	}

@@ -20,10 +20,10 @@ type sharding struct {
 }
 
 // follow reads what new rules say.
-func (s *sharding) follow(c *common, r *rules.Rules) {
+func (s *sharding) follow(with *Shared, c *common, r *rules.Rules) {
 	*s = sharding{keys: r.Shard.Keys(), session: r.Shard.Session()}
 	if r.Shard.Serialize && s.keys != nil {
-		s.turns = &c.turns
+		s.turns = with.turnsOf(c)
 	}
 }
 
@@ -39,7 +39,7 @@ type affinity struct {
 	owner   shard.Owner       // as of the last pick
 	course                    // how the last pick came about
 	picked  *cluster.Endpoint // by that, for its owner or past it, and not begun yet
-	// away says that the last pick found that the owner cannot be used, and that nobody else may be.
+	// away says that the last pick found that the owner cannot be used, or that there is none for the key, and that nobody else may be.
 	away   bool
 	cookie bool  // the request's path is one that the session's cookie is for
 	since  int64 // when the first wait for the owner began; 0 is not yet
@@ -105,7 +105,7 @@ func (q *request) found(o shardkey.Outcome, src shardkey.Source) refusal {
 		} else if o == shardkey.Found {
 			a.owner = m.Owner(a.keys.Key())
 			why := a.owner.Why
-			if why != shard.NoEntry && why != shard.NoPlace {
+			if !unlisted(why) {
 				a.owned = byKey
 				return refusal{}
 			}
@@ -156,12 +156,26 @@ var lacks = [shard.LastWhy + 1]string{
 	shard.NoPlace: "is no latitude and longitude",
 }
 
+// unlisted reports whether a map has nothing for a key, which goes like one that is missing.
+func unlisted(why shard.Why) bool { return lacks[why] != "" }
+
+// disowned reports whether a request that had an owner, or was to have one, is refused as the map has nothing for its key any more.
+func (q *request) disowned(o shard.Owner) bool {
+	return q.shard.owned == byKey && unlisted(o.Why) && q.rules.Shard.NoKey == rules.KeyReject
+}
+
+// disown is the answer to such a request.
+func (q *request) disown() refusal {
+	q.route.stats.Decisions[metrics.OwnerAway].Add(1)
+	return q.keyless(400, lacks[q.shard.owner.Why])
+}
+
 // codeInvalid is gRPC's INVALID_ARGUMENT.
 const codeInvalid = 3
 
 func (q *request) keyless(status int, what string) refusal {
 	return refusal{status, codeInvalid, fmt.Sprintf("requests to %s need a shard key, which is %s (sluice.mesh/shard-key): %s %s",
-		q.route.name(), q.route.keys, q.shard.place, what)}
+		q.route.name(), q.rules.Shard.Keys(), q.shard.place, what)}
 }
 
 // ownerIn answers who owns the request in a map.
@@ -179,7 +193,10 @@ func (q *request) nextOwner(s *discovery.Snapshot) (ep *cluster.Endpoint, ok boo
 	o := q.ownerIn(s.Shard)
 	a.owner, a.away, q.full = o, false, false
 	switch {
-	case o.Member == nil && (a.owned == bySession || o.Why == shard.NoEntry || o.Why == shard.NoPlace):
+	case q.disowned(o):
+		a.away = true // and awaitOwner says why
+		return nil, true
+	case o.Member == nil && (a.owned == bySession || unlisted(o.Why)):
 		return nil, false
 	case q.rules.Shard.Fallback == rules.FallOver:
 		ep, ok = q.failOver(s, o)

@@ -28,6 +28,8 @@ type pods struct {
 	rules  *rules.Rules
 	handle func(pod int, w http.ResponseWriter, q *http.Request) // beside the name
 
+	table *shard.Table
+
 	mu      sync.Mutex
 	servers map[int]podServer
 	gen     uint64
@@ -98,7 +100,7 @@ func (p *pods) publish(down ...int) {
 	}
 	set := &cluster.EndpointSet{Generation: p.gen, Endpoints: eps}
 	s := &discovery.Snapshot{Set: set, Picker: pickFirst(eps), Rules: p.rules}
-	in := shard.Input{Set: set, StatefulSet: &shard.StatefulSet{Name: "web", Replicas: len(p.eps)}, Now: time.Now()}
+	in := shard.Input{Set: set, StatefulSet: &shard.StatefulSet{Name: "web", Replicas: len(p.eps)}, Table: p.table, Now: time.Now()}
 	s.Shard = shard.New(p.rules.Shard.Spec(), in)
 	p.r.target.Publish(s)
 }

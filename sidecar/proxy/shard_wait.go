@@ -56,14 +56,14 @@ func (q *request) waits(last *attempt) bool {
 	if !q.shard.away {
 		return false
 	}
-	patient := q.rules.Shard.Fallback == rules.FallWait
+	patient, disowned := q.rules.Shard.Fallback == rules.FallWait, q.disowned(q.shard.owner)
 	switch last.outcome {
 	case classify.ConnectFailed:
 		return true
 	case classify.Unprocessed:
-		return patient
+		return patient || disowned
 	case classify.Cut:
-		return patient && q.withdraw() // it is idempotent, or next would not have been asked
+		return disowned || patient && q.withdraw() // it is idempotent, or next would not have been asked
 	}
 	return false
 }
@@ -72,6 +72,9 @@ func (q *request) waits(last *attempt) bool {
 func (q *request) awaitOwner(p *patient, last *attempt) (ep *cluster.Endpoint, choice metrics.Choice, ref refusal, gone bool) {
 	w, a, s := q.route.w, &q.shard, &q.rules.Shard
 	stats := q.route.stats
+	if q.disowned(a.owner) {
+		return nil, 0, q.disown(), false
+	}
 	if s.Fallback != rules.FallWait {
 		stats.Decisions[metrics.OwnerAway].Add(1)
 		return nil, 0, q.ownerless(last, "sluice.mesh/shard-fallback: strict"), false
@@ -134,6 +137,9 @@ func (q *request) awaitOwner(p *patient, last *attempt) (ep *cluster.Endpoint, c
 				stats.Retries[last.outcome].Add(1)
 			}
 			return ep, choice, refusal{}, false
+		}
+		if a.away && q.disowned(a.owner) {
+			return nil, 0, q.disown(), false
 		}
 		if q.overdue() {
 			stats.Decisions[metrics.OwnerLate].Add(1)
@@ -284,7 +290,7 @@ func (q *request) line() (ref refusal, wait bool) {
 	if r.turns == nil || a.owned != byKey {
 		return refusal{}, false
 	}
-	k, now := r.turns.take(r.w.l, a.keys.Key().Hash, q.rules.Limits.Pending)
+	k, now := r.turns.take(r.w.l, a.keys.Key().Hash, &r.common.inLine, q.rules.Limits.Pending)
 	if k == nil {
 		r.stats.Turns[metrics.TurnQueue].Add(1)
 		q.refuse("", fmt.Sprintf("%d requests wait for their turn already (sluice.mesh/max-pending)", q.rules.Limits.Pending))

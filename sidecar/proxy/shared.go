@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -28,9 +29,11 @@ type Shared struct {
 // NewShared makes what the workers of a process share.
 func NewShared() *Shared { return &Shared{services: map[string]*common{}} }
 
-// common is what loops share of one Service port. Each part says who touches it and when.
+// common is what loops share of one Service port, and, of turns, all ports of a Service. Each part says who touches it and when.
 type common struct {
-	turns  turns
+	name   string // namespace/service:port
+	turns  *turns // with the other ports of the Service; nil until one asks for turns; guarded by Shared's mu
+	inLine int    // requests that wait for their turn; guarded by turns.mu
 	tokens retry.Tokens
 	queue  queue
 	// owners is how many requests wait for the owners of their keys.
@@ -42,10 +45,29 @@ func (s *Shared) of(service string) *common {
 	defer s.mu.Unlock()
 	c := s.services[service]
 	if c == nil {
-		c = &common{turns: turns{lines: map[uint64]*ticket{}}}
+		c = &common{name: service}
 		s.services[service] = c
 	}
 	return c
+}
+
+// turnsOf answers the turns of a port's Service: those that another port of it has already, or new ones. Of Services that ask for turns each port looks
+// once for another, through all ports of all Services, which takes 25 µs at 1,000 of them.
+func (s *Shared) turnsOf(c *common) *turns {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if i := strings.IndexByte(c.name, ':'); i > 0 && c.turns == nil {
+		for name, other := range s.services {
+			if other.turns != nil && strings.HasPrefix(name, c.name[:i+1]) {
+				c.turns = other.turns
+				break
+			}
+		}
+	}
+	if c.turns == nil {
+		c.turns = &turns{lines: map[uint64]*ticket{}}
+	}
+	return c.turns
 }
 
 // admit reports whether one more request may wait, for whatever it is; one that may is to be dismissed.

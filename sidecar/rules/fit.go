@@ -40,7 +40,7 @@ func (r *Rules) fit(said said, annotations map[string]string, good *Rules) (errs
 			"per-try-timeout")
 	}
 
-	if r.Shard.Key == "" && said["shard-key"] == nothing {
+	if r.Shard.Key == "" && said["shard-key"] != wrong { // "off" is as good as nothing
 		for _, name := range []string{"shard-map", "shard-fallback", "shard-no-key", "shard-overflow", "shard-normalize",
 			"shard-serialize", "shard-bounded-load", "shard-lookup"} {
 			if said[name] == right {

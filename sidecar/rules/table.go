@@ -304,9 +304,10 @@ var table = []Setting{
 	{
 		Name: "shard-no-key", Group: sharding, Example: "reject",
 		Allowed: "balance or reject",
-		Doc:     "What happens to a request without a key: it is balanced like any other, or answered 400.",
-		Effect:  "sidecar/proxy",
-		value:   at(func(r *Rules) *KeyMissing { return &r.Shard.NoKey }, choice(keyMissings), KeyMissing.String),
+		Doc: "What happens to a request without a key, or with one that the map has nothing for: it is balanced like any other, or answered 400. " +
+			"A map has nothing for a key that is not in its ConfigMap, and `s2` for what is no latitude and longitude.",
+		Effect: "sidecar/proxy",
+		value:  at(func(r *Rules) *KeyMissing { return &r.Shard.NoKey }, choice(keyMissings), KeyMissing.String),
 	},
 	{
 		Name: "shard-overflow", Group: sharding, Example: "reject",

@@ -87,10 +87,9 @@ func Run(ctx context.Context, service string, q Request, to []Endpoint, o Option
 	p := &http.Protocols{}
 	p.SetHTTP1(!q.HTTP2)
 	p.SetUnencryptedHTTP2(q.HTTP2)
-	r := &run{q: q, o: o, client: &http.Transport{Protocols: p, DisableCompression: true, DisableKeepAlives: !q.HTTP2,
+	r := &run{q: q, o: o, conns: &http.Transport{Protocols: p, DisableCompression: true, DisableKeepAlives: !q.HTTP2,
 		MaxResponseHeaderBytes: o.MaxHead,
 		DialContext:            (&net.Dialer{Timeout: o.ConnectTimeout}).DialContext}}
-	defer r.client.CloseIdleConnections()
 	a := &Answer{Service: service, Pods: make([]Pod, len(to))}
 	var next atomic.Int64
 	var all sync.WaitGroup
@@ -110,8 +109,8 @@ func Run(ctx context.Context, service string, q Request, to []Endpoint, o Option
 type run struct {
 	q      Request
 	o      Options
-	client *http.Transport
-	listed atomic.Int64 // bytes of heads and bodies that are passed on
+	conns  *http.Transport // makes the connections, and sends nothing itself
+	listed atomic.Int64    // bytes of heads and bodies that are passed on
 }
 
 // list reports whether n more bytes may be passed on.
@@ -151,7 +150,14 @@ func (r *run) ask(ctx context.Context, e Endpoint) (p Pod) {
 	for _, f := range r.q.Fields {
 		q.Header.Add(f.Name, f.Value)
 	}
-	res, err := r.client.RoundTrip(q)
+	// A Transport's own RoundTrip sends a request again over HTTP/2 that was refused, or whose connection goes away; that of one connection
+	// does not.
+	conn, err := r.conns.NewClientConn(ctx, "http", e.Addr.String())
+	if err != nil {
+		return failed(err)
+	}
+	defer conn.Close()
+	res, err := conn.RoundTrip(q)
 	if err != nil {
 		return failed(err)
 	}

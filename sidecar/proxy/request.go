@@ -34,6 +34,9 @@ type request struct {
 	full   bool
 	placed *cluster.Endpoint
 	queued int64 // when the request began to wait for room or for its turn the first time; 0 is not yet
+	// crowded says that the request waits for room behind an attempt that ended with behind, for which it is counted once it is sent again.
+	crowded bool
+	behind  classify.Outcome
 	// begun counts the attempts, and ended how they did; nested says that the request is itself a further attempt of a proxy before us, and before how many of
 	// that one's came before it, which ours are counted on from: proxies behind us are to know.
 	begun  int
@@ -103,7 +106,7 @@ func (q *request) begin(r *route) {
 	q.resting = q.resting[:0]
 	q.extra, q.unspent, q.fresh = 0, false, false
 	q.unsure, q.better = 0, false
-	q.limit, q.full, q.placed, q.queued = 0, false, nil, 0
+	q.limit, q.full, q.placed, q.queued, q.crowded = 0, false, nil, 0, false
 	q.begun, q.nested, q.before = 0, false, 0
 	q.ended = classify.Count{}
 	q.trace.reset()

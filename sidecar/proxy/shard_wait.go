@@ -133,6 +133,7 @@ func (q *request) awaitOwner(p *patient, last *attempt) (ep *cluster.Endpoint, c
 			if last != nil {
 				stats.Retries[last.outcome].Add(1)
 			}
+			q.resent()
 			return ep, choice, refusal{}, false
 		}
 		if q.overdue() {

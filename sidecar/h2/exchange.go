@@ -63,7 +63,7 @@ type Exchange struct {
 	interim  int   // 1xx answers
 	spare    bool  // in Memory's list
 	watched  bool  // see Watch
-	invited  bool  // 100 (Continue) was said to the client
+	invited  bool  // 100 (Continue) was said to the client, or passed on
 	quiet    bool  // the handler has answered itself, or been told the end
 	end      End
 }

@@ -225,7 +225,9 @@ func (u *Upstream) onHeaders(id uint32, end bool, fields []hpack.Field, size int
 		if x.interim++; x.interim > maxInterim {
 			return u.onBroken(x, frame.EnhanceYourCalm)
 		}
+		// A 100 (Continue) behind one that the client got already is for who was sent the request anew; others may come as often as attempts say them.
 		if x.holder == nil && !(x.invited && status == 100) {
+			x.invited = x.invited || status == 100
 			x.down.appendHeaders(x.id, fields, false)
 		}
 		return nil

@@ -176,8 +176,12 @@ var classNames = [6]string{"none", "1xx", "2xx", "3xx", "4xx", "5xx"}
 func (c *collector) services(counter, gauge sender) {
 	c.m.mu.Lock()
 	byName := map[string][]*Service{}
-	for _, s := range c.m.services {
-		byName[s.name] = append(byName[s.name], s)
+	for name, f := range c.m.services {
+		for _, s := range f.parts {
+			if s != nil {
+				byName[name] = append(byName[name], s)
+			}
+		}
 	}
 	c.m.mu.Unlock()
 	for name, parts := range byName {

@@ -1,6 +1,6 @@
 // Package metrics holds every metric family of the sidecar. Loops count into structs of their own, each field written by one
 // loop; a scrape adds them up. No label is looked up on a request's way, and the label "service" has only the values of the
-// Services this pod calls.
+// Services this pod calls: those that a loop uses, until it leaves them.
 package metrics
 
 import (
@@ -14,7 +14,7 @@ type Metrics struct {
 	loops []*Loop
 
 	mu       sync.Mutex
-	services map[serviceKey]*Service // guarded by mu
+	services map[string]*family // by name; guarded by mu
 }
 
 // Words are the values of labels whose packages stand above this one, in the order of their numbers.
@@ -26,14 +26,16 @@ type Words struct {
 	Keys         []string // how looking for the key of a request ends
 }
 
-type serviceKey struct {
-	name string
-	loop int
+// family is what the loops count of one Service port. Its parts stay until no loop uses any of them: a sum that lost one of them would fall, and who
+// reads it would take the rest for what has happened since.
+type family struct {
+	parts []*Service // by loop; nil is of one that never used it
+	users int        // loops
 }
 
 // New makes the counters of a process with that many loops.
 func New(loops int, w Words) *Metrics {
-	m := &Metrics{words: w, services: map[serviceKey]*Service{}}
+	m := &Metrics{words: w, services: map[string]*family{}}
 	for range loops {
 		m.loops = append(m.loops, &Loop{
 			Refusals:     make([]atomic.Uint64, len(w.Refusals)),
@@ -114,7 +116,8 @@ func (l Limit) String() string { return limitNames[l] }
 
 // Service is what one loop counts of one Service port.
 type Service struct {
-	name     string
+	used bool // the loop uses it; guarded by Metrics.mu
+
 	Classes  [6]atomic.Uint64 // final answers by status class; 0 is none
 	Attempts [choices][]atomic.Uint64
 	Retries  []atomic.Uint64 // by the outcome that led to them
@@ -132,21 +135,45 @@ type Service struct {
 	Sharding
 }
 
-// Service answers loop i's counters of the Service port of that name, and makes them at the first call.
+// Service answers loop i's counters of the Service port of that name, which are the loop's until it calls Leave. It makes them where there are none,
+// and else they go on from where they were.
 func (m *Metrics) Service(name string, i int) *Service {
-	key := serviceKey{name, i}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	s := m.services[key]
+	f := m.services[name]
+	if f == nil {
+		f = &family{parts: make([]*Service, len(m.loops))}
+		m.services[name] = f
+	}
+	s := f.parts[i]
 	if s == nil {
-		s = &Service{name: name, Retries: make([]atomic.Uint64, len(m.words.Outcomes)),
+		s = &Service{Retries: make([]atomic.Uint64, len(m.words.Outcomes)),
 			Sharding: Sharding{Keys: make([]atomic.Uint64, len(m.words.Keys))}}
 		for c := range s.Attempts {
 			s.Attempts[c] = make([]atomic.Uint64, len(m.words.Outcomes))
 		}
-		m.services[key] = s
+		f.parts[i] = s
+	}
+	if !s.used {
+		s.used = true
+		f.users++
 	}
 	return s
+}
+
+// Leave says that loop i counts nothing more of the Service port of that name, unless it asks for its counters again. Once all loops that did have
+// left, it is on the page no more.
+func (m *Metrics) Leave(name string, i int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	f := m.services[name]
+	if f == nil || f.parts[i] == nil || !f.parts[i].used {
+		return
+	}
+	f.parts[i].used = false
+	if f.users--; f.users == 0 {
+		delete(m.services, name)
+	}
 }
 
 // Answered counts a final answer's status.

@@ -157,3 +157,51 @@ func TestScrapeWhileCounting(t *testing.T) {
 	}
 	wg.Wait()
 }
+
+// A loop that has left a Service is in its sums until all have: a sum that falls would be read as a restart, and the rest as what happened since.
+func TestServicesThatAllLoopsHaveLeftAreForgotten(t *testing.T) {
+	m := New(2, Words{Outcomes: []string{"answered"}})
+	const name = "default/web:80"
+	answers := func() (n float64, there bool) {
+		for _, s := range gather(t, m, 2) {
+			if s.family == "sluice_requests_total" && s.labels["service"] == name && s.labels["code_class"] == "2xx" {
+				return s.value, true
+			}
+		}
+		return 0, false
+	}
+	expect := func(why string, want float64, wantThere bool) {
+		t.Helper()
+		if n, there := answers(); n != want || there != wantThere {
+			t.Errorf("%s: %v answers, on the page: %v; want %v, %v", why, n, there, want, wantThere)
+		}
+	}
+	a := m.Service(name, 0)
+	a.Answered(200)
+	m.Service(name, 1).Answered(200)
+	m.Service(name, 1).Answered(200)
+	expect("both use it", 3, true)
+	m.Leave(name, 1)
+	m.Leave(name, 1)
+	m.Leave("default/other:80", 1)
+	expect("the second has left", 3, true)
+	m.Service(name, 1).Answered(200)
+	m.Leave(name, 0)
+	expect("the second is back, and the first has left", 4, true)
+	if m.Service(name, 0) != a {
+		t.Error("the first comes back to other counters")
+	}
+	m.Leave(name, 0)
+	m.Leave(name, 1)
+	expect("both have left", 0, false)
+	m.Service(name, 1).Answered(200)
+	expect("anew", 1, true)
+	for i := range 10_000 {
+		name := fmt.Sprintf("default/preview-%d:80", i)
+		m.Service(name, i%2)
+		m.Leave(name, i%2)
+	}
+	if n := len(m.services); n != 1 {
+		t.Errorf("%d Services are kept, want 1", n)
+	}
+}

@@ -58,6 +58,9 @@ func reference(t *testing.T) string {
 sluice_loop_turn_seconds is a histogram; the rest are gauges. Series of things that never happened are mostly left out. Besides these there are
 those of Go's runtime and of the process. Those of the webhook are in [webhook/README.md](../webhook/README.md).
 
+The series of a Service port go from the page once no connection has used it for an hour. When the pod calls it again they begin at 0, which Prometheus
+takes for the restart of a counter: rate() and increase() go on.
+
 | metric | labels | what is counted |
 |---|---|---|
 ` + strings.Join(rows, "") + `
@@ -65,7 +68,7 @@ What some labels say:
 
 | label | values |
 |---|---|
-| ` + "`service`" + ` | namespace/name:port of a Service that this pod has called; ` + "`" + `unknown` + "`" + ` are destinations without one |
+| ` + "`service`" + ` | namespace/name:port of a Service that this pod calls, or has called within the last hour; ` + "`" + `unknown` + "`" + ` are destinations without one |
 | ` + "`choice`" + ` | ` + words(choiceNames[:]) + `: for the first attempt, for a further one, or the original destination where there was none to pick |
 | ` + "`outcome`, `reason`" + ` of attempts and retries | see ` + "`sidecar/classify`" + `: how the attempt ended |
 | ` + "`winner`" + ` | ` + "`first`, `further`" + `: which attempt was answered first |

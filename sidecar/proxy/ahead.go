@@ -35,7 +35,9 @@ func (a *ahead) saysSettings() bool {
 func (w *Worker) dialAhead(r *route) *ahead {
 	// The dial may outlast the connection's detection, and its requests use its route meanwhile.
 	a := &ahead{wanted: w.l.Current(), own: *r}
+	w.services.use(a.own.service)
 	w.l.Go(func() {
+		defer w.services.done(a.own.service)
 		a.watcher = w.l.Current()
 		a.leg, a.err = w.connect(&a.own, &a.left)
 		a.dialled = true

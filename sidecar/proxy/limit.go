@@ -66,8 +66,8 @@ func (q *request) fullAt(ep *cluster.Endpoint) bool {
 
 // connects reports whether the connections that the loop may have to an endpoint have room for one more stream.
 func (q *request) connects(ep *cluster.Endpoint) bool {
-	q.crowded = q.conns > 0 && !q.route.w.pools.Room(ep, q.conns)
-	return !q.crowded
+	q.connsFull = q.conns > 0 && !q.route.w.pools.Room(ep, q.conns)
+	return !q.connsFull
 }
 
 // settled makes the place that the last pick took that of what begins at ep: it answers whom to tell when that ends; nil has no place.
@@ -180,6 +180,9 @@ func (q *request) looks(k *queue, v *waiter) (*cluster.Endpoint, metrics.Choice)
 		return nil, 0
 	}
 	ep, choice := q.next()
+	if ep != nil {
+		q.resent()
+	}
 	if ep == nil && (called || turn) && v.choosy {
 		k.pass(v) // the room may be where this one does not go, and nobody ends anything there
 	}
@@ -189,7 +192,19 @@ func (q *request) looks(k *queue, v *waiter) (*cluster.Endpoint, metrics.Choice)
 // crowdedOut reports whether the request waits for room behind attempt a, once again has looked for an endpoint and found none: those that have
 // not been tried are full. Unless a's endpoint has not looked at the request, that costs of the retry budget.
 func (q *request) crowdedOut(a *attempt) bool {
-	return q.full && (a.outcome == classify.ConnectFailed || a.outcome == classify.Unprocessed || q.withdraw())
+	if !q.full || a.outcome != classify.ConnectFailed && a.outcome != classify.Unprocessed && !q.withdraw() {
+		return false
+	}
+	q.crowded, q.behind = true, a.outcome
+	return true
+}
+
+// resent counts a request that has waited for room, and is sent again now, if that is why it waited.
+func (q *request) resent() {
+	if q.crowded {
+		q.crowded = false
+		q.route.stats.Retries[q.behind].Add(1)
+	}
 }
 
 // spares reports whether what is held of an attempt, if there is one, needs no place while the request waits for another: the endpoint is done with it.

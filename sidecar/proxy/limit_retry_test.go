@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sluice-mesh/sluice/sidecar/classify"
 	"github.com/sluice-mesh/sluice/sidecar/metrics"
 	"github.com/sluice-mesh/sluice/sidecar/rules"
 )
@@ -24,17 +25,22 @@ func TestAFurtherAttemptWaitsForRoom(t *testing.T) {
 		bad.expect(request, "the request")
 		return r, client, bad, g, places.Give
 	}
-	for name, fail := range map[string]func(p *peer){"cut": (*peer).reset, "answered 503": func(p *peer) { p.send(status(503)) }} {
+	for name, c := range map[string]struct {
+		fail func(p *peer)
+		o    classify.Outcome
+	}{"cut": {(*peer).reset, classify.Cut}, "answered 503": {func(p *peer) { p.send(status(503)) }, classify.ServerError}} {
 		t.Run(name, func(t *testing.T) {
 			r, client, bad, good, room := crowded(t, get, func(*rules.Rules) {})
-			fail(bad)
+			c.fail(bad)
 			r.eventually("the request to wait", func() bool { return r.waiting() == 1 })
+			r.counts("requests sent again, while this one waits", 0, r.service().Retries[c.o].Load)
 			room()
 			s := good.accept()
 			s.expect(get, "the request again")
 			s.send(ok)
 			client.expect(ok, "the answer")
 			client.close()
+			r.counts("requests sent again", 1, r.service().Retries[c.o].Load)
 		})
 	}
 	t.Run("answered 503, and there is no room in time", func(t *testing.T) {
@@ -44,6 +50,7 @@ func TestAFurtherAttemptWaitsForRoom(t *testing.T) {
 		client.close()
 		room()
 		r.counts("requests that have waited too long", 1, r.service().Limited[metrics.LimitQueue].Load)
+		r.counts("requests sent again", 0, r.service().Retries[classify.ServerError].Load)
 	})
 	t.Run("answered 503, and too many wait", func(t *testing.T) {
 		r, client, bad, _, room := crowded(t, get, func(ru *rules.Rules) { ru.Limits.Pending = 0 })
@@ -112,6 +119,26 @@ func TestAFurtherAttemptWaitsForRoom(t *testing.T) {
 	}
 }
 
+// A wait for room that is none of an attempt's end, as after a pause, is not counted for the one before.
+func TestAFurtherAttemptThatHasWaitedIsCountedOnce(t *testing.T) {
+	r := newRig(t)
+	r.target.Hold()
+	r.on(func() {
+		rt := r.w.newRoute(r.target, clusterIP)
+		defer rt.release()
+		q := &request{}
+		q.begin(rt)
+		q.full = true
+		if !q.crowdedOut(&attempt{outcome: classify.ConnectFailed}) {
+			t.Error("it does not wait")
+		}
+		for range 2 {
+			q.resent()
+		}
+	})
+	r.counts("requests sent again", 1, r.service().Retries[classify.ConnectFailed].Load)
+}
+
 func TestAFurtherAttemptOfAStreamWaitsForRoom(t *testing.T) {
 	ask := func(t *testing.T, bad http.HandlerFunc, change func(*rules.Rules), then func(r *rig, room func())) (status int, text string) {
 		t.Helper()
@@ -131,13 +158,20 @@ func TestAFurtherAttemptOfAStreamWaitsForRoom(t *testing.T) {
 		}
 		return status, text
 	}
-	waits := func(r *rig, room func()) {
-		r.eventually("the request to wait", func() bool { return r.waiting() == 1 })
-		room()
-	}
-	for name, bad := range map[string]http.HandlerFunc{"cut": func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, "answered 503": failing(503, "sorry")} {
+	for name, c := range map[string]struct {
+		bad http.HandlerFunc
+		o   classify.Outcome
+	}{"cut": {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, classify.Cut}, "answered 503": {failing(503, "sorry"), classify.ServerError}} {
 		t.Run(name, func(t *testing.T) {
-			if status, text := ask(t, bad, func(*rules.Rules) {}, waits); status != 200 || text != "good" {
+			var stats *metrics.Service
+			status, text := ask(t, c.bad, func(*rules.Rules) {}, func(r *rig, room func()) {
+				stats = r.service()
+				r.eventually("the request to wait", func() bool { return r.waiting() == 1 })
+				r.counts("requests sent again, while this one waits", 0, stats.Retries[c.o].Load)
+				room()
+				r.counts("requests sent again", 1, stats.Retries[c.o].Load)
+			})
+			if status != 200 || text != "good" {
 				t.Errorf("got %d %q", status, text)
 			}
 		})
@@ -145,6 +179,7 @@ func TestAFurtherAttemptOfAStreamWaitsForRoom(t *testing.T) {
 	t.Run("answered 503, and there is no room in time", func(t *testing.T) {
 		status, text := ask(t, failing(503, "sorry"), func(ru *rules.Rules) { ru.Limits.Queue = 50 * time.Millisecond }, func(r *rig, room func()) {
 			r.counts("requests that have waited too long", 1, r.service().Limited[metrics.LimitQueue].Load)
+			r.counts("requests sent again", 0, r.service().Retries[classify.ServerError].Load)
 			room()
 		})
 		if status != 503 || text != "sorry" {

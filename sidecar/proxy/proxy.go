@@ -66,15 +66,16 @@ type Worker struct {
 
 	rand     *rand.Rand
 	seq      uint64
-	services map[string]*service // by name
+	services services
 	direct   map[netip.AddrPort]*cluster.Endpoint
 }
 
 // New makes the worker of a loop.
 func New(l *loop.Loop, o Options) *Worker {
 	w := &Worker{o: o, l: l, stats: o.Metrics.Loop(l.Index()), silence: silence,
-		rand:     rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),
-		services: map[string]*service{}, direct: map[netip.AddrPort]*cluster.Endpoint{}}
+		rand:   rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),
+		direct: map[netip.AddrPort]*cluster.Endpoint{}}
+	w.services = services{w: w, by: map[string]*service{}, keep: keepUnused}
 	if w.o.Shared == nil {
 		w.o.Shared = NewShared()
 	}
@@ -201,7 +202,10 @@ func release(a discovery.Answer) {
 }
 
 // Close gives up what the worker keeps. On its loop.
-func (w *Worker) Close() { w.pools.Close() }
+func (w *Worker) Close() {
+	w.services.close()
+	w.pools.Close()
+}
 
 // pickRequest is what pickers are asked with; only Now and Tried change.
 func (w *Worker) pickRequest() balancer.Request {

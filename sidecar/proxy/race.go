@@ -49,14 +49,18 @@ func (w *Worker) challenge(r *route, x *h1.Exchange) *rival {
 
 func (w *Worker) beginRival(r *route, x *h1.Exchange, ep *cluster.Endpoint, choice metrics.Choice) *rival {
 	v := &rival{exchangeAttempt: exchangeAttempt{attempt: r.one.start(ep, choice)}, exchange: w.l.Current()}
+	kept := r.service
+	w.services.use(kept)
 	field, rules, fresh, left, end := r.one.attemptField(), r.one.rules, r.one.fresh, r.one.left(), r.one.end()
 	w.l.Go(func() {
 		v.res = h1.Result{Err: errRivalPanicked, Side: h1.SideUpstream}
 		defer func() {
 			v.ended = true
+			defer w.services.done(kept)
 			if v.left {
 				// The exchange has ended, and its work may be another's.
 				own := *r
+				own.service = kept
 				own.work = &work{one: request{route: &own, rules: rules}}
 				w.giveBack(&own, v)
 			} else {

@@ -30,13 +30,16 @@ type request struct {
 	cut      bool
 	// limit is how many attempts the process may have at one endpoint at a time, 0 without limit; full says that the last pick found
 	// none but for that. A pick takes a place, at placed, which start makes the attempt's.
-	limit int64
-	full  bool
-	// conns is how many HTTP/2 connections this loop may have to one endpoint, 0 without limit; crowded says that full is due to that.
-	conns   int
+	limit  int64
+	full   bool
+	placed *cluster.Endpoint
+	queued int64 // when the request began to wait for room or for its turn the first time; 0 is not yet
+	// conns is how many HTTP/2 connections this loop may have to one endpoint, 0 without limit; connsFull says that full is due to that.
+	conns     int
+	connsFull bool
+	// crowded says that the request waits for room behind an attempt that ended with behind, for which it is counted once it is sent again.
 	crowded bool
-	placed  *cluster.Endpoint
-	queued  int64 // when the request began to wait for room or for its turn the first time; 0 is not yet
+	behind  classify.Outcome
 	// begun counts the attempts, and ended how they did; nested says that the request is itself a further attempt of a proxy before us, and before how many of
 	// that one's came before it, which ours are counted on from: proxies behind us are to know.
 	begun  int
@@ -107,8 +110,8 @@ func (q *request) begin(r *route) {
 	q.resting = q.resting[:0]
 	q.extra, q.unspent, q.fresh = 0, false, false
 	q.unsure, q.better = 0, false
-	q.limit, q.full, q.placed, q.queued = 0, false, nil, 0
-	q.conns, q.crowded = 0, false
+	q.limit, q.full, q.placed, q.queued, q.crowded = 0, false, nil, 0, false
+	q.conns, q.connsFull = 0, false
 	q.begun, q.nested, q.before = 0, false, 0
 	q.ended = classify.Count{}
 	q.trace.reset()

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"net/netip"
+	"slices"
 
 	"github.com/sluice-mesh/sluice/sidecar/cluster"
 	"github.com/sluice-mesh/sluice/sidecar/discovery"
@@ -20,6 +21,8 @@ type route struct {
 	dst    netip.AddrPort
 	client netip.Addr
 	*service
+	// former are the Services that it went to before, as its address was another's: what has begun there may not have ended.
+	former []*service
 
 	// work is borrowed while a request is under way, on a connection that carries one at a time; nil while it is idle.
 	*work
@@ -65,8 +68,9 @@ func (r *route) giveBack() {
 	}
 }
 
-// service is what a worker keeps of one Service port.
+// service is what a worker keeps of one Service port: see services.
 type service struct {
+	name   string
 	stats  *metrics.Service
 	common *common // with other workers
 	budget retry.Budget
@@ -75,6 +79,7 @@ type service struct {
 	latency retry.Latency
 	doubts  outlier.Doubts
 	sharding
+	unused
 }
 
 // unknownName is the name under which destinations without a Service are counted; their addresses would be labels without bound.
@@ -92,18 +97,30 @@ func (r *route) set(t *discovery.Target) {
 	if t != nil {
 		name = t.Name
 	}
-	r.service = r.w.services[name]
 	if r.service == nil {
-		common := r.w.o.Shared.of(name)
-		r.service = &service{stats: r.w.o.Metrics.Service(name, r.w.l.Index()), common: common,
-			budget: retry.Budget{Settings: r.w.o.Budget, Tokens: &common.tokens}}
-		r.w.services[name] = r.service
+		r.service = r.w.services.of(name)
+		return
 	}
+	if r.service.name == name {
+		return
+	}
+	old := r.service
+	if i := slices.IndexFunc(r.former, func(s *service) bool { return s.name == name }); i >= 0 {
+		r.service = r.former[i]
+		r.former = slices.Delete(r.former, i, i+1)
+	} else {
+		r.service = r.w.services.of(name)
+	}
+	r.former = append(r.former, old)
 }
 
 func (r *route) release() {
 	r.endTunnel() // a panic has left it
 	r.released = true
+	r.w.services.done(r.service)
+	for _, s := range r.former {
+		r.w.services.done(s)
+	}
 	if r.target != nil {
 		r.target.Release()
 	}

@@ -76,7 +76,8 @@ func (q *request) scatter(p *patient, s scatter.Request) (*scatter.Answer, refus
 		return nil, q.nobody() // they have gone while the body came
 	}
 	to := make([]scatter.Endpoint, len(eps))
-	limited, waiting := q.limit > 0, &r.common.queue
+	limited, kept := q.limit > 0, r.service
+	w.services.use(kept)
 	for i, ep := range eps {
 		w.load(ep).InFlight++
 		if limited {
@@ -105,8 +106,9 @@ func (q *request) scatter(p *patient, s scatter.Request) (*scatter.Answer, refus
 				}
 			}
 			if limited {
-				waiting.free(w.l)
+				kept.common.queue.free(w.l)
 			}
+			w.services.done(kept)
 			if left {
 				w.scatters--
 			}

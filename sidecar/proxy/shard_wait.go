@@ -136,6 +136,7 @@ func (q *request) awaitOwner(p *patient, last *attempt) (ep *cluster.Endpoint, c
 			if last != nil {
 				stats.Retries[last.outcome].Add(1)
 			}
+			q.resent()
 			return ep, choice, refusal{}, false
 		}
 		if a.away && q.disowned(a.owner) {

@@ -23,7 +23,7 @@ type Shared struct {
 	pending    atomic.Int64
 
 	mu       sync.Mutex
-	services map[string]*common // by name; guarded by mu
+	services map[string]*common // by name, of Services that a loop keeps; guarded by mu
 }
 
 // NewShared makes what the workers of a process share.
@@ -32,6 +32,7 @@ func NewShared() *Shared { return &Shared{services: map[string]*common{}} }
 // common is what loops share of one Service port, and, of turns, all ports of a Service. Each part says who touches it and when.
 type common struct {
 	name   string // namespace/service:port
+	loops  int    // that keep the Service; guarded by Shared.mu
 	turns  *turns // with the other ports of the Service; nil until one asks for turns; guarded by Shared's mu
 	inLine int    // requests that wait for their turn; guarded by turns.mu
 	tokens retry.Tokens
@@ -40,6 +41,7 @@ type common struct {
 	owners atomic.Int64
 }
 
+// of answers what loops share of a Service port, for one more loop, which is to leave it.
 func (s *Shared) of(service string) *common {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -48,6 +50,7 @@ func (s *Shared) of(service string) *common {
 		c = &common{name: service}
 		s.services[service] = c
 	}
+	c.loops++
 	return c
 }
 
@@ -68,6 +71,17 @@ func (s *Shared) turnsOf(c *common) *turns {
 		c.turns = &turns{lines: map[uint64]*ticket{}}
 	}
 	return c.turns
+}
+
+// leave is what a loop does that keeps the Service port no more. The last one to leave takes with it what they shared, so that there are never two of
+// one name that anybody uses.
+func (s *Shared) leave(service string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := s.services[service]
+	if c.loops--; c.loops == 0 {
+		delete(s.services, service)
+	}
 }
 
 // admit reports whether one more request may wait, for whatever it is; one that may is to be dismissed.

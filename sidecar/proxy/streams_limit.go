@@ -102,7 +102,7 @@ func (s streams) limited(x *h2.Exchange, c *call, text string) {
 	limits := c.rules.Limits
 	c.refuse(c.fullOwner(), text)
 	what := fmt.Sprintf("%d requests (sluice.mesh/max-requests)", limits.Requests)
-	if limits.Requests == 0 || c.crowded {
+	if limits.Requests == 0 || c.connsFull {
 		what = fmt.Sprintf("%d connections (sluice.mesh/max-connections)", limits.Connections)
 	}
 	s.reply(x, 503, codeUnavailable, fmt.Sprintf("every endpoint of %s has its most of %s, and %s", s.r.name(), what, text))

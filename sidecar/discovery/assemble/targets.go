@@ -23,6 +23,7 @@ type Targets struct {
 	Given Given
 
 	service  Service
+	rules    *rules.Rules // in force, or last before the Service was out of use; nil before the first Update
 	slices   []*Slice
 	ports    map[netip.AddrPort]Port
 	byDst    map[netip.AddrPort]*discovery.Target
@@ -40,7 +41,7 @@ func (t *Targets) Needs(s Service, all []*Slice) Needs {
 	if s.Reason != discovery.Found {
 		return Needs{}
 	}
-	n, _ := needsOf(s, s.rulesAfter(rulesOf(t.ports)), all, t.needs, t.owning, false, time.Now())
+	n, _ := needsOf(s, s.rulesAfter(t.rules), all, t.needs, t.owning, false, time.Now())
 	return n
 }
 
@@ -56,7 +57,8 @@ func (t *Targets) Needed() Needs {
 // whether targets came or went, or what other ports of the addresses answer changed, so that the source's table has to be
 // made anew. A change of endpoints alone reaches everybody through the targets.
 func (t *Targets) Update(s Service, all []*Slice) (changed bool) {
-	r := s.rulesAfter(rulesOf(t.ports))
+	r := s.rulesAfter(t.rules)
+	t.rules = r
 	sh := t.sharding(s, r, all)
 	var pods *Pods
 	if balancer.Weights(r.Weights).EachPod() {

@@ -334,3 +334,44 @@ func TestPodsAreListedInPages(t *testing.T) {
 		t.Errorf("weights %q", got)
 	}
 }
+
+// A wrong value leaves the last right one in force, also where the Service was out of use meanwhile: its pods have their weights behind that, and are
+// not listed again for it.
+func TestWeightsOfPodsOutlastARefusal(t *testing.T) {
+	for name, whileRefused := range map[string]bool{"put right behind it": false, "put right meanwhile": true} {
+		t.Run(name, func(t *testing.T) {
+			a := newAPIServer(t, false)
+			a.put(weighted("pods"))
+			a.put(pods("web-0", "web-1"))
+			a.put(pod("web-0", "3"))
+			a.put(pod("web-1", "4"))
+			r := start(t, a, Options{RefusedFor: 100 * time.Millisecond, AbsentFor: time.Millisecond, RetryAfter: time.Millisecond})
+			held := r.resolve(cart).Target
+			defer held.Release()
+			r.waitWeights("3 4")
+			r.wait("three watches", func() bool { return a.openWatches() == 3 })
+			a.put(weighted("web-0=many"))
+			r.wait("a problem", func() bool { return r.problem("sluice.mesh/weights") })
+
+			a.setRefuse(refusing(403, "", "endpointslices"))
+			a.http.CloseClientConnections()
+			r.waitLookup(cart, "discovery-forbidden")
+			r.wait("the other watches", func() bool { return a.openWatches() == 2 })
+			for _, weight := range []string{"6", "5"} { // updates while it is out of use; nothing shows that they have come
+				a.put(pod("web-0", weight))
+				time.Sleep(20 * time.Millisecond)
+			}
+			if whileRefused {
+				a.put(weighted("pods"))
+				r.wait("no problem with the weights", func() bool { return !r.problem("sluice.mesh/weights") })
+			}
+			a.setRefuse(nil)
+			r.waitWeights("5 4")
+			a.put(weighted("pods"))
+			r.wait("no problems", func() bool { return r.Status().Age == 0 && problems(r) == "" })
+			if got := r.weights(); got != "5 4" {
+				t.Errorf("the weights are %q", got)
+			}
+		})
+	}
+}

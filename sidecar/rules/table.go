@@ -207,7 +207,7 @@ var table = []Setting{
 		Allowed: "none, or a whole number from 1 to 1000000",
 		Doc: "How many connections to one endpoint each proxy may use at a time. It holds over HTTP/1.x and where bytes are not parsed; a connection of " +
 			"the latter kind does not wait for another to end, but is reset. Idle ones that are kept for later, for 3s and up to 1024 on each of the proxy's " +
-			"loops, do not count. HTTP/2 has no such limit: a loop has one connection to an endpoint, which its requests share, and makes further ones only " +
+			"loops, do not count, nor those that are made for clients of a port without a declared protocol while neither side has said anything. HTTP/2 has no such limit: a loop has one connection to an endpoint, which its requests share, and makes further ones only " +
 			"while the endpoint allows no more streams on those there are. What bounds these is `max-requests`.",
 		Effect: "sidecar/proxy",
 		value:  at(func(r *Rules) *int { return &r.Limits.Connections }, without(none, count(1, 1_000_000)), withoutText(none, strconv.Itoa)),

@@ -142,7 +142,7 @@ var table = []Setting{
 		Allowed: "off, or a duration from 1ms to 24h",
 		Doc: "How long a request may take to the head of its answer, all attempts and waits included; then the caller is answered 504. A " +
 			"shorter `grpc-timeout` of the caller's holds as well. While another endpoint is left, no connect takes more than half of what is left of that " +
-			"time.",
+			"time. One that is given up within 100ms goes on behind the request, for a later one or to find out that the pod takes no connections.",
 		Effect: "sidecar/proxy",
 		value:  at(func(r *Rules) *time.Duration { return &r.Timeout }, without(off, duration(time.Millisecond, 24*time.Hour)), withoutText(off, durationText)),
 	},

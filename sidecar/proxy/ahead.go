@@ -6,7 +6,7 @@ import (
 	"github.com/sluice-mesh/sluice/sidecar/loop"
 )
 
-// ahead is a leg that is made while the client is silent, in case the server speaks first. A nil one is none.
+// ahead is a leg that is made while the client is silent, in case the server speaks first. It takes no place (see connect). A nil one is none.
 type ahead struct {
 	leg
 	err     error // why there is no leg
@@ -49,8 +49,7 @@ func (w *Worker) dialAhead(r *route) *ahead {
 		if !a.left {
 			a.wanted.Wake()
 		} else if a.err == nil {
-			w.done(a.leg)
-			a.conn.Close()
+			w.discard(a.leg)
 		}
 	})
 	return a
@@ -84,13 +83,13 @@ func (w *Worker) leave(a *ahead, keep bool) {
 	if err != nil {
 		return
 	}
+	if !keep {
+		w.discard(g)
+		return
+	}
 	w.done(g)
 	g.said.Drop()
-	if keep {
-		w.pools.Put(h1.NewUpstream(g.conn, g.ep))
-	} else {
-		g.conn.Close()
-	}
+	w.pools.Put(h1.NewUpstream(g.conn, g.ep))
 }
 
 func (a *ahead) decide(wanted *loop.Task) {

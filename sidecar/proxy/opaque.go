@@ -34,14 +34,17 @@ var errFull = errors.New("every endpoint has its most connections (sluice.mesh/m
 
 var errNoEndpoint = errors.New("no endpoint left to try")
 
-// connect dials endpoints until one answers, or until nobody wants the leg any more (nil: it stays wanted); each is tried once. The
-// endpoint's InFlight is counted until done.
+// connect dials endpoints until one answers, or until nobody wants the leg any more; each is tried once. The endpoint's InFlight is counted
+// until done. With unwanted nil the leg stays wanted, and takes a place. Else it is made ahead, and takes none before it is known to carry opaque
+// bytes: a client may be silent for hours and send a request then, which waits for a place of its own.
 func (w *Worker) connect(r *route, unwanted *bool) (leg, error) {
 	r.borrow()
 	defer r.giveBack()
 	q := &r.one
 	q.begin(r)
-	q.atMost(q.rules.Limits.Connections)
+	if unwanted == nil {
+		q.atMost(q.rules.Limits.Connections)
+	}
 	err := errNoEndpoint
 	for {
 		ep, choice := q.next()
@@ -78,10 +81,33 @@ func (w *Worker) done(g leg) {
 	w.stats.Upstreams.Add(-1)
 }
 
-// takeOr answers the leg that detection has begun to make, or makes one.
+// discard ends a leg that nobody uses.
+func (w *Worker) discard(g leg) {
+	w.done(g)
+	g.said.Drop()
+	g.conn.Close()
+}
+
+// seat takes the place of a leg that was made ahead, and reports whether there was one.
+func (w *Worker) seat(r *route, g *leg) bool {
+	most := int64(r.settings().Limits.Connections)
+	if most > 0 && !g.ep.Places.Take(most) {
+		return false
+	}
+	if most > 0 {
+		g.place = &r.common.queue
+	}
+	return true
+}
+
+// takeOr answers the leg that detection has begun to make, or makes one; the latter also where the endpoint has its most connections by now, since
+// another one may have a place and nothing was passed on yet.
 func (w *Worker) takeOr(a *ahead, r *route) (g leg, err error) {
 	if a != nil {
-		g, err = w.take(a)
+		if g, err = w.take(a); err == nil && !w.seat(r, &g) {
+			w.discard(g)
+			g, err = w.connect(r, nil)
+		}
 	} else {
 		g, err = w.connect(r, nil)
 	}

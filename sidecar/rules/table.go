@@ -142,7 +142,7 @@ var table = []Setting{
 		Allowed: "off, or a duration from 1ms to 24h",
 		Doc: "How long a request may take to the head of its answer, all attempts and waits included; then the caller is answered 504. A " +
 			"shorter `grpc-timeout` of the caller's holds as well. While another endpoint is left, no connect takes more than half of what is left of that " +
-			"time.",
+			"time. One that is given up within 100ms goes on behind the request, for a later one or to find out that the pod takes no connections.",
 		Effect: "sidecar/proxy",
 		value:  at(func(r *Rules) *time.Duration { return &r.Timeout }, without(off, duration(time.Millisecond, 24*time.Hour)), withoutText(off, durationText)),
 	},
@@ -207,7 +207,7 @@ var table = []Setting{
 		Allowed: "none, or a whole number from 1 to 1000000",
 		Doc: "How many connections to one endpoint each proxy may use at a time. A connection whose bytes are not parsed " +
 			"does not wait for another to end, but is reset. Idle ones that are kept for later over HTTP/1.x, for 3s and up to 1024 on each of the proxy's " +
-			"loops, do not count. Over HTTP/2 requests share connections, and a further one is made only while the endpoint allows no more streams on those " +
+			"loops, do not count, nor those that are made for clients of a port without a declared protocol while neither side has said anything. Over HTTP/2 requests share connections, and a further one is made only while the endpoint allows no more streams on those " +
 			"there are: with as many as this, requests wait for room on them. There the number is shared out among the proxy's loops (two at most, unless told " +
 			"otherwise), of which each has one connection at least.",
 		Effect: "sidecar/proxy",

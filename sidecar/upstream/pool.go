@@ -47,7 +47,8 @@ type Pools struct {
 	pools    map[*cluster.Endpoint]*pool
 	streams  map[*cluster.Endpoint]*streams
 	sweeping bool
-	closed   bool // by Close: a connection that comes about is not kept
+	closed   bool                       // by Close: a connection that comes about is not kept
+	hurried  map[*cluster.Endpoint]bool // dials that may go on when nobody waits for them any more
 }
 
 // pool is the idle connections to one endpoint, the one used last at the end.
@@ -55,7 +56,8 @@ type pool struct{ idle []*h1.Upstream }
 
 // New makes the pools of a loop.
 func New(l *loop.Loop, o Options, stats *metrics.Loop) *Pools {
-	return &Pools{l: l, o: o, stats: stats, pools: map[*cluster.Endpoint]*pool{}, streams: map[*cluster.Endpoint]*streams{}}
+	return &Pools{l: l, o: o, stats: stats, pools: map[*cluster.Endpoint]*pool{}, streams: map[*cluster.Endpoint]*streams{},
+		hurried: map[*cluster.Endpoint]bool{}}
 }
 
 // Dial connects to an endpoint. ConnectTimeout is there to choose another one in time; where there is none, patient leaves the
@@ -65,8 +67,12 @@ func (p *Pools) Dial(ep *cluster.Endpoint, patient bool) (*loop.Conn, error) {
 }
 
 // DialWithin is Dial that takes no longer than within, if that is not 0. A failure makes the endpoint suspect (outlier.ConnectFailed), whoever
-// waits for it, unless it says nothing of the endpoint: for want of a descriptor here, or of a fair time.
+// waits for it, unless it says nothing of the endpoint: for want of a descriptor here, or of a fair time. One for want of that goes on behind
+// its caller, for ConnectTimeout: then the connection is kept, or the endpoint is suspect.
 func (p *Pools) DialWithin(ep *cluster.Endpoint, patient bool, within time.Duration) (*loop.Conn, error) {
+	if !patient && p.hurries(ep, within) {
+		return p.dialHurried(ep, within)
+	}
 	o := loop.DialOptions{Timeout: p.o.ConnectTimeout, KeepAlive: p.o.KeepAlive, UserTimeout: p.o.UserTimeout}
 	if patient {
 		// TCP_USER_TIMEOUT would bound the connect as well.

@@ -50,9 +50,14 @@ func (p *pod) kill() error {
 }
 
 // drop loses all packets to and from the pod's server, silently, as a node does that has lost its power.
-func (n *network) drop(p *pod) error {
+func (n *network) drop(p *pod) error { return n.dropping(p, "-A") }
+
+// undrop ends drop: what is sent anew from now on arrives.
+func (n *network) undrop(p *pod) error { return n.dropping(p, "-D") }
+
+func (n *network) dropping(p *pod, change string) error {
 	for _, rule := range []string{"INPUT -p tcp --dport", "OUTPUT -p tcp --sport"} {
-		out, err := p.Command(n.ctx, "sh", "-c", fmt.Sprintf("iptables -w -A %s %d -j DROP", rule, httpPort)).CombinedOutput()
+		out, err := p.Command(n.ctx, "sh", "-c", fmt.Sprintf("iptables -w %s %s %d -j DROP", change, rule, httpPort)).CombinedOutput()
 		if err != nil {
 			return fmt.Errorf("iptables: %w: %s", err, out)
 		}

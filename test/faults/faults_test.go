@@ -84,7 +84,7 @@ func TestScenariosHold(t *testing.T) {
 	had, ours := prepare(t)
 	for _, s := range allScenarios() {
 		few := []string{"answer/500-everywhere", "answer/cut-head", "answer/cut-body", "post/500", "post/refuse", "post/reset", "post/cut-head",
-			"post-http2/500", "post-http2/reset",
+			"post-http2/500", "post-http2/reset", "post/kill", "post-http2/kill",
 			"change/restart-0s", "spread/goaway", "grpc-idempotent/stop", "grpc-idempotent/drop", "conntrack/node-forgets", "conntrack/pod-forgets", "conntrack/idle", "conntrack/invalid",
 			"conntrack/invalid-answer"}
 		if !slices.Contains(few, s.name) {

@@ -54,6 +54,7 @@ type shape struct {
 	opaque bool     // the pods say their names and echo
 	ports  int      // of the Service, from the ClusterIP's on, all with the same pods; 0 is one
 	toxic  bool     // a toxiproxy stands before every pod's server
+	lasts  bool     // what the pods do is written down where it outlives them
 	serve  []string // more flags of the pods' servers
 	rules  []string // the Service's settings at the start: NAME=VALUE
 }
@@ -133,6 +134,9 @@ func (n *network) startServer(p *pod) error {
 			port = behindToxics
 		}
 		args = append(args, fmt.Sprintf("--http=:%d", port), fmt.Sprintf("--control=:%d", controlPort), "--tls=", "--banner=", "--echo=")
+	}
+	if n.shape.lasts {
+		args = append(args, "--effects-file="+n.effectsFile(p))
 	}
 	p.server = p.Command(n.ctx, n.programs.path(program), append(args, n.shape.serve...)...)
 	if err := p.server.Start(); err != nil {

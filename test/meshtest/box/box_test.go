@@ -9,6 +9,8 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -18,8 +20,14 @@ import (
 // started runs all servers of a pod on loopback ports until the test ends.
 func started(t *testing.T) map[string]string {
 	t.Helper()
+	return startedWith(t, func(*serveSettings) {})
+}
+
+func startedWith(t *testing.T, change func(*serveSettings)) map[string]string {
+	t.Helper()
 	s := serveSettings{http: "127.0.0.1:0", control: "127.0.0.1:0", tls: "127.0.0.1:0", banner: "127.0.0.1:0",
 		echo: "127.0.0.1:0", pod: "pod-1", node: "node-1", certNames: "box.test"}
+	change(&s)
 	var log bytes.Buffer
 	servers, err := s.start(slog.New(slog.NewJSONHandler(&log, nil)))
 	if err != nil {
@@ -171,7 +179,8 @@ func TestFaultsComeAndGo(t *testing.T) {
 
 // What a request did is counted once, whatever became of its answer.
 func TestEffectsAreCountedWhateverTheAnswer(t *testing.T) {
-	addrs := started(t)
+	file := filepath.Join(t.TempDir(), "effects")
+	addrs := startedWith(t, func(s *serveSettings) { s.effects = file })
 	for _, mode := range []string{"none", "500", "reset"} {
 		resp, err := client(false).Get("http://" + addrs["control"] + "/fault?set=" + mode)
 		body(t, resp, err)
@@ -188,6 +197,9 @@ func TestEffectsAreCountedWhateverTheAnswer(t *testing.T) {
 	const want = `{"requests":3,"done":{"made with 500":1,"made with none":1,"made with reset":1}}`
 	if got := strings.TrimSpace(body(t, resp, err)); got != want {
 		t.Errorf("effects are %s, want %s", got, want)
+	}
+	if got, err := os.ReadFile(file); err != nil || string(got) != "made with none\nmade with 500\nmade with reset\n" {
+		t.Errorf("the file holds %q, %v", got, err)
 	}
 }
 

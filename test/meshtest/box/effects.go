@@ -5,6 +5,7 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"os"
 	"sync"
 )
 
@@ -15,6 +16,9 @@ const effectHeader = "X-Effect"
 // effects counts what was done, by the name in the request, and all requests. The control port answers both as JSON.
 // It is safe for concurrent use.
 type effects struct {
+	// file gets a line for each request, the name of its effect, before it is answered: it outlives the process. nil is none.
+	file *os.File
+
 	mu       sync.Mutex
 	done     map[string]int
 	requests int
@@ -29,6 +33,13 @@ func (e *effects) handler(h http.Handler) http.Handler {
 				return // it did not come as a whole
 			}
 			r.Body = io.NopCloser(bytes.NewReader(body))
+		}
+		if e.file != nil {
+			// One write: whatever kills the process, the line is there as a whole or not at all.
+			if _, err := e.file.WriteString(name + "\n"); err != nil {
+				http.Error(w, err.Error(), http.StatusInternalServerError)
+				return
+			}
 		}
 		e.mu.Lock()
 		e.requests++

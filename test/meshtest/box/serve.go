@@ -26,6 +26,7 @@ type serveSettings struct {
 	drain      time.Duration
 	startDelay time.Duration
 	unready    bool
+	effects    string
 }
 
 // A server is one of ours on its listener; *http.Server is one.
@@ -50,6 +51,7 @@ func serve(ctx context.Context, args []string, _ io.Writer) error {
 	fs.DurationVar(&s.drain, "drain", 10*time.Second, "longest time to finish what runs")
 	fs.DurationVar(&s.startDelay, "start-delay", 0, "time before the servers listen")
 	fs.BoolVar(&s.unready, "unready", false, "start with /readyz refusing")
+	fs.StringVar(&s.effects, "effects-file", "", "append a line for each request to this file, the name in its "+effectHeader+": it outlives the pod")
 	if err := parse(fs, args, 0); err != nil {
 		return err
 	}
@@ -92,6 +94,11 @@ func (s serveSettings) start(log *slog.Logger) ([]server, error) {
 	a := newApp(s.pod, s.node)
 	a.ready.Store(!s.unready)
 	a.certSHA256 = fingerprint(cert.Certificate[0])
+	if s.effects != "" {
+		if a.effects.file, err = os.OpenFile(s.effects, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644); err != nil {
+			return nil, fmt.Errorf("--effects-file: %w", err)
+		}
+	}
 	secure := tlsServer{newServer(a.faulty())}
 	secure.TLSConfig = &tls.Config{Certificates: []tls.Certificate{cert}}
 

@@ -48,10 +48,14 @@ func (q *request) below(p balancer.Picker, ep *cluster.Endpoint) *cluster.Endpoi
 // take takes a place at an endpoint that is picked, and reports whether there was one. Without a limit there always is, and none is
 // counted.
 func (q *request) take(ep *cluster.Endpoint) bool {
+	if !q.connects(ep) {
+		q.full = true
+		return false
+	}
 	if q.limit == 0 {
 		return true
 	}
-	if !q.connects(ep) || !ep.Places.Take(q.limit) {
+	if !ep.Places.Take(q.limit) {
 		q.full = true
 		return false
 	}
@@ -61,7 +65,27 @@ func (q *request) take(ep *cluster.Endpoint) bool {
 
 // fullAt reports whether an endpoint has no place left.
 func (q *request) fullAt(ep *cluster.Endpoint) bool {
-	return q.limit > 0 && (!q.connects(ep) || ep.Places.Taken() >= q.limit)
+	return !q.connects(ep) || q.limit > 0 && ep.Places.Taken() >= q.limit
+}
+
+// bounded reports whether there may be no room at an endpoint for the request.
+func (q *request) bounded() bool { return q.limit > 0 || q.conns > 0 }
+
+// waitsIn is where the request waits for room. That on the connections which a loop may have is its own: neither is it another loop's, nor may those
+// wait for it who come on another one. Where there is a limit of requests as well, which is the process's, they look now and then.
+func (q *request) waitsIn() *queue {
+	if q.conns > 0 {
+		return &q.route.rooms
+	}
+	return &q.route.common.queue
+}
+
+// room answers whom to tell when an attempt has ended that may have made room on a connection; nil is nobody.
+func (q *request) room() *queue {
+	if q.conns > 0 {
+		return &q.route.rooms
+	}
+	return nil
 }
 
 // connects reports whether the connections that the loop may have to an endpoint have room for one more stream.

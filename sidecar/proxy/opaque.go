@@ -36,13 +36,14 @@ var errNoEndpoint = errors.New("no endpoint left to try")
 
 // connect dials endpoints until one answers, or until nobody wants the leg any more; each is tried once. The endpoint's InFlight is counted
 // until done. With unwanted nil the leg stays wanted, and takes a place. Else it is made ahead, and takes none before it is known to carry opaque
-// bytes: a client may be silent for hours and send a request then, which waits for a place of its own.
+// bytes: a client may be silent for hours and send a request then, which waits for a place of its own. Where servers are known to speak first it is
+// known before.
 func (w *Worker) connect(r *route, unwanted *bool) (leg, error) {
 	r.borrow()
 	defer r.giveBack()
 	q := &r.one
 	q.begin(r)
-	if unwanted == nil {
+	if unwanted == nil || r.target != nil && r.target.ServerFirst.Load() {
 		q.atMost(q.rules.Limits.Connections)
 	}
 	err := errNoEndpoint
@@ -91,12 +92,13 @@ func (w *Worker) discard(g leg) {
 // seat takes the place of a leg that was made ahead, and reports whether there was one.
 func (w *Worker) seat(r *route, g *leg) bool {
 	most := int64(r.settings().Limits.Connections)
-	if most > 0 && !g.ep.Places.Take(most) {
+	if most == 0 || g.place != nil {
+		return true
+	}
+	if !g.ep.Places.Take(most) {
 		return false
 	}
-	if most > 0 {
-		g.place = &r.common.queue
-	}
+	g.place = &r.common.queue
 	return true
 }
 

@@ -88,6 +88,7 @@ type attempt struct {
 	status  int
 	after   time.Duration // how long the endpoint asked to be left alone
 	place   *queue        // who waits for the place that it takes; nil takes none
+	room    *queue        // who waits for room on its connection; nil is nobody
 	course  course        // how its pick came about, of a request with an owner
 	unsent  bool          // its time was over before there was a connection to send it on
 	refused bool          // the budget refused it a rival
@@ -138,7 +139,7 @@ func (q *request) next() (*cluster.Endpoint, metrics.Choice) {
 		if len(s.Set.Endpoints) > 0 {
 			q.pick.Now = r.w.l.Now()
 			ep := s.Picker.Pick(&q.pick)
-			if q.limit > 0 {
+			if q.bounded() {
 				ep = q.below(s.Picker, ep)
 			}
 			if ep != nil || !q.unsent || q.full {
@@ -200,7 +201,7 @@ func (q *request) start(ep *cluster.Endpoint, choice metrics.Choice) attempt {
 	load, now := w.load(ep), w.l.Now()
 	load.InFlight++
 	q.begun++
-	return attempt{ep: ep, choice: choice, began: now, since: outlier.Began(load, now, outlier.Settings(q.rules.Ejection)), place: q.settled(ep),
+	return attempt{ep: ep, choice: choice, began: now, since: outlier.Began(load, now, outlier.Settings(q.rules.Ejection)), place: q.settled(ep), room: q.room(),
 		course: q.courseTo(ep)}
 }
 
@@ -215,6 +216,10 @@ func (q *request) done(a *attempt) {
 	}
 	load.InFlight--
 	q.route.w.giveUpPlace(a.ep, &a.place)
+	if a.room != nil {
+		a.room.free(q.route.w.l)
+		a.room = nil
+	}
 	q.trace.add(a, now)
 	q.ended[a.outcome]++
 	if !q.shard.told && !a.unsent && a.outcome != classify.ConnectFailed {
@@ -321,7 +326,7 @@ func (q *request) again(a *attempt, replayable, idempotent bool) (*cluster.Endpo
 		q.failed(a.ep, o != classify.ConnectFailed)
 	}
 	if decision == classify.Budgeted && q.others(nil) && !q.affords() {
-		if !q.spent() {
+		if !q.spent() && !a.refused {
 			r.stats.Refused.Add(1)
 		}
 		return nil, 0

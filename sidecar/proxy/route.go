@@ -78,6 +78,7 @@ type service struct {
 	// latency is of the answers' heads, to tell which attempt takes strangely long.
 	latency retry.Latency
 	doubts  outlier.Doubts
+	rooms   queue // of streams that wait for room on the connections which this loop may have
 	sharding
 	unused
 }

@@ -7,7 +7,7 @@ import (
 
 // place sends the request where it goes first, now or when there is room for it.
 func (s streams) place(x *h2.Exchange, c *call) {
-	if c.limit > 0 && s.r.common.queue.open.Load() > 0 && c.shard.owned == unowned {
+	if c.bounded() && c.waitsIn().open.Load() > 0 && c.shard.owned == unowned {
 		s.queue(x, c) // behind those that came before
 		return
 	}

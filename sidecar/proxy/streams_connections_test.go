@@ -1,6 +1,8 @@
 package proxy
 
 import (
+	"context"
+	"net"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -31,6 +33,16 @@ func (p *peers) count() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return len(p.all)
+}
+
+// inRooms answers how many requests wait for room on the connections that the loop may have.
+func (r *rig) inRooms() (n uint64) {
+	r.on(func() {
+		if s := r.w.services.by[r.target.Name]; s != nil {
+			n = uint64(s.rooms.n.Load())
+		}
+	})
+	return n
 }
 
 // twoAtATime is a server that allows two streams a connection and holds them until release, and a client of a rig with it whose first request is
@@ -79,7 +91,7 @@ func TestStreamsWaitForRoomOnTheConnectionsThereMayBe(t *testing.T) {
 		for range 2 * most {
 			<-came
 		}
-		r.counts("requests wait", 7-2*most, r.waiting)
+		r.counts("requests wait", 7-2*most, r.inRooms)
 		if n := conns.count(); n != most {
 			t.Errorf("%d connections, want %d", n, most)
 		}
@@ -162,4 +174,85 @@ func TestStreamsSentTooEarlyWaitOnTheConnectionsThereMayBe(t *testing.T) {
 	if n := conns.count(); n != 1 {
 		t.Errorf("%d connections", n)
 	}
+}
+
+// What one loop's connections have no room for is no reason for another loop's streams to wait, nor for requests over HTTP/1.1, whose connections are counted
+// by themselves.
+func TestStreamsWaitForRoomOnlyWhereThereIsNone(t *testing.T) {
+	hold, release := hanging(t, named("held"))
+	came := make(chan bool, 100)
+	s := newH2Server(t, func(w http.ResponseWriter, q *http.Request) {
+		if q.URL.Path != "/hold" {
+			named("now")(w, q)
+			return
+		}
+		came <- true
+		hold(w, q)
+	}, func(s *http.Server) {
+		s.Protocols.SetHTTP1(true)
+		s.HTTP2 = &http.HTTP2Config{MaxConcurrentStreams: 2}
+	})
+	a, b := newPair(t)
+	a.ruled(func(r *rules.Rules) { r.Limits.Connections, r.Limits.Queue, r.Limits.Pending = 2, patience, 3 }, a.eps(s.addr)...)
+	full, other, plain := a.h2Client(), b.h2Client(), &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "tcp", a.addr.String())
+	}}, Timeout: patience}
+	defer plain.CloseIdleConnections()
+	var all sync.WaitGroup
+	for range 5 {
+		all.Go(func() {
+			res, err := full.Get("http://web/hold")
+			if got := body(t, res, err); got != "held" {
+				t.Errorf("got %q", got)
+			}
+		})
+	}
+	<-came
+	<-came
+	a.counts("requests wait", 3, a.inRooms)
+	for range 3 {
+		began := time.Now()
+		res, err := other.Get("http://web/")
+		if got := body(t, res, err); got != "now" {
+			t.Errorf("on the other loop: got %q", got)
+		}
+		res, err = plain.Get("http://web/")
+		if got := body(t, res, err); got != "now" {
+			t.Errorf("over HTTP/1.1: got %q", got)
+		}
+		if took := time.Since(began); took > patience/2 {
+			t.Errorf("both took %v", took)
+		}
+	}
+	res, err := full.Get("http://web/")
+	if got := body(t, res, err); res.StatusCode != 503 || !strings.Contains(got, "3 requests wait already") {
+		t.Errorf("got %d %q", res.StatusCode, got)
+	}
+	release()
+	all.Wait()
+}
+
+// With a limit of requests besides, each holds.
+func TestStreamsHeedBothLimits(t *testing.T) {
+	r, conns, c, came, release := twoAtATime(t, func(r *rules.Rules) {
+		r.Limits.Connections, r.Limits.Requests, r.Limits.Queue = 2, 3, patience
+	})
+	var all sync.WaitGroup
+	for range 5 {
+		all.Go(func() {
+			res, err := c.Get("http://web/")
+			if got := body(t, res, err); got != "held" {
+				t.Errorf("got %q", got)
+			}
+		})
+	}
+	for range 3 {
+		<-came
+	}
+	r.counts("requests wait", 2, r.inRooms)
+	if n := conns.count(); n != 2 {
+		t.Errorf("%d connections", n)
+	}
+	release()
+	all.Wait()
 }

@@ -29,7 +29,7 @@ func (s streams) queue(x *h2.Exchange, c *call) {
 	if c.held.ep != nil {
 		s.w.giveUpPlace(c.held.ep, &c.held.place)
 	}
-	w, k, limits := s.w, &s.r.common.queue, c.rules.Limits
+	w, k, limits := s.w, c.waitsIn(), c.rules.Limits
 	if !w.o.Shared.admit() {
 		s.limited(x, c, s.r.proxyFull())
 		return

@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"math"
 	"strconv"
 	"strings"
 
@@ -15,7 +14,6 @@ func (s streams) asked(x *h2.Exchange, c *call) {
 	number, explain := "", false
 	if n := c.rules.Limits.Connections; n != 0 {
 		c.conns = s.w.connections(n)
-		c.atMost(math.MaxInt) // of requests: who waits for room is called when one has ended
 	}
 	if name := c.rules.AttemptHeader; name != "" {
 		number, _ = x.Value(strings.ToLower(name))

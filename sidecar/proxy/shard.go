@@ -238,7 +238,11 @@ func (q *request) failOver(s *discovery.Snapshot, o shard.Owner) (*cluster.Endpo
 		return nil, false
 	}
 	a.passed = metrics.ToOwner
-	now, along := w.l.Now(), s.Shard.From(a.keys.Key(), o)
+	now := w.l.Now()
+	if ep := o.Endpoint; ep != nil && len(q.pick.Tried) == 0 && q.rules.Shard.BoundedLoad <= 1 && w.load(ep).SuspectUntil <= now && !q.fullAt(ep) {
+		return ep, true // as nearly always
+	}
+	along := s.Shard.From(a.keys.Key(), o)
 	var busy, spare *cluster.Endpoint
 	bound := loadBound{of: s.Shard, on: q.rules.Shard.BoundedLoad > 1 && a.owned == byKey, loop: w.l.Index(), now: now}
 	for o.Member != nil {

@@ -63,6 +63,9 @@ func (w *Worker) detect(s *h1.Stream, r *route) (kind, *ahead) {
 		}
 	}
 	k := w.firstBytes(s, declared)
+	if (k == kindHTTP1 || k == kindHTTP2) && r.target != nil && r.target.ServerFirst.Load() {
+		r.target.ServerFirst.Store(false) // what spoke first was an answer to silence, such as 408
+	}
 	if k != kindGone && r.target != nil && !r.target.ClientFirst.Load() && len(s.Buffered()) > 0 {
 		r.target.ClientFirst.Store(true)
 	}

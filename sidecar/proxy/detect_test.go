@@ -65,6 +65,21 @@ func TestBannerIsNotDelayed(t *testing.T) {
 }
 
 func TestSilentClients(t *testing.T) {
+	t.Run("an HTTP client on a port that was taken for one whose server speaks first", func(t *testing.T) {
+		r, o := impatient(t)
+		r.target.ServerFirst.Store(true) // as where a server tires of a silent client, and says so
+		client := r.dial()
+		s := o.accept()
+		s.expectSilence("both are silent")
+		client.send(get)
+		s.expect(get, "the request")
+		s.send(ok)
+		client.expect(ok, "the answer")
+		client.close()
+		if r.target.ServerFirst.Load() {
+			t.Error("it still is")
+		}
+	})
 	t.Run("an HTTP client that speaks late is balanced all the same", func(t *testing.T) {
 		r, o := impatient(t)
 		client := r.dial()

@@ -72,17 +72,17 @@ func (q *request) fullAt(ep *cluster.Endpoint) bool {
 func (q *request) bounded() bool { return q.limit > 0 || q.conns > 0 }
 
 // waitsIn is where the request waits for room. That on the connections which a loop may have is its own: neither is it another loop's, nor may those
-// wait for it who come on another one. Where there is a limit of requests as well, which is the process's, they look now and then.
+// wait for it who come on another one. Where there is a limit of requests as well all wait in one line, in which such a request is choosy.
 func (q *request) waitsIn() *queue {
-	if q.conns > 0 {
-		return &q.route.rooms
+	if k := q.room(); k != nil {
+		return k
 	}
 	return &q.route.common.queue
 }
 
-// room answers whom to tell when an attempt has ended that may have made room on a connection; nil is nobody.
+// room answers whom to tell when an attempt has ended that takes no place, and may have made room on a connection; nil is nobody.
 func (q *request) room() *queue {
-	if q.conns > 0 {
+	if q.conns > 0 && q.limit == 0 {
 		return &q.route.rooms
 	}
 	return nil
@@ -194,7 +194,9 @@ func (q *request) timedOutWaiting() string {
 }
 
 // choosy reports whether the request, which is to wait for room, may not go wherever there is some.
-func (q *request) choosy() bool { return q.shard.owned != unowned || len(q.pick.Tried) > 0 }
+func (q *request) choosy() bool {
+	return q.shard.owned != unowned || len(q.pick.Tried) > 0 || q.conns > 0 && q.limit > 0
+}
 
 // looks looks for room where it is v's turn to.
 func (q *request) looks(k *queue, v *waiter) (*cluster.Endpoint, metrics.Choice) {

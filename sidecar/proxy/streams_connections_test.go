@@ -249,7 +249,7 @@ func TestStreamsHeedBothLimits(t *testing.T) {
 	for range 3 {
 		<-came
 	}
-	r.counts("requests wait", 2, r.inRooms)
+	r.counts("requests wait", 2, r.waiting) // in the line of all
 	if n := conns.count(); n != 2 {
 		t.Errorf("%d connections", n)
 	}

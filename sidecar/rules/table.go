@@ -227,7 +227,8 @@ var table = []Setting{
 		Allowed: "a whole number from 0 to 1000000",
 		Doc: "How many requests may wait in a proxy while every endpoint is at its limit. Further ones are answered 503 at once, as all are " +
 			"with `0`. A request that may be sent again waits in the same way where those it was not sent to are at their limits; an error that it was " +
-			"answered with before is its answer then, in the place of ours.",
+			"answered with before is its answer then, in the place of ours. HTTP/2 requests that wait for room on connections (`max-connections`) are counted on each " +
+			"of the proxy's loops by themselves.",
 		Effect: "sidecar/proxy",
 		value:  at(func(r *Rules) *int { return &r.Limits.Pending }, count(0, 1_000_000), strconv.Itoa),
 	},

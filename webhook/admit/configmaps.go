@@ -89,8 +89,8 @@ func (c *ConfigMaps) Handle(ctx context.Context, req admission.Request) (respons
 	return admission.Allowed("").WithWarnings(warnings...)
 }
 
-// judge reads a ConfigMap in each way in which Services read it, once. It answers the mistakes that are new, and those that were there
-// before, each with the first of the Services that it concerns.
+// judge reads a ConfigMap in each way in which Services read it, once. It answers what is wrong where it was right before, and where it was not, each
+// with the first of the Services that it concerns.
 func judge(tables map[string]config.ShardTable, namespace string, now, before *configMap) (fresh, known []error) {
 	done := map[config.ShardTable]bool{}
 	for _, service := range slices.Sorted(maps.Keys(tables)) {
@@ -105,7 +105,7 @@ func judge(tables map[string]config.ShardTable, namespace string, now, before *c
 		}
 		wrong := table.Wrong(fmt.Sprintf("Service %s/%s", namespace, service), err)
 		if before != nil {
-			if old := table.Check(before.Data); old != nil && old.Error() == err.Error() {
+			if table.Check(before.Data) != nil { // sidecars do not go by it anyway, and who mends it may do so step by step
 				known = append(known, wrong)
 				continue
 			}

@@ -131,7 +131,7 @@ func api(t *testing.T, refuse string, late ...string) (kubeconfig string, reques
 		got = append(got, resource+" "+query.Get("fieldSelector")+query.Get("labelSelector"))
 		mu.Unlock()
 		if slices.Contains(late, resource) {
-			time.Sleep(time.Second)
+			time.Sleep(3 * time.Second)
 		}
 		if resource == refuse {
 			w.WriteHeader(http.StatusForbidden)
@@ -189,7 +189,7 @@ func TestClusterThatIsSlow(t *testing.T) {
 	if status, out, problems := run("", "--kubeconfig="+kubeconfig, "shop/orders", "4711"); status != 0 || !strings.Contains(out, "4711  orders-1  owned") {
 		t.Errorf("a StatefulSet that comes late: %d %s %s", status, out, problems)
 	}
-	status, out, problems := run("", "--kubeconfig="+kubeconfig, "--timeout=900ms", "shop/orders", "4711")
+	status, out, problems := run("", "--kubeconfig="+kubeconfig, "--timeout=2s", "shop/orders", "4711")
 	if status != 2 || out != "" || !strings.Contains(problems, "statefulsets shop/orders: context deadline exceeded") {
 		t.Errorf("one that comes too late: %d %s %s", status, out, problems)
 	}

@@ -15,15 +15,21 @@ import (
 // or not, and by what they were before, so that another StatefulSet's pods, or one pod that only has such a name, take no keys away. It is
 // immutable; the zero value knows none.
 type owning struct {
-	set    string          // the last that was known; "" is none yet
-	beside map[string]bool // what other StatefulSets pods were of when there was one of set's last, or when they were of several last
-	left   time.Time       // since when there are pods of those others and none of set's; the zero time while there are some
-	until  time.Time       // set is kept to until then, although it has left, and none where none is known; the zero time where it is not
+	set string // the last that was known; "" is none yet
+	// beside are the other StatefulSets that pods were of when there was one of set's last, and since when; or those that they were of when they
+	// were of several last, since the zero time.
+	beside map[string]time.Time
+	left   time.Time // since when there are pods of those others and none of set's; the zero time while there are some
+	until  time.Time // set is kept to until then, although it has left, and none where none is known; the zero time where it is not
 }
 
 // keepTo is how long a StatefulSet without pods is kept to, while pods are left that were beside its own: as long as a map by hash holds a
 // pod that restarts. Where none is known, pods of one have to be alone for as long before they are taken for it.
 const keepTo = shard.DefaultHold
+
+// together is how long pods of others have to have been beside those of the StatefulSet that is known to be more than its successors: when the
+// Service's selector changes, its EndpointSlices follow one by one.
+const together = 2 * time.Second
 
 // verdict is what follows from the pods that there are.
 type verdict struct {
@@ -53,22 +59,36 @@ func (o owning) after(names map[string]bool, gone bool, now time.Time) verdict {
 	}
 	switch {
 	case names[o.set]:
-		beside := maps.Clone(names)
+		beside := map[string]time.Time{}
+		for name := range names {
+			if since, was := o.beside[name]; was {
+				beside[name] = since
+			} else {
+				beside[name] = now
+			}
+		}
 		delete(beside, o.set)
 		return verdict{owning: owning{set: o.set, beside: beside}, is: o.set}
 	case len(names) == 0: // all may be back
 		return verdict{owning: o, is: o.set}
-	case gone:
-		o = owning{}
+	case gone: // until it is made again
+		o.left, o.until = now, time.Time{}
 	}
 	if len(names) > 1 {
-		if o.set == "" {
-			return verdict{owning: owning{beside: names}}
+		several := map[string]time.Time{}
+		for name := range names {
+			several[name] = time.Time{}
 		}
-		o.beside = names
+		if o.set == "" {
+			return verdict{owning: owning{beside: several}}
+		}
+		o.beside = several
+	} else if since, was := o.beside[only]; was && now.Sub(since) < together {
+		o.beside = maps.Clone(o.beside) // what is published does not change
+		delete(o.beside, only)
 	}
 	for name := range names {
-		if !o.beside[name] {
+		if _, was := o.beside[name]; !was {
 			continue
 		}
 		if o.left.IsZero() {

@@ -115,7 +115,7 @@ func (s *sharding) same(before *sharding, m *shard.Map) bool {
 func ordinals(s Service, all []*Slice, before owning, spec shard.Spec, now time.Time) verdict {
 	names, _ := namesOf(all)
 	if len(names) > 1 && names[s.Name] {
-		return owning{set: s.Name}.after(names, false, now)
+		return owning{set: s.Name, beside: before.beside}.after(names, false, now)
 	}
 	return before.tell(names, false, now, spec.Kind)
 }

@@ -166,6 +166,7 @@ func TestPodsOfAnotherStatefulSet(t *testing.T) {
 		there := map[string]*shard.StatefulSet{"orders": {Name: "orders", Replicas: 2}, "canary": {Name: "canary", Replicas: 2}}
 		step := func(what string, pods []string, want, problem string) {
 			t.Helper()
+			time.Sleep(together)
 			var all []*Slice
 			if pods != nil {
 				all = []*Slice{podSlice(t, pods...)}
@@ -223,8 +224,8 @@ func TestPodsOfAnotherStatefulSet(t *testing.T) {
 		delete(there, "orders")
 		step("and the first is deleted", []string{"canary-0", "canary-1"}, "canary-1", "")
 		there["orders"] = &shard.StatefulSet{Name: "orders", Replicas: 2}
-		step("and made again", both, "canary-1", strings.Replace(two, "those of orders", "those of canary", 1))
-		step("and in its place", own, "canary-1 (down)", strings.NewReplacer("of orders", "of canary", "of canary", "of orders").Replace(only("canary")))
+		step("and made again", both, "orders-1", two)
+		step("without the second", own, "orders-1", "")
 		delete(there, "canary")
 		step("which is deleted", own, "orders-1", "")
 
@@ -242,12 +243,52 @@ func TestPodsOfAnotherStatefulSet(t *testing.T) {
 	})
 }
 
+// Where the Service selects another StatefulSet, or another kind of address besides, its EndpointSlices follow one by one: those that come are not
+// taken for pods that were beside the others.
+func TestAStatefulSetThatTakesAnothersPlaceSliceBySlice(t *testing.T) {
+	blue, green := podSlice(t, "blue-0", "blue-1"), podSlice(t, "green-0", "green-1")
+	for _, beside := range []time.Duration{time.Second, together} {
+		synctest.Test(t, func(t *testing.T) {
+			ordinal, table := Targets{Loops: 1}, Targets{Loops: 1, Given: Given{Data: map[string]string{"7": "1"}}}
+			step := func(after time.Duration, want string, all ...*Slice) {
+				t.Helper()
+				time.Sleep(after)
+				for range 2 {
+					if needs := ordinal.Needs(orders("ordinal", ""), all); needs.StatefulSet != "" {
+						ordinal.Given.StatefulSet = &shard.StatefulSet{Name: needs.StatefulSet, Replicas: 2}
+					}
+					ordinal.Update(orders("ordinal", ""), all)
+					table.Update(orders("lookup", "owners"), all)
+				}
+				if a, b := ownerOf(&ordinal, "7"), ownerOf(&table, "7"); a != want || b != want {
+					t.Errorf("beside for %v: by ordinal %s, by a table %s, want %s", beside, a, b, want)
+				}
+			}
+			step(0, "blue-1", blue)
+			step(time.Hour, "blue-1", blue, green)
+			if beside < together {
+				step(beside, "green-1", green)
+				step(time.Hour, "green-1", green)
+				return
+			}
+			step(beside, "blue-1 (down)", green)
+			step(time.Minute, "green-1", green)
+			step(time.Hour, "blue-1", blue, green)
+		})
+	}
+}
+
 // A StatefulSet that is asked for again is not taken for one that is no more before it has come.
 func TestAStatefulSetThatHasNotComeYet(t *testing.T) {
+	synctest.Test(t, statefulSetThatHasNotComeYet)
+}
+
+func statefulSetThatHasNotComeYet(t *testing.T) {
 	orders2 := &shard.StatefulSet{Name: "orders", Replicas: 2}
 	targets := Targets{Loops: 1, Given: Given{StatefulSet: orders2}}
 	targets.Update(orders("ordinal", ""), []*Slice{podSlice(t, "orders-0", "orders-1")})
 	targets.Update(orders("ordinal", ""), []*Slice{podSlice(t, "orders-0", "orders-1", "canary-1")})
+	time.Sleep(together)
 	targets.Given.StatefulSet = nil
 	targets.Update(orders("rendezvous", ""), []*Slice{podSlice(t, "canary-1")})
 	targets.Update(orders("ordinal", ""), []*Slice{podSlice(t, "canary-1")})
@@ -295,7 +336,9 @@ func TestOwnersByTable(t *testing.T) {
 }
 
 // A table's ordinals are those of one StatefulSet's pods, whoever else is there and whoever is ready.
-func TestOrdinalsOfATable(t *testing.T) {
+func TestOrdinalsOfATable(t *testing.T) { synctest.Test(t, ordinalsOfATable) }
+
+func ordinalsOfATable(t *testing.T) {
 	const which = "its pods are of several StatefulSets (a, b): name it with sluice.mesh/shard-map: lookup,statefulset=NAME"
 	const unknown = "no key has an owner that ConfigMap shop/owners says by ordinal: " + which
 	kept := func(of string) string {
@@ -351,6 +394,7 @@ func TestOrdinalsOfATable(t *testing.T) {
 	} {
 		targets := Targets{Loops: 1, Given: Given{Data: map[string]string{"acme": "1", "by name": "canary-1"}}}
 		for i, step := range c.steps {
+			time.Sleep(together)
 			var all []*Slice
 			if step.pods != "" {
 				all = append(all, podSlice(t, strings.Fields(step.pods)...))

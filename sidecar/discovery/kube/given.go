@@ -257,8 +257,8 @@ func (w *watched) setConfigMap(object runtime.Object) (changed bool) {
 // arm sees to it that tick is called when an update is due for no other reason than that time has gone on. w is locked.
 func (w *watched) arm() {
 	at := w.targets.HoldUntil()
-	if w.waits() && (at.IsZero() || w.givenBy.Before(at)) {
-		at = w.givenBy
+	if w.waits() {
+		at = w.givenBy // nothing is brought up to date before, whatever is due
 	}
 	switch {
 	case w.timer != nil && (at.IsZero() || w.ended):
@@ -274,6 +274,7 @@ func (w *watched) arm() {
 func (w *watched) tick() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.ticks++
 	if w.ctx.Err() == nil {
 		w.update()
 	}

@@ -50,6 +50,7 @@ type watched struct {
 	pods        *given
 	givenBy     time.Time // until when they are waited for
 	timer       *time.Timer
+	ticks       int // how often it has gone off; for tests
 }
 
 // newWatched makes what follows a Service, not started yet.

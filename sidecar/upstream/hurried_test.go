@@ -51,7 +51,7 @@ func (r *rig) suspect() (yes bool) {
 func TestAConnectGivenUpInAHurryGoesOn(t *testing.T) {
 	t.Run("and makes the endpoint suspect when it fails", func(t *testing.T) {
 		o := Defaults()
-		o.ConnectTimeout = 300 * time.Millisecond
+		o.ConnectTimeout = time.Second
 		r := newRig(t, o)
 		r.stall()
 		r.hurry()

@@ -37,7 +37,13 @@ func TestAMessageInPiecesTakesTimeInProportion(t *testing.T) {
 				return least
 			}
 			const n = 8 << 10
-			if short, long := took(n), took(6*n); long > 15*short {
+			short, long := took(n), took(6*n)
+			for range 4 { // a machine may have been busy with others; the square of six is 36 whenever one looks
+				if long > 15*short {
+					short, long = took(n), took(6*n)
+				}
+			}
+			if long > 15*short {
 				t.Errorf("%v for %d bytes, %v for six times as many", short, n, long)
 			}
 		})

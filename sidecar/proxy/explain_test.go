@@ -49,8 +49,9 @@ func TestOurOwnErrorsAreExplained(t *testing.T) {
 				`reason=owner cannot be reached, 0 requests wait for owners already \(sluice.mesh/max-pending\)`},
 		"the time is over before the owner is there": {[]func(t *testing.T) netip.AddrPort{closedPort},
 			func(r *rules.Rules) { byAccount(rules.FallWait, time.Hour)(r); r.Timeout = 30 * time.Millisecond }, 504, "4",
-			`attempts=[12]; time=\S+(; tried=127.0.0.1:\d+ connect-failed \S+)+; key=.*; owner=\S+; to=none; waited; ` +
-				`reason=owner cannot be reached, the request's time is over, which is 30ms, its sluice.mesh/timeout`},
+			// On a busy machine a second connect has begun when the time is over.
+			`attempts=[12]; time=\S+; tried=127.0.0.1:\d+ connect-failed \S+(; tried=127.0.0.1:\d+ (connect-failed|timed-out) \S+)?; key=.*; owner=\S+; to=none; waited; ` +
+				`reason=(owner cannot be reached|no connection came about), the request's time is over, which is 30ms, its sluice.mesh/timeout`},
 		"the owner is at its limit": {[]func(t *testing.T) netip.AddrPort{silent},
 			func(r *rules.Rules) { byAccount(rules.FallStrict, 0)(r); r.Limits.Requests, r.Limits.Pending = 1, 0 }, 503, "14",
 			`attempts=0; time=\S+; key=.*; owner=\S+; to=none; reason=owner has its most requests, 0 requests wait already \(sluice.mesh/max-pending\)`},

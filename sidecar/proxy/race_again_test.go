@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"net/http"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -116,8 +117,9 @@ func TestARaceAndDeadConnections(t *testing.T) {
 // aborting is a server of HTTP/2 that ends its connection instead of answering one request, the n-th.
 func aborting(t *testing.T, n int, then http.HandlerFunc) *h2Server {
 	type key struct{}
+	var begun atomic.Int64
 	return newH2Server(t, func(w http.ResponseWriter, q *http.Request) {
-		if n--; n == 0 {
+		if begun.Add(1) == int64(n) {
 			q.Context().Value(key{}).(net.Conn).Close()
 			return
 		}
@@ -171,11 +173,11 @@ func TestARaceOfAStreamIsTriedAgain(t *testing.T) {
 	})
 	t.Run("the connection of one that nobody could race was dead", func(t *testing.T) {
 		gate := make(chan bool)
-		var began int
+		var began atomic.Int64
 		o := aborting(t, 2, named("good"))
 		abort := o.srv.Handler
 		o.srv.Handler = http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
-			if began++; began == 2 {
+			if began.Add(1) == 2 {
 				<-gate
 			}
 			abort.ServeHTTP(w, q)
@@ -192,9 +194,10 @@ func TestARaceOfAStreamIsTriedAgain(t *testing.T) {
 		r := newRig(t)
 		r.inOrder(first.addr)
 		unraced(t, r, func() {})
-		abort, began, asked := first.srv.Handler, 0, make(chan bool)
+		abort, asked := first.srv.Handler, make(chan bool)
+		var began atomic.Int64
 		first.srv.Handler = http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
-			if began++; began == 1 {
+			if began.Add(1) == 1 {
 				<-asked
 			}
 			abort.ServeHTTP(w, q)
